@@ -1,0 +1,60 @@
+# `make help` lists the targets. Everything runs in .venv, which is made from nothing when it is missing or out of date.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+# Further arguments: `make test ARGS="-k adding"`, `make quickstart ARGS=--help`, `make lock ARGS=--upgrade`.
+ARGS ?=
+
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DELETE_ON_ERROR:
+.PHONY: help environment quickstart test lint format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+environment: $(READY) ## make or update .venv (about 5.6 GB)
+
+quickstart: $(READY) ## environment, then small TCN and baseline runs and their table
+	$(BIN)/python -m benchmarks quick $(ARGS)
+
+# Each test process computes with one thread: two processes with two threads each are slower on two cores.
+test: export OMP_NUM_THREADS ?= 1
+test: lint ## environment, then lint, types and the tests
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+lint: $(READY) ## ruff check, ruff format --check, mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(READY) ## apply ruff's fixes and its formatting
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+lock: ## write requirements.lock anew; keeps the present pins unless ARGS=--upgrade
+	@tool=$$(mktemp -d) && trap 'rm -rf "$$tool"' EXIT && \
+	$(PYTHON) -m venv "$$tool" && \
+	"$$tool/bin/python" -m pip --disable-pip-version-check install --quiet uv && \
+	"$$tool/bin/uv" pip compile --no-config --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
+	    --custom-compile-command "make lock" --extra dev --output-file requirements.lock $(ARGS) pyproject.toml
+
+clean: ## remove .venv and what the tools cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tcn.egg-info
+
+# The stamps are written last, so an environment that failed midway is made again from nothing.
+# A new lock starts over (a package that left the lock must not linger); a new pyproject.toml only reinstalls tcn.
+$(LOCKED): requirements.lock
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	@rm -f $@
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) check
+	@touch $@
