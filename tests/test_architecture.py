@@ -1,0 +1,188 @@
+"""The direction of imports, read from the source of every file.
+
+    layers <- models <- inference
+              models <- training <- data <- audio, forecasting, vision <- cli
+
+A wrong arrow is cheap to add and expensive to take back, so it fails here.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STDLIB = frozenset(sys.stdlib_module_names)
+
+# What each part of the library may import of the library. "tcn" is the package's own __init__,
+# which re-exports the nets: whoever may import models and is not imported by it may use it.
+NETS = frozenset({"layers", "models"})
+TRAINING = NETS | {"tcn", "training"}
+PIPELINE = TRAINING | {"inference", "data"}  # data: the one place that downloads
+ARROWS: dict[str, frozenset[str]] = {
+    "layers": frozenset({"layers"}),
+    "models": NETS,
+    "inference": NETS | {"inference"},
+    "testing": NETS | {"testing"},
+    "tcn": NETS | {"inference", "testing"},
+    "training": TRAINING,
+    "data": TRAINING | {"data"},
+    "audio": PIPELINE | {"audio"},
+    "forecasting": PIPELINE | {"forecasting"},
+    "vision": PIPELINE | {"vision"},
+    "cli": PIPELINE | {"audio", "forecasting", "vision", "testing", "cli"},
+    "__main__": frozenset({"cli"}),
+}
+
+# `import tcn` and everything deployable needs torch alone.
+TORCH_ALONE = frozenset({"layers", "models", "inference", "testing", "tcn"})
+# Heavy packages stop at the pipeline that needs them.
+CONFINED = {"torchaudio": "audio", "pandas": "forecasting"}
+OUTSIDE = frozenset({"benchmarks", "tests", "configs"})
+# A helper lives beside its user, or under the name of what it does.
+SHAPELESS = frozenset({"utils", "util", "common", "core", "helpers", "misc"})
+
+
+def module_name(path: Path, root: Path) -> str:
+    """Dotted name of the module in `path`, `tcn/layers/__init__.py` being `tcn.layers`."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path, root: Path) -> Iterator[tuple[int, str]]:
+    """Line and absolute dotted name of everything `path` imports, at any depth of the code."""
+    package = list(path.relative_to(root).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            parent = package[: len(package) - node.level + 1] if node.level else []
+            base = [*parent, *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                yield node.lineno, ".".join([*base, alias.name])
+
+
+def part_of(name: str) -> str:
+    """The part of the library a dotted name belongs to: `tcn.data.music` is "data".
+
+    A name the library's __init__ re-exports (`tcn.TCN`) and `tcn` itself are "tcn".
+    """
+    second = name.split(".")[1] if "." in name else "tcn"
+    return second if second in ARROWS else "tcn"
+
+
+def wrong_import(module: str, target: str) -> str | None:
+    """Why `module` must not import `target`, or None where it may."""
+    top = target.split(".")[0]
+    if module.split(".")[0] != "tcn":
+        return "benchmarks never import tests" if top == "tests" else None
+    part = part_of(module)
+    if top in OUTSIDE:
+        return f"tcn never imports {top}"
+    if top == "tcn":
+        allowed = part_of(target) in ARROWS[part]
+        return None if allowed else f"{part} must not import {part_of(target)}"
+    if part in TORCH_ALONE and top != "torch" and top not in STDLIB:
+        return f"{part} needs torch alone"
+    if CONFINED.get(top, part) != part:
+        return f"{top} stops at tcn/{CONFINED[top]}"
+    return None
+
+
+def violations(root: Path) -> list[str]:
+    """Every wrong arrow, unplaced module and shapeless name under root's tcn/ and benchmarks/."""
+    found = []
+    for path in sorted([*root.glob("tcn/**/*.py"), *root.glob("benchmarks/**/*.py")]):
+        where = path.relative_to(root)
+        module = module_name(path, root)
+        found += [f"{where}: no name of its own: {n}" for n in module.split(".") if n in SHAPELESS]
+        if module.startswith("tcn.") and module.split(".")[1] not in ARROWS:
+            found.append(f"{where}: give {module} its arrows in ARROWS")
+        for line, target in imported(path, root):
+            if reason := wrong_import(module, target):
+                found.append(f"{where}:{line}: imports {target}: {reason}")
+    return found
+
+
+def test_every_arrow_points_the_right_way() -> None:
+    assert list(ROOT.glob("tcn/**/*.py")), f"no source found under {ROOT}"
+    assert violations(ROOT) == []
+
+
+def plant(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "tcn/__init__.py": "from .models import TCN\nfrom tcn import layers\n",
+            "tcn/layers/__init__.py": "from .convolution import Convolution\n",
+            "tcn/layers/convolution.py": "import math\nimport torch.nn.functional as F\n",
+            "tcn/layers/deep/inner.py": "from ..convolution import C\nfrom ... import layers\n",
+            "tcn/models/tcn.py": "from collections import abc\nfrom ..layers import Convolution\n",
+            "tcn/training/task.py": "import pytorch_lightning as pl\nfrom tcn import TCN\n",
+            "tcn/data/digits.py": "import sklearn.datasets\nfrom tcn.training.batch import Batch\n",
+            "tcn/audio/features.py": "import torchaudio\nfrom tcn.inference import stream\n",
+            "tcn/forecasting/windows.py": "import pandas as pd\nfrom tcn import data\n",
+            "tcn/cli.py": "import tcn.audio\nfrom tcn import data, training\n",
+            "benchmarks/report.py": "import pandas\nfrom tcn.cli import build\n",
+        },
+    )
+    assert violations(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "reason"),
+    [
+        ("tcn/layers/a.py", "from tcn.models import TCN", "layers must not import models"),
+        ("tcn/layers/a.py", "from ..models import TCN", "layers must not import models"),
+        ("tcn/layers/a.py", "from .. import models", "layers must not import models"),
+        ("tcn/layers/deep/a.py", "from ...training.task import Task", "must not import training"),
+        ("tcn/layers/a.py", "from tcn import TCN", "layers must not import tcn"),
+        ("tcn/layers/a.py", "import numpy as np", "layers needs torch alone"),
+        ("tcn/layers/__init__.py", "from ..models import TCN", "layers must not import models"),
+        ("tcn/models/a.py", "def f():\n    import tcn.training", "models must not import training"),
+        ("tcn/models/a.py", "from tcn.inference import stream", "models must not import inference"),
+        ("tcn/models/a.py", "import pytorch_lightning", "models needs torch alone"),
+        ("tcn/inference/a.py", "import lightning", "inference needs torch alone"),
+        ("tcn/__init__.py", "from .training import Task", "tcn must not import training"),
+        ("tcn/__init__.py", "import scipy.io", "tcn needs torch alone"),
+        (
+            "tcn/training/a.py",
+            "from tcn.data import AddingProblem",
+            "training must not import data",
+        ),
+        ("tcn/training/a.py", "from tcn import cli", "training must not import cli"),
+        ("tcn/data/a.py", "import tcn.cli", "data must not import cli"),
+        ("tcn/data/a.py", "import pandas", "pandas stops at tcn/forecasting"),
+        ("tcn/data/a.py", "from torchaudio import transforms", "torchaudio stops at tcn/audio"),
+        ("tcn/audio/a.py", "from tcn import forecasting", "audio must not import forecasting"),
+        (
+            "tcn/forecasting/a.py",
+            "from ..vision.task import T",
+            "forecasting must not import vision",
+        ),
+        ("tcn/vision/a.py", "import tcn.audio.features", "vision must not import audio"),
+        ("tcn/cli.py", "from benchmarks import report", "tcn never imports benchmarks"),
+        ("tcn/cli.py", "import tests.conftest", "tcn never imports tests"),
+        ("tcn/cli.py", "import configs", "tcn never imports configs"),
+        ("benchmarks/a.py", "from tests import conftest", "benchmarks never import tests"),
+        ("tcn/extras/a.py", "", "give tcn.extras.a its arrows"),
+        ("tcn/layers/utils/a.py", "", "no name of its own: utils"),
+        ("benchmarks/common.py", "", "no name of its own: common"),
+    ],
+)
+def test_a_planted_wrong_arrow_is_caught(tmp_path: Path, file: str, line: str, reason: str) -> None:
+    plant(tmp_path, {file: f"{line}\n"})
+    found = violations(tmp_path)
+    assert len(found) == 1, found
+    assert found[0].startswith(file)
+    assert reason in found[0]

@@ -1,0 +1,76 @@
+"""`import tcn` needs torch alone, and costs little beside it."""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Dependencies of training, data and plots: none of them has a part in running a net.
+KEPT_OUT = [
+    "jsonargparse",
+    "lightning",
+    "matplotlib",
+    "pandas",
+    "pooch",
+    "pytorch_lightning",
+    "scipy",
+    "sklearn",
+    "tensorboard",
+    "torchaudio",
+    "torchmetrics",
+]
+
+PROBE = """
+import json, sys, time
+start = time.perf_counter()
+import torch
+torch_ready = time.perf_counter()
+before = set(sys.modules)
+{statement}
+ready = time.perf_counter()
+print(json.dumps({{
+    "torch": torch_ready - start,
+    "tcn": ready - torch_ready,
+    "loaded": sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}),
+}}))
+"""
+
+
+def probe(statement: str) -> dict:
+    """Seconds for torch, seconds for `statement` on top, and the packages it loaded on top."""
+    answer = subprocess.run(
+        [sys.executable, "-c", PROBE.format(statement=statement)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return json.loads(answer.stdout)
+
+
+@pytest.mark.parametrize("package", ["tcn", "tcn.layers", "tcn.models"])
+def test_import_needs_torch_alone(package: str) -> None:
+    loaded = set(probe(f"import {package}")["loaded"])
+    assert "tcn" in loaded
+    assert sorted(loaded.intersection(KEPT_OUT)) == []
+
+
+def test_probe_sees_what_an_import_loads() -> None:
+    # Guards the test above: a probe that saw nothing would let everything pass.
+    assert "scipy" in probe("import scipy")["loaded"]
+
+
+def test_import_time(record_property: Callable[[str, object], None]) -> None:
+    # Reported, not asserted: a figure in seconds says more about the machine than about tcn.
+    runs = [probe("import tcn") for _ in range(3)]
+    for name in ("torch", "tcn"):
+        seconds = statistics.median(run[name] for run in runs)
+        record_property(f"import_{name}_seconds", round(seconds, 4))
+        print(f"import {name}: {seconds:.3f} s (median of {len(runs)})")
