@@ -1,0 +1,24 @@
+"""The benchmark data as Lightning data modules: deterministic, in memory, ready for a config.
+
+Every module hands out :class:`tcn.training.batch.Batch`, says how many channels a net needs
+(``in_channels``, ``out_channels``) and names its data by a ``fingerprint``.
+"""
+
+from tcn.data.digits import SequentialDigits
+from tcn.data.fetch import FileUnavailableError, RemoteFile, locate
+from tcn.data.loading import SequenceDataModule
+from tcn.data.mnist import SequentialMNIST
+from tcn.data.music import PolyphonicMusic
+from tcn.data.synthetic import AddingProblem, CopyingMemory
+
+__all__ = [
+    "AddingProblem",
+    "CopyingMemory",
+    "FileUnavailableError",
+    "PolyphonicMusic",
+    "RemoteFile",
+    "SequenceDataModule",
+    "SequentialDigits",
+    "SequentialMNIST",
+    "locate",
+]

@@ -1,0 +1,219 @@
+"""From sequences in memory to batches, in an order that only the seed and the epoch decide.
+
+A batch is cut out of whole tensors by one index operation: tens of microseconds, where collating
+items one by one in Python costs as much as a training step of a small net.
+"""
+
+import functools
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tcn.training.batch import Batch
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+_SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
+    "fit": ("train", "validation"),
+    "validate": ("validation",),
+    "test": ("test",),
+    "predict": ("test",),
+    None: SPLITS,
+}
+
+
+def derived_generator(*key: int | str) -> torch.Generator:
+    """A random generator of its own for every key, such as ``(seed, "validation")``.
+
+    The key is hashed: streams of neighbouring seeds or epochs have nothing in common, and the
+    global generator is neither read nor moved.
+    """
+    digest = hashlib.sha256(":".join(str(part) for part in key).encode()).digest()
+    # PyTorch's CPU generator looks at 32 bits of a seed and ignores the rest.
+    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+
+
+def check_at_least(name: str, value: int, minimum: int) -> None:
+    """Refuse a setting that is not a whole number of at least ``minimum``.
+
+    Raises:
+        TypeError: ``value`` is not an int.
+        ValueError: ``value`` is too small.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+class SequenceDataset(Dataset[Batch], ABC):
+    """Sequences in memory, handed out a batch at a time."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of sequences."""
+
+    @abstractmethod
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """The sequences at ``indices`` as one batch; PyTorch's loader asks for them this way."""
+
+    @abstractmethod
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor of the data, for the fingerprint."""
+
+    def __getitem__(self, index: int) -> Batch:
+        """The sequence at ``index`` as a batch of one."""
+        return self.__getitems__([index])
+
+
+class TensorSequences(SequenceDataset):
+    """Sequences of one length.
+
+    Args:
+        x: inputs, sequences along the first axis.
+        y: targets, sequences along the first axis.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x = x
+        self.y = y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        index = torch.as_tensor(indices)
+        return Batch(self.x[index], self.y[index])
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Inputs, then targets."""
+        yield self.x
+        yield self.y
+
+
+class EpochShuffle(Sampler[int]):
+    """A random order of ``size`` items that is a pure function of ``(seed, epoch)``.
+
+    Lightning calls ``set_epoch`` before every training epoch, so a run resumed at epoch 7 meets
+    the order that the uninterrupted run met. In a loop of your own call it yourself: without it
+    every pass has the order of epoch 0.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = derived_generator(self.seed, "order", self.epoch)
+        yield from torch.randperm(self.size, generator=generator).tolist()
+
+
+class SequenceDataModule(pl.LightningDataModule, ABC):
+    """What the data modules share: lazy splits, loaders, a fingerprint.
+
+    Training batches come in the order of :class:`EpochShuffle`, the others in the order of the
+    data. The last, smaller batch is kept, so fewer sequences than ``batch_size`` give one batch.
+
+    Args:
+        batch_size: sequences per batch, at least 1.
+        seed: decides everything random about the data and its order.
+
+    Attributes:
+        in_channels: channels of ``Batch.x``.
+        out_channels: channels or classes a net has to put out.
+    """
+
+    in_channels: int
+    out_channels: int
+
+    def __init__(self, *, batch_size: int, seed: int) -> None:
+        super().__init__()
+        check_at_least("batch_size", batch_size, 1)
+        self.batch_size = batch_size
+        self.seed = seed
+        self._datasets: dict[Split, SequenceDataset] = {}
+
+    @abstractmethod
+    def make_dataset(self, split: Split) -> SequenceDataset:
+        """Generate or read one split."""
+
+    def dataset(self, split: Split) -> SequenceDataset:
+        """One split, made when first asked for and then kept.
+
+        Raises:
+            ValueError: ``split`` is none of ``train``, ``validation`` and ``test``.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        if split not in self._datasets:
+            self._datasets[split] = self.make_dataset(split)
+        return self._datasets[split]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 of everything in the three splits, so that a result can name its data.
+
+        It covers all splits whatever was set up, hence asking makes those not made so far.
+        """
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            for tensor in self.dataset(split).tensors():
+                digest.update(f"{split} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make the splits of a stage: ``fit``, ``validate``, ``test`` or ``predict``; None for all.
+
+        Raises:
+            ValueError: ``stage`` is none of these.
+        """
+        if stage not in _SPLITS_OF_STAGE:
+            known = ", ".join(name for name in _SPLITS_OF_STAGE if name)
+            raise ValueError(f"stage must be one of {known} or None, got {stage!r}")
+        for split in _SPLITS_OF_STAGE[stage]:
+            self.dataset(split)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled batches of the training split."""
+        dataset = self.dataset("train")
+        return self._loader(dataset, EpochShuffle(len(dataset), self.seed))
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the validation split in order."""
+        return self._loader(self.dataset("validation"))
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test split in order."""
+        return self._loader(self.dataset("test"))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test split in order."""
+        return self.test_dataloader()
+
+    def _loader(
+        self, dataset: SequenceDataset, sampler: Sampler[int] | None = None
+    ) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset, batch_size=self.batch_size, sampler=sampler, collate_fn=_already_a_batch
+        )
+
+
+def _already_a_batch(batch: Any) -> Any:
+    # Typed as PyTorch has it: a list of items, unless the dataset has `__getitems__`, as ours do.
+    return batch
