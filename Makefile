@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-environment: $(READY) ## make or update .venv (about 5.6 GB)
+environment: $(READY) ## make or update .venv (about 6 GB)
 
 quickstart: $(READY) ## environment, then small TCN and baseline runs and their table
 	$(BIN)/python -m benchmarks quick $(ARGS)
