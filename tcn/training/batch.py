@@ -19,3 +19,16 @@ class Batch(NamedTuple):
     x: Tensor
     y: Tensor
     lengths: Tensor | None = None
+
+
+class Prediction(NamedTuple):
+    """What ``predict_step`` of a task returns for one batch.
+
+    Attributes:
+        y: predictions, shaped like the output of the net; each task says what they are.
+        lengths: ``(batch,)`` int64, the valid steps of each row, or ``None`` as in ``Batch``.
+            Steps of ``y`` beyond them mean nothing.
+    """
+
+    y: Tensor
+    lengths: Tensor | None = None

@@ -1,0 +1,21 @@
+"""Lightning modules that train a net: loss, metrics, optimiser, nothing of the net itself."""
+
+from tcn.training.batch import Batch, Prediction
+from tcn.training.reproducibility import SeedEveryEpoch
+from tcn.training.schedules import CosineDecay, OneCycle, Schedule
+from tcn.training.task import Task
+from tcn.training.tasks import Classification, LanguageModel, MultiLabel, Regression
+
+__all__ = [
+    "Batch",
+    "Classification",
+    "CosineDecay",
+    "LanguageModel",
+    "MultiLabel",
+    "OneCycle",
+    "Prediction",
+    "Regression",
+    "Schedule",
+    "SeedEveryEpoch",
+    "Task",
+]

@@ -1,0 +1,44 @@
+"""Random numbers that depend on the epoch, not on what happened before it."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from typing_extensions import override
+
+
+class SeedEveryEpoch(pl.Callback):
+    """Seeds PyTorch (all devices), NumPy and Python from ``(seed, epoch, rank)`` in every epoch.
+
+    A run resumed from the checkpoint of an epoch then draws the same dropout masks as one that
+    was never stopped. The order of the batches must be a function of the epoch as well: give the
+    data loader a sampler with ``set_epoch`` rather than ``shuffle=True``.
+
+    Args:
+        seed: seed of the run, 0 or more.
+
+    Raises:
+        ValueError: ``seed`` is negative.
+    """
+
+    def __init__(self, seed: int) -> None:
+        if seed < 0:
+            raise ValueError(f"seed is {seed}: give 0 or more")
+        self.seed = seed
+
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Not on_train_epoch_start: making the loader's iterator draws a number, and it is made
+        # after that hook in a running epoch but before it in the first epoch after a resume.
+        if batch_idx == 0:
+            entropy = np.random.SeedSequence(
+                (self.seed, trainer.current_epoch, trainer.global_rank)
+            )
+            seed = int(entropy.generate_state(1)[0])
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002 (for code that draws from NumPy's global generator)
+            torch.manual_seed(seed)

@@ -1,0 +1,254 @@
+"""The tasks: regression, classification, language modelling and multi-label prediction."""
+
+import math
+
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import MeanMetric, MeanSquaredError
+from torchmetrics.classification import MulticlassAccuracy
+from typing_extensions import override
+
+from tcn.training.batch import Batch
+from tcn.training.schedules import Schedule
+from tcn.training.task import Task
+
+IGNORED = -100
+"""A class target with this value counts in no loss and no metric (PyTorch's own default)."""
+
+
+class Regression(Task):
+    """Mean squared error over all values of all valid steps.
+
+    Targets: floats shaped like the output of the net, ``(batch, channels, time)`` or
+    ``(batch, channels)``. Logs ``*_loss`` and ``{val,test}_mse``; predicts the output itself.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: Schedule | LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.val_mse = MeanSquaredError()
+        self.test_mse = MeanSquaredError()
+
+    @property
+    @override
+    def monitor(self) -> tuple[str, str]:
+        return "val_mse", "min"
+
+    @override
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        output, target = _valid_values(output, batch)
+        count = target.numel()
+        return functional.mse_loss(output, target, reduction="sum") / max(count, 1), count
+
+    @override
+    def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
+        self.log_metric(f"{stage}_mse", *_valid_values(output, batch))
+
+
+class Classification(Task):
+    """Mean cross entropy, in nats, over all sequences or over all valid steps of them.
+
+    Targets: int64 classes, ``(batch,)`` for outputs ``(batch, classes)`` or ``(batch, time)`` for
+    ``(batch, classes, time)``; -100 counts nowhere. Logs ``*_loss``, ``{val,test}_accuracy`` and,
+    with ``last``, ``{val,test}_last_accuracy``; predicts the probabilities of the classes.
+
+    Args:
+        net, optimizer, lr_scheduler: see ``Task``.
+        last: also measure the accuracy over this many final valid steps of each sequence (Bai et
+            al. 2018, figure 5: the 10 symbols to be remembered in copying memory).
+
+    Raises:
+        ValueError: ``last`` is not positive, or it is given and the targets have no time axis.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        last: int | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: Schedule | LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        if last is not None and last < 1:
+            raise ValueError(f"last is {last}: give 1 step or more, or None")
+        self.last = last
+        self.val_accuracy = _accuracy()
+        self.test_accuracy = _accuracy()
+        if last is not None:
+            self.val_last_accuracy = _accuracy()
+            self.test_last_accuracy = _accuracy()
+
+    @property
+    @override
+    def monitor(self) -> tuple[str, str]:
+        # Accuracy over all steps may be high by chance: 99 % in copying memory, mostly blanks.
+        if self.last is not None or getattr(self.net, "readout", None) == "every":
+            return "val_loss", "min"
+        return "val_accuracy", "max"
+
+    @override
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        return _cross_entropy(output, _valid_classes(batch))
+
+    @override
+    def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
+        target = _valid_classes(batch)
+        self.log_metric(f"{stage}_accuracy", output, target)
+        if self.last is not None:
+            final = _final_classes(target, batch.lengths, self.last)
+            self.log_metric(f"{stage}_last_accuracy", output, final)
+
+    @override
+    def predict(self, output: Tensor) -> Tensor:
+        """Probabilities of the classes, along dimension 1."""
+        return output.softmax(dim=1)
+
+
+class LanguageModel(Task):
+    """Mean cross entropy, in nats per token, of the next token at every step.
+
+    Targets: int64 tokens ``(batch, time)`` for outputs ``(batch, vocabulary, time)``; -100 counts
+    nowhere (steps of a window that only give context). Logs ``*_loss``, ``{val,test}_perplexity``
+    (the exponential of the loss over the whole set) and ``{val,test}_bits`` (bits per token);
+    predicts the probabilities of the tokens.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: Schedule | LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.val_perplexity = _ExponentialMean()
+        self.test_perplexity = _ExponentialMean()
+
+    @property
+    @override
+    def monitor(self) -> tuple[str, str]:
+        return "val_loss", "min"
+
+    @override
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        return _cross_entropy(output, _valid_classes(batch))
+
+    @override
+    def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
+        loss, count = self.loss(output, batch)
+        self.log_mean(f"{stage}_bits", loss / math.log(2), count)
+        self.log_metric(f"{stage}_perplexity", loss, count)
+
+    @override
+    def predict(self, output: Tensor) -> Tensor:
+        """Probabilities of the next token, along dimension 1."""
+        return output.softmax(dim=1)
+
+
+class MultiLabel(Task):
+    """Binary cross entropy of independent channels, such as the 88 keys of a piano.
+
+    Targets: floats 0 or 1 shaped like the output, ``(batch, channels, time)``. The loss is summed
+    over the channels and valid steps of a sequence and averaged over the sequences of the batch.
+    Logs ``*_loss`` and ``{val,test}_nll``: the total over all sequences divided by their total
+    number of steps, as Bai et al. 2018 report music (nats per frame; not the mean over sequences of
+    their means). Predicts the probability of each channel.
+    """
+
+    @property
+    @override
+    def monitor(self) -> tuple[str, str]:
+        return "val_nll", "min"
+
+    @override
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        sequences = output.shape[0]
+        return _binary_cross_entropy(output, batch)[0] / max(sequences, 1), sequences
+
+    @override
+    def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
+        total, steps = _binary_cross_entropy(output, batch)
+        self.log_mean(f"{stage}_nll", total / max(steps, 1), steps)
+
+    @override
+    def predict(self, output: Tensor) -> Tensor:
+        """Probability of each channel."""
+        return output.sigmoid()
+
+
+class _ExponentialMean(MeanMetric):
+    """Perplexity from losses; torchmetrics' own takes logits and the logarithm of a softmax."""
+
+    @override
+    def compute(self) -> Tensor:
+        return super().compute().exp()
+
+
+def _accuracy() -> MulticlassAccuracy:
+    return MulticlassAccuracy(average="micro", ignore_index=IGNORED, validate_args=False)
+
+
+def _is_valid(time: int, lengths: Tensor) -> Tensor:
+    """``(batch, time)`` bool: the steps before each row's length."""
+    return torch.arange(time, device=lengths.device) < lengths[:, None]
+
+
+def _valid_classes(batch: Batch) -> Tensor:
+    if batch.lengths is None or batch.y.ndim == 1:
+        return batch.y
+    return batch.y.masked_fill(~_is_valid(batch.y.shape[-1], batch.lengths), IGNORED)
+
+
+def _final_classes(target: Tensor, lengths: Tensor | None, last: int) -> Tensor:
+    if target.ndim != 2:
+        raise ValueError(
+            f"last={last} needs targets (batch, time), got {tuple(target.shape)}: "
+            "leave last out when a sequence has one target"
+        )
+    time = target.shape[1]
+    if lengths is None:
+        lengths = torch.full((target.shape[0],), time, device=target.device)
+    return target.masked_fill(_is_valid(time, lengths - last), IGNORED)
+
+
+def _valid_values(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Output and target, flat, without the steps beyond the lengths."""
+    _check_shape(output, batch.y)
+    if batch.lengths is None or batch.y.ndim == 2:
+        return output.flatten(), batch.y.flatten()
+    valid = _is_valid(batch.y.shape[-1], batch.lengths)
+    return output.mT[valid].flatten(), batch.y.mT[valid].flatten()
+
+
+def _cross_entropy(output: Tensor, target: Tensor) -> tuple[Tensor, int]:
+    if output.shape[:1] + output.shape[2:] != target.shape:
+        raise ValueError(
+            f"output {tuple(output.shape)} and target {tuple(target.shape)} do not fit: targets "
+            "are (batch,) for outputs (batch, classes), (batch, time) for (batch, classes, time)"
+        )
+    count = int((target != IGNORED).sum())
+    total = functional.cross_entropy(output, target, ignore_index=IGNORED, reduction="sum")
+    return total / max(count, 1), count
+
+
+def _binary_cross_entropy(output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+    """Sum over all channels and valid steps, and the number of these steps."""
+    values, target = _valid_values(output, batch)
+    total = functional.binary_cross_entropy_with_logits(values, target, reduction="sum")
+    return total, target.numel() // output.shape[1]
+
+
+def _check_shape(output: Tensor, target: Tensor) -> None:
+    if output.shape != target.shape:
+        raise ValueError(
+            f"output {tuple(output.shape)} and target {tuple(target.shape)} do not fit: targets "
+            "are shaped like outputs, (batch, channels, time) or (batch, channels)"
+        )
