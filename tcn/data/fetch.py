@@ -13,6 +13,7 @@ Whatever the place, the content must have the sha256 written in the code.
 
 import functools
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,7 +21,6 @@ from pathlib import Path, PurePosixPath
 import pooch
 import requests
 from filelock import FileLock
-from tqdm import tqdm
 
 ROUNDS = 3
 """How often the list of addresses is tried."""
@@ -151,21 +151,19 @@ def _download(file: RemoteFile, target: Path) -> None:
 
 
 def _retrieve(address: str, file: RemoteFile, target: Path) -> None:
-    # disable=None: a bar on a terminal, nothing in a log file.
-    with tqdm(desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
-        downloader = pooch.HTTPDownloader(
-            progressbar=bar,
-            timeout=TIMEOUT,
-            # A server that announces a .gz file as an encoding would have it unpacked on the way.
-            headers={"Accept-Encoding": "identity"},
-        )
-        pooch.retrieve(
-            address,
-            known_hash=f"sha256:{file.sha256}",
-            fname=target.name,
-            path=target.parent,
-            downloader=downloader,
-        )
+    downloader = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),  # in a log file it would be noise
+        timeout=TIMEOUT,
+        # A server that announces a .gz file as an encoding would have it unpacked on the way.
+        headers={"Accept-Encoding": "identity"},
+    )
+    pooch.retrieve(
+        address,
+        known_hash=f"sha256:{file.sha256}",
+        fname=target.name,
+        path=target.parent,
+        downloader=downloader,
+    )
 
 
 def _is_final(error: Exception) -> bool:
