@@ -1,0 +1,72 @@
+"""Layers and blocks: tensors in, tensors out, in one and two dimensions from one definition."""
+
+from tcn.layers.blocks import (
+    ACTIVATIONS,
+    BLOCKS,
+    Gate,
+    GatedBlock,
+    PreactivationBlock,
+    ResidualBlock,
+    SeparableBlock,
+)
+from tcn.layers.containers import Add, Chain, SkipSum
+from tcn.layers.convolution import (
+    PADDINGS,
+    Conv1d,
+    Conv2d,
+    convolution,
+    fold_weight_norm,
+)
+from tcn.layers.dropout import Dropout
+from tcn.layers.modulation import AddCondition, FiLM, SqueezeExcite
+from tcn.layers.module import Context, Pointwise, Reach, SequenceModule, State
+from tcn.layers.normalization import (
+    NORMS,
+    BatchNorm,
+    ChannelNorm,
+    CumulativeNorm,
+    GroupNorm,
+    RMSNorm,
+)
+from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
+from tcn.layers.transposed import ConvTranspose1d
+
+__all__ = [
+    "ACTIVATIONS",
+    "BLOCKS",
+    "NORMS",
+    "PADDINGS",
+    "READOUTS",
+    "Add",
+    "AddCondition",
+    "Attention",
+    "BatchNorm",
+    "Chain",
+    "ChannelNorm",
+    "Context",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "CumulativeNorm",
+    "Dropout",
+    "Every",
+    "FiLM",
+    "Gate",
+    "GatedBlock",
+    "GroupNorm",
+    "Last",
+    "Max",
+    "Mean",
+    "Pointwise",
+    "PreactivationBlock",
+    "RMSNorm",
+    "Reach",
+    "ResidualBlock",
+    "SeparableBlock",
+    "SequenceModule",
+    "SkipSum",
+    "SqueezeExcite",
+    "State",
+    "convolution",
+    "fold_weight_norm",
+]

@@ -1,0 +1,232 @@
+"""The containers that chain and add; they alone pass state, mask and condition on.
+
+Blocks are made of these and know nothing of streaming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from itertools import zip_longest
+
+from torch import Tensor, nn
+
+from tcn.layers.grid import Grid
+from tcn.layers.module import Context, Reach, SequenceModule, State
+
+POINTWISE = (
+    nn.Identity, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.ReLU6,
+)  # fmt: skip
+"""PyTorch's own modules that treat every position alike and alone; they need no wrapper here."""
+
+
+class _Container(SequenceModule):
+    """Children in order, given by position or by name."""
+
+    def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
+        super().__init__()
+        self._order: list[str] = []
+        for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
+            if not isinstance(module, (SequenceModule, *POINTWISE)):
+                raise TypeError(
+                    f"{name}: {type(module).__name__} is neither a tcn.layers.SequenceModule nor a "
+                    "pointwise activation of torch.nn; subclass SequenceModule, or "
+                    "tcn.layers.Pointwise if it treats every position alike and alone"
+                )
+            self.add_module(name, module)
+            self._order.append(name)
+        self.ndim = max((getattr(module, "ndim", 1) for module in self), default=1)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return (self._modules[name] for name in self._order)  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, index: int) -> nn.Module:
+        return getattr(self, self._order[index])
+
+
+class Chain(_Container):
+    """One module after the other: ``x -> m0 -> m1 -> ... -> y``."""
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Each child advances over what the one before returned."""
+        states = _children_states(self, state, len(self))
+        after = []
+        for module, before in zip(self, states, strict=True):
+            x, next_state = advance(module, x, before, context)
+            after.append(next_state)
+        return x, tuple(after)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The sum of the children's reaches."""
+        return _combine([reach_of(module) for module in self], Reach.then)
+
+    def needs(self, want: Grid) -> Grid:
+        """What the first child needs for what the second needs, and so on."""
+        return self._wants(want)[0]
+
+    def _wants(self, want: Grid) -> list[Grid]:
+        """The grid before every child, and ``want`` after the last."""
+        grids = [want]
+        for module in reversed(list(self)):
+            grids.append(needs(module, grids[-1]))
+        return grids[::-1]
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """Each child computes only what the later ones need."""
+        grids = self._wants(want)
+        for module, before, after in zip(self, grids, grids[1:], strict=False):
+            x = on_grid(module, x, before, after, context)
+        return x
+
+
+class Add(_Container):
+    """Branches over the same input, added: ``x -> b0(x) + b1(x) + ...``."""
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Every branch advances over the same chunk."""
+        states = _children_states(self, state, len(self))
+        results = [advance(m, x, s, context) for m, s in zip(self, states, strict=True)]
+        return _sum([y for y, _ in results]), tuple(after for _, after in results)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The longest of the branches' reaches."""
+        return _combine([reach_of(module) for module in self], Reach.beside)
+
+    def needs(self, want: Grid) -> Grid:
+        """What any branch needs."""
+        return reduce(Grid.union, [needs(module, want) for module in self])
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """Every branch takes its own part of the input."""
+        grids = [needs(module, want) for module in self]
+        parts = [grid.take(x, have) for grid in grids]
+        return _sum([
+            on_grid(m, part, grid, want, context)
+            for m, part, grid in zip(self, parts, grids, strict=True)
+        ])  # fmt: skip
+
+
+class SkipSum(SequenceModule):
+    """WaveNet's chain of blocks, whose output is the sum of their skip outputs.
+
+    Each block has three parts: ``body`` looks at the past, ``residual`` and ``skip`` are 1x1::
+
+        x0 -> body -+-> residual -> + x0 = x1 -> body -+-> residual -> + x1 = x2 -> ...
+                    +-> skip -> sum                    +-> skip -> sum
+
+    Source: van den Oord et al. 2016 (WaveNet), section 2.4, figure 4.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        """Chains blocks that have ``body``, ``shortcut``, ``residual`` and ``skip``.
+
+        Raises:
+            ValueError: if there is no block, or one has no skip output.
+        """
+        super().__init__()
+        if not blocks or any(getattr(block, "skip", None) is None for block in blocks):
+            raise ValueError(
+                "blocks: SkipSum needs at least one block, each with skip_channels set"
+            )
+        self.blocks = nn.ModuleList(blocks)
+        self.ndim = blocks[0].ndim
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Sums the blocks' skip outputs; the state is that of the bodies."""
+        states = _children_states(self, state, len(self.blocks))
+        after, skips = [], []
+        for block, before in zip(self.blocks, states, strict=True):
+            hidden, next_state = advance(block.body, x, before, context)
+            skips.append(block.skip(hidden))
+            x = block.residual(hidden) + block.shortcut(x)
+            after.append(next_state)
+        return _sum(skips), tuple(after)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """That of the bodies, one after the other."""
+        return _combine([reach_of(block.body) for block in self.blocks], Reach.then)
+
+    def _wants(self, want: Grid) -> list[Grid]:
+        """The grid of the residual stream before every block, and ``want`` after the last."""
+        grids = [want]
+        for block in reversed(self.blocks):
+            hidden = grids[-1].union(want)
+            grids.append(hidden.union(needs(block.body, hidden)))
+        return grids[::-1]
+
+    def needs(self, want: Grid) -> Grid:
+        """What the first block needs."""
+        return self._wants(want)[0]
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """Every block computes what its skip output and the later blocks need."""
+        grids, skips = self._wants(want), []
+        for block, before, after in zip(self.blocks, grids, grids[1:], strict=False):
+            hidden_grid = after.union(want)
+            body_grid = needs(block.body, hidden_grid)
+            body_input = body_grid.take(x, before)
+            hidden = on_grid(block.body, body_input, body_grid, hidden_grid, context)
+            skips.append(block.skip(want.take(hidden, hidden_grid)))
+            x = block.residual(after.take(hidden, hidden_grid)) + block.shortcut(
+                after.take(x, before)
+            )
+        return _sum(skips)
+
+
+def advance(
+    module: nn.Module, x: Tensor, state: State | None, context: Context
+) -> tuple[Tensor, State]:
+    """``module.advance``, where a plain activation has no state."""
+    if isinstance(module, SequenceModule):
+        return module.advance(x, state, context)
+    return module(x), ()
+
+
+def needs(module: nn.Module, want: Grid) -> Grid:
+    """``module.needs``, where a plain activation needs the same positions."""
+    return module.needs(want) if isinstance(module, SequenceModule) else want
+
+
+def on_grid(module: nn.Module, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+    """``module.on_grid``, where a plain activation takes no notice of positions."""
+    if isinstance(module, SequenceModule):
+        return module.on_grid(x, have, want, context)
+    return module(x)
+
+
+def reach_of(module: nn.Module) -> tuple[Reach, ...]:
+    """``module.reach``, where a plain activation sees one position."""
+    return module.reach if isinstance(module, SequenceModule) else ()
+
+
+def _combine(
+    reaches: Sequence[tuple[Reach, ...]], combine: Callable[[Reach, Reach], Reach]
+) -> tuple[Reach, ...]:
+    """Combines per axis, from the last one; an axis that a module does not name has reach 0."""
+    backwards = [reach[::-1] for reach in reaches]
+    axes = [reduce(combine, axis) for axis in zip_longest(*backwards, fillvalue=Reach())]
+    return tuple(axes[::-1])
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    return reduce(lambda a, b: a + b, tensors)
+
+
+def _children_states(module: nn.Module, state: State | None, count: int) -> Sequence[State | None]:
+    """One state per child; None for each at the start of a sequence."""
+    if state is None:
+        return (None,) * count
+    if not isinstance(state, tuple) or len(state) != count:
+        found = f"{len(state)} states" if isinstance(state, tuple) else type(state).__name__
+        raise ValueError(
+            f"state: {type(module).__name__} expected {count} states, got {found}; this state "
+            "belongs to another net, pass state=None to begin anew"
+        )
+    return state

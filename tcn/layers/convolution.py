@@ -1,0 +1,326 @@
+"""Convolution whose padding is decided per axis; one definition for 1-D and 2-D.
+
+Which inputs (``*``) the output at position ``t`` sees, for kernel_size 3 and dilation 2:
+
+    "causal"           * . * . t          zeros are put on the left, (kernel_size - 1) * dilation of them
+    "strictly_causal"  * . * . * t        the same, one step earlier: the present is excluded
+    "same"                 * . t . *      zeros on both sides; an even kernel has its extra one right
+    "valid"                               no zeros: the output is shorter
+
+With a stride, outputs are those of the unstrided convolution at positions 0, stride, 2 * stride, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tcn.layers.grid import Grid
+from tcn.layers.module import Context, Reach, SequenceModule, State, silence
+from tcn.layers.validation import (
+    check_channels,
+    check_input,
+    check_positive,
+    check_state,
+    per_axis,
+)
+
+PADDINGS = ("causal", "strictly_causal", "same", "valid")
+CAUSAL = ("causal", "strictly_causal")
+
+
+class _Convolution(SequenceModule):
+    """What ``Conv1d`` and ``Conv2d`` share, which is everything but their rank."""
+
+    ndim: int
+    weight_g: nn.Parameter
+    weight_v: nn.Parameter
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        *,
+        padding: str | Sequence[str] = "causal",
+        dilation: int | Sequence[int] = 1,
+        stride: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        weight_norm: bool = False,
+    ) -> None:
+        """Builds the convolution.
+
+        Args:
+            in_channels: channels of the input.
+            out_channels: channels of the output.
+            kernel_size: taps per axis, 1 and even numbers included.
+            padding: one of :data:`PADDINGS`, per axis.
+            dilation: distance between taps, per axis, in steps.
+            stride: distance between outputs, per axis, in steps.
+            groups: blocks of channels convolved apart; ``in_channels`` makes it depthwise.
+            bias: whether a constant is added per output channel.
+            weight_norm: whether direction and size of each filter are parameters apart
+                (Salimans & Kingma 2016, section 2): ``weight = weight_g * weight_v / |weight_v|``.
+
+        Raises:
+            ValueError: if a size is not positive, the padding has no such name, or ``groups`` does
+                not divide the channels.
+        """
+        check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
+        sizes = {"kernel_size": kernel_size, "dilation": dilation, "stride": stride}
+        axes = {name: per_axis(name, value, self.ndim) for name, value in sizes.items()}
+        for name, value in axes.items():
+            check_positive(name, value)
+        super().__init__(in_channels, out_channels, groups=groups, bias=bias, **axes)  # type: ignore[call-arg]
+        self.axis_padding: tuple[str, ...] = per_axis("padding", padding, self.ndim)
+        for name in self.axis_padding:
+            if name not in PADDINGS:
+                raise ValueError(
+                    f"padding: {name!r} is not one of {', '.join(map(repr, PADDINGS))}"
+                )
+        if weight_norm:
+            self.normalise_weight()
+
+    # ------------------------------------------------------------------ geometry
+
+    @property
+    def span(self) -> tuple[int, ...]:
+        """Distance between the first and the last tap, per axis."""
+        return tuple((k - 1) * d for k, d in zip(self.kernel_size, self.dilation, strict=True))
+
+    @property
+    def shift(self) -> tuple[int, ...]:
+        """1 on the axes where the present is excluded, otherwise 0."""
+        return tuple(int(name == "strictly_causal") for name in self.axis_padding)
+
+    @property
+    def context_size(self) -> int:
+        """Past steps that the next output of a stream may need: what the state holds at rest."""
+        # A stride beyond the taps skips inputs; holding them keeps the phase in the state's length.
+        return max(self.span[-1] + self.shift[-1], self.stride[-1] - 1)
+
+    def _zeros(self, axis: int) -> tuple[int, int]:
+        """Zeros to the left and the right of one axis, the present's own step cut off."""
+        span, name = self.span[axis], self.axis_padding[axis]
+        if name == "same":
+            return span // 2, span - span // 2
+        shift = self.shift[axis]
+        return (0, 0) if name == "valid" else (span + shift, -shift)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """Taps to the left and the right of each output, per axis."""
+        reach = []
+        for axis, (span, stride) in enumerate(zip(self.span, self.stride, strict=True)):
+            left = 0 if self.axis_padding[axis] == "valid" else self._zeros(axis)[0]
+            reach.append(Reach(left, span - left, Fraction(stride)))
+        return tuple(reach)
+
+    @property
+    def changes_length(self) -> bool:
+        """Whether a stride or ``"valid"`` padding makes the output shorter."""
+        valid = any(
+            name == "valid" and span
+            for name, span in zip(self.axis_padding, self.span, strict=True)
+        )
+        return valid or any(stride > 1 for stride in self.stride)
+
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """A padding on the last axis that reads the future or loses the alignment."""
+        padding = self.axis_padding[-1]
+        if padding in CAUSAL or self.span[-1] == 0:
+            return None
+        why = {"same": "reads future steps", "valid": "returns fewer steps than it is given"}
+        return f"a convolution with padding={padding!r} on the time axis {why[padding]}"
+
+    # ---------------------------------------------------------------- evaluation
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Convolves the chunk behind the remembered past; the past is zeros at the start."""
+        check_input(self, x, self.in_channels, self.ndim)
+        x = silence(x, context.mask)
+        zeros = [self._zeros(axis) for axis in range(self.ndim)]
+        if self.streaming_obstacle:
+            return self._convolve(_pad(x, zeros), self.stride, self.dilation), ()
+        past = self.context_size
+        zeros[-1] = (past if state is None else 0, 0)
+        x = _pad(x, zeros)
+        if state is not None:
+            self._check_state(state, x)
+            x = torch.cat([state, x], dim=-1)
+        return self._stream(x, past)
+
+    def _stream(self, x: Tensor, past: int) -> tuple[Tensor, State]:
+        """Convolves ``x``, which begins ``past`` steps before the next output's own position."""
+        stride, span, shift = self.stride[-1], self.span[-1], self.shift[-1]
+        outputs = (x.shape[-1] - past + stride - 1) // stride
+        state = x[..., outputs * stride :]
+        start = past - span - shift
+        end = start + (outputs - 1) * stride + span + 1
+        if outputs == 0:  # the chunk ended before the next output's position
+            return self._nothing(x), state
+        return self._convolve(x[..., start:end], self.stride, self.dilation), state
+
+    def _nothing(self, x: Tensor) -> Tensor:
+        """An output without steps."""
+        whole = F.pad(x, (0, self.span[-1] + 1))
+        return self._convolve(whole, self.stride, self.dilation)[..., :0]
+
+    def _check_state(self, state: State, x: Tensor) -> None:
+        check_state(self, state, (x.shape[0], self.in_channels, *x.shape[2:-1]), x)
+        held = state.shape[-1] - self.context_size
+        if not -self.stride[-1] < held <= 0:
+            raise ValueError(
+                f"state: {state.shape[-1]} remembered steps for a convolution that remembers "
+                f"{self.context_size}; this state belongs to another net, pass state=None to begin anew"
+            )
+
+    def needs(self, want: Grid) -> Grid:
+        """The positions under the taps, if every axis is causal; otherwise all of them."""
+        if not set(self.axis_padding) <= set(CAUSAL):
+            return super().needs(want)
+        return want.reaching(self.kernel_size, self.dilation, self.shift)
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """Convolves on the decimated grid, where the dilation is smaller and the stride may not be 1."""
+        if not set(self.axis_padding) <= set(CAUSAL):
+            return super().on_grid(x, have, want, context)
+        check_input(self, x, self.in_channels, self.ndim)
+        if context.mask is not None:
+            x = silence(x, have.take(context.mask, Grid.whole(have.sizes)))
+        stride = want.strides(have)
+        step = [max(step, 1) for step in have.steps]
+        dilation = tuple(max(d // s, 1) for d, s in zip(self.dilation, step, strict=True))
+        zeros = []
+        for axis, count in enumerate(have.counts):
+            shift = self.shift[axis] // step[axis]
+            taps = (self.kernel_size[axis] - 1) * dilation[axis] + 1
+            missing = (want.counts[axis] - 1) * stride[axis] + taps + shift - count
+            zeros.append((missing, -shift))  # a negative number of zeros cuts what is not needed
+        return self._convolve(_pad(x, zeros), stride, dilation)
+
+    def _convolve(self, x: Tensor, stride: tuple[int, ...], dilation: tuple[int, ...]) -> Tensor:
+        function = F.conv1d if self.ndim == 1 else F.conv2d
+        return function(x, self.weight, self.bias, stride, 0, dilation, self.groups)
+
+    # -------------------------------------------------------------- weight norm
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight that convolves, ``(out_channels, in_channels / groups, *kernel_size)``."""
+        parameters = self._parameters
+        if parameters.get("weight_g") is not None:
+            return torch._weight_norm(self.weight_v, self.weight_g, 0)
+        if "weight" not in parameters:  # while nn.Conv1d is being constructed
+            raise AttributeError(f"{type(self).__name__} has no weight yet")
+        return parameters["weight"]
+
+    @property
+    def is_weight_normalised(self) -> bool:
+        """Whether the parameters are ``weight_g`` and ``weight_v`` instead of ``weight``."""
+        return "weight_g" in self._parameters
+
+    def normalise_weight(self) -> None:
+        """Splits ``weight`` into size ``weight_g`` and direction ``weight_v``, same function."""
+        weight = self._parameters.pop("weight")
+        self.weight_g = nn.Parameter(_filter_norm(weight.detach()))
+        self.weight_v = weight
+
+    def fold_weight(self) -> None:
+        """Turns ``weight_g`` and ``weight_v`` back into one ``weight``, same function."""
+        if self.is_weight_normalised:
+            weight = self.weight.detach()
+            del self.weight_g, self.weight_v
+            self.register_parameter("weight", nn.Parameter(weight))
+
+    @torch.no_grad()
+    def set_weight(self, weight: Tensor) -> None:
+        """Makes ``weight`` the weight that convolves, weight-normalised or not.
+
+        Raises:
+            ValueError: if the shape is not that of :attr:`weight`.
+        """
+        if weight.shape != self.weight.shape:
+            raise ValueError(
+                f"weight: shape {tuple(weight.shape)}, expected {tuple(self.weight.shape)}"
+            )
+        if self.is_weight_normalised:
+            self.weight_v.copy_(weight)
+            self.weight_g.copy_(_filter_norm(weight))
+        else:
+            self._parameters["weight"].copy_(weight)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Accepts the keys of both of PyTorch's weight norms, and folded or unfolded weights."""
+        for new, old in (("original0", "weight_g"), ("original1", "weight_v")):
+            key = f"{prefix}parametrizations.weight.{new}"
+            if key in state_dict:
+                state_dict[prefix + old] = state_dict.pop(key)
+        names = [prefix + name for name in ("weight", "weight_g", "weight_v")]
+        weight, size, direction = names
+        if self.is_weight_normalised and weight in state_dict:
+            state_dict[direction] = state_dict.pop(weight)
+            state_dict[size] = _filter_norm(state_dict[direction])
+        elif not self.is_weight_normalised and size in state_dict and direction in state_dict:
+            parts = state_dict.pop(direction), state_dict.pop(size)
+            state_dict[weight] = torch._weight_norm(*parts, 0)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def extra_repr(self) -> str:
+        """Adds padding and weight norm to what ``nn.Conv1d`` prints."""
+        norm = ", weight_norm=True" if self.is_weight_normalised else ""
+        return f"{super().extra_repr()}, padding={self.axis_padding}{norm}"
+
+
+class Conv1d(_Convolution, nn.Conv1d):
+    """Convolution over time, ``(batch, in_channels, time)``; see the module's drawing of paddings."""
+
+    ndim = 1
+
+
+class Conv2d(_Convolution, nn.Conv2d):
+    """Convolution over ``(batch, in_channels, height, time)``, its padding decided per axis."""
+
+    ndim = 2
+
+
+CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d]] = {1: Conv1d, 2: Conv2d}
+"""The only place that knows both ranks."""
+
+
+def convolution(ndim: int) -> type[Conv1d] | type[Conv2d]:
+    """The convolution class of a rank.
+
+    Raises:
+        ValueError: if ``ndim`` is neither 1 nor 2.
+    """
+    if ndim not in CONVOLUTIONS:
+        raise ValueError(f"ndim: {ndim!r}; sequences are 1 (time), images and spectrograms 2")
+    return CONVOLUTIONS[ndim]
+
+
+def fold_weight_norm(module: nn.Module) -> nn.Module:
+    """Folds the weight norm of every convolution in ``module``, in place: same outputs, faster."""
+    for child in module.modules():
+        if isinstance(child, _Convolution):
+            child.fold_weight()
+    return module
+
+
+def _filter_norm(weight: Tensor) -> Tensor:
+    """Euclidean norm of each output channel's filter, shaped to broadcast over ``weight``."""
+    axes = tuple(range(1, weight.dim()))
+    return torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
+
+
+def _pad(x: Tensor, zeros: list[tuple[int, int]]) -> Tensor:
+    """Puts (left, right) zeros on each axis; a negative number cuts."""
+    flat = [n for pair in reversed(zeros) for n in pair]  # F.pad takes the last axis first
+    return F.pad(x, flat) if any(flat) else x

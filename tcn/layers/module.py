@@ -1,0 +1,259 @@
+"""The contract that every sequence module keeps.
+
+Axis order is ``(batch, channel, time)`` in 1-D and ``(batch, channel, height, time)`` in 2-D; *time* is
+always the last axis. A module implements one method, :meth:`SequenceModule.advance`, and both
+ways of using it are that method: ``forward(x)`` advances over the whole sequence from nothing,
+``step(chunk, state)`` advances over a chunk from where the last one ended. The two therefore
+cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tcn.layers.grid import Grid
+
+State = Any
+"""What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing."""
+
+
+class Context(NamedTuple):
+    """What travels with ``x`` through a net without being changed by it.
+
+    Attributes:
+        mask: bool, broadcastable to ``(batch, 1, *sizes)``; False marks padding. Padding counts as
+            zeros in every layer, so its content and amount never change a valid output.
+        condition: ``(batch, channels)`` for the whole sequence, or ``(batch, channels, *sizes)``.
+    """
+
+    mask: Tensor | None = None
+    condition: Tensor | None = None
+
+
+class Reach(NamedTuple):
+    """How far one output looks along one axis, in input steps; ``jump``: input steps per output."""
+
+    left: float = 0
+    right: float = 0
+    jump: Fraction = Fraction(1)
+
+    def then(self, later: Reach) -> Reach:
+        """The reach of a module followed by another."""
+        return Reach(
+            self.left + _input_steps(later.left, self.jump),
+            self.right + _input_steps(later.right, self.jump),
+            self.jump * later.jump,
+        )
+
+    def beside(self, other: Reach) -> Reach:
+        """The reach of two branches whose outputs are added."""
+        return Reach(max(self.left, other.left), max(self.right, other.right), self.jump)
+
+
+def _input_steps(reach: float, jump: Fraction) -> float:
+    """``reach * jump`` rounded up to whole input steps, for a reach that may be infinite."""
+    return reach if math.isinf(reach) else math.ceil(reach * jump)
+
+
+class SequenceModule(nn.Module):
+    """Base class of every layer, block and net: whole sequences and chunks through one method.
+
+    Attributes:
+        ndim: axes after batch and channel; the last is time.
+    """
+
+    ndim: int = 1
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Computes the outputs of a chunk and the state after it.
+
+        Args:
+            x: ``(batch, channels, *sizes)``.
+            state: what the previous chunk returned, or None at the start of a sequence.
+            context: mask and condition of this chunk.
+
+        Returns:
+            The outputs, and the state to hand to the next chunk (``()`` if there is none).
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not define advance(x, state, context); "
+            "every SequenceModule must"
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        condition: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Evaluates whole sequences.
+
+        Args:
+            x: ``(batch, channels, *sizes)``.
+            lengths: ``(batch,)`` integers, valid steps of each row; the rest is padding.
+            condition: ``(batch, channels)`` or ``(batch, channels, *sizes)``, where the module
+                is conditioned.
+            mask: ``(batch, *sizes)`` bool, for padding that is not on the right.
+
+        Raises:
+            ValueError: if a shape or a length does not fit.
+        """
+        return self.advance(x, None, Context(padding_mask(x, lengths, mask), condition))[0]
+
+    def step(
+        self,
+        x: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        condition: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Evaluates the next chunk of a stream; the chunks' outputs equal those of the whole.
+
+        Args:
+            x: ``(batch, channels, *sizes)``, at least one step on the last axis.
+            state: what the last call returned; None begins a new sequence.
+            lengths: valid steps of each row within this chunk.
+            condition: as in :meth:`forward`, for this chunk.
+            mask: as in :meth:`forward`, for this chunk.
+
+        Returns:
+            The outputs of this chunk and the state after it.
+
+        Raises:
+            TypeError: if the module cannot stream, with the reason.
+            ValueError: if the chunk is empty or the state is not one of this module's.
+        """
+        obstacles = self.streaming_obstacles()
+        if obstacles:
+            raise TypeError(
+                f"{type(self).__name__} has no step(): {'; '.join(obstacles)}. "
+                "Use forward() on whole sequences, or build the net without it."
+            )
+        if x.shape[-1] == 0:
+            raise ValueError(
+                f"x: a chunk of length 0 (shape {tuple(x.shape)}); a chunk needs at least one "
+                "step on the last axis: skip the call when nothing has arrived"
+            )
+        return self.advance(x, state, Context(padding_mask(x, lengths, mask), condition))
+
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """Why this module alone, its children aside, cannot stream; None if it can."""
+        return None
+
+    def streaming_obstacles(self) -> list[str]:
+        """Every reason why this module or a part of it cannot stream; empty if it can."""
+        found = [m.streaming_obstacle for m in self.modules() if isinstance(m, SequenceModule)]
+        return list(dict.fromkeys(reason for reason in found if reason))
+
+    @property
+    def causal(self) -> bool:
+        """Whether no output depends on a later input, so that :meth:`step` works."""
+        return not self.streaming_obstacles()
+
+    @property
+    def changes_length(self) -> bool:
+        """Whether this module alone, its children aside, returns other sizes than it was given."""
+        return False
+
+    @property
+    def preserves_length(self) -> bool:
+        """Whether output and input have the same sizes (no stride, no ``"valid"`` padding)."""
+        modules = (m for m in self.modules() if isinstance(m, SequenceModule))
+        return not any(module.changes_length for module in modules)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """How far an output looks, per axis, the last being time.
+
+        An axis that is not named has reach 0: ``()`` is a module that sees one position only.
+        """
+        return ()
+
+    @property
+    def receptive_field(self) -> float | tuple[float, ...]:
+        """Input steps that one output depends on, itself included; a tuple per axis in 2-D.
+
+        ``math.inf`` where it is unbounded, as in a recurrent net.
+        """
+        reach = [Reach()] * self.ndim + list(self.reach)
+        sizes = tuple(axis.left + axis.right + 1 for axis in reach[-self.ndim :])
+        return sizes[0] if self.ndim == 1 else sizes
+
+    def needs(self, want: Grid) -> Grid:
+        """The input positions needed for the outputs at ``want``; here every one of them."""
+        return Grid.whole(want.sizes)
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """Computes the outputs at ``want`` from the inputs at ``have``, which is ``needs(want)``.
+
+        The context is not decimated: its tensors hold every position.
+        """
+        return want.take(self.advance(x, None, context)[0], have)
+
+
+class Pointwise(SequenceModule):
+    """A module that treats every position alike and alone: subclasses define ``forward(x)``."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Maps ``(batch, channels, *sizes)`` to the same sizes."""
+        raise TypeError(f"{type(self).__name__} does not define forward(x)")
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """The same function, whatever came before."""
+        return self.forward(x), ()
+
+    def needs(self, want: Grid) -> Grid:
+        """The same positions."""
+        return want
+
+
+def padding_mask(x: Tensor, lengths: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """The bool mask ``(batch, 1, *sizes)`` of the valid positions, or None if all are.
+
+    Raises:
+        TypeError: if ``lengths`` are not integers or ``mask`` is not bool.
+        ValueError: if shapes do not fit, or a length is negative or beyond the last axis.
+    """
+    if mask is not None:
+        if mask.dtype != torch.bool:
+            raise TypeError(f"mask: expected bool, got {mask.dtype}; use mask.bool()")
+        if mask.shape != (x.shape[0], *x.shape[2:]):
+            raise ValueError(
+                f"mask: shape {tuple(mask.shape)} does not fit x of shape {tuple(x.shape)}; "
+                f"expected (batch, *sizes) = {(x.shape[0], *x.shape[2:])}"
+            )
+        mask = mask.unsqueeze(1)
+    if lengths is None:
+        return mask
+    valid = _length_mask(lengths, x.shape[0], x.shape[-1], x.device)
+    valid = valid.reshape(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1])
+    return valid if mask is None else valid & mask
+
+
+def _length_mask(lengths: Tensor, batch: int, time: int, device: torch.device) -> Tensor:
+    if lengths.is_floating_point() or lengths.dtype == torch.bool:
+        raise TypeError(f"lengths: expected integers, got {lengths.dtype}; use lengths.long()")
+    if lengths.shape != (batch,):
+        raise ValueError(
+            f"lengths: shape {tuple(lengths.shape)} for a batch of {batch}; expected one length "
+            f"per row, shape ({batch},)"
+        )
+    if not torch.compiler.is_compiling() and not 0 <= lengths.min() <= lengths.max() <= time:
+        raise ValueError(
+            f"lengths: {lengths.tolist()} must lie between 0 and the {time} steps of x; "
+            "lengths count valid steps before padding"
+        )
+    return torch.arange(time, device=device) < lengths.to(device)[:, None]
+
+
+def silence(x: Tensor, mask: Tensor | None) -> Tensor:
+    """``x`` with zeros where the mask is False, whatever stood there (NaN included)."""
+    return x if mask is None else x.masked_fill(~mask, 0)

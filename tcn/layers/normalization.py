@@ -1,0 +1,227 @@
+"""Normalisation of ``(batch, channels, *sizes)``; those that look across time say so.
+
+    name           statistics over                        streams
+    "weight"       the filters, not the signal            yes
+    "layer"        the channels of each step              yes
+    "rms"          the channels of each step              yes
+    "cumulative"   channels and all steps so far          yes, with a state
+    "batch"        batch and time                         in evaluation mode
+    "group"        channels of a group and all time       no
+
+Padding never enters a statistic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tcn.layers.grid import Grid
+from tcn.layers.module import Context, Pointwise, Reach, SequenceModule, State, silence
+from tcn.layers.running import flatten_to_time, running_sum, valid_steps
+from tcn.layers.validation import check_positive
+
+EPSILON = 1e-5
+WHOLE_TIME = (Reach(math.inf, math.inf), Reach(math.inf, math.inf))
+PAST_TIME = (Reach(math.inf, math.inf), Reach(math.inf, 0))
+
+
+class _Affine(SequenceModule):
+    """A norm with a scale and a shift per channel."""
+
+    def __init__(self, channels: int) -> None:
+        """Normalises ``channels`` channels.
+
+        Raises:
+            ValueError: if ``channels`` is below 1.
+        """
+        super().__init__()
+        check_positive("channels", [channels])
+        self.channels = channels
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def affine(self, x: Tensor) -> Tensor:
+        """Scales and shifts every channel."""
+        shape = (-1,) + (1,) * (x.dim() - 2)
+        return x * self.weight.view(shape) + self.bias.view(shape)
+
+    def extra_repr(self) -> str:
+        """The number of channels."""
+        return str(self.channels)
+
+
+class ChannelNorm(_Affine, Pointwise):
+    """Layer norm over the channels of every step apart, so it streams. Ba et al. 2016."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Normalises ``(batch, channels, *sizes)``."""
+        last = x.movedim(1, -1)
+        return F.layer_norm(last, (self.channels,), self.weight, self.bias, EPSILON).movedim(-1, 1)
+
+
+class RMSNorm(Pointwise):
+    """Root-mean-square norm over the channels of every step. Zhang & Sennrich 2019, section 4."""
+
+    def __init__(self, channels: int) -> None:
+        """Normalises ``channels`` channels.
+
+        Raises:
+            ValueError: if ``channels`` is below 1.
+        """
+        super().__init__()
+        check_positive("channels", [channels])
+        self.channels = channels
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Normalises ``(batch, channels, *sizes)``."""
+        return F.rms_norm(x.movedim(1, -1), (self.channels,), self.weight, EPSILON).movedim(-1, 1)
+
+    def extra_repr(self) -> str:
+        """The number of channels."""
+        return str(self.channels)
+
+
+class CumulativeNorm(_Affine):
+    """Layer norm over the channels of all steps so far. Luo & Mesgarani 2019 (Conv-TasNet), cLN."""
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Normalises by the mean and variance of everything up to each step."""
+        valid = valid_steps(x, context.mask)
+        x = silence(x, context.mask)
+        moments = [
+            x.double().sum(1),
+            x.double().square().sum(1),
+            valid.double().sum(1) * self.channels,
+        ]
+        total, state = running_sum(self, flatten_to_time(torch.stack(moments, 1)), state)
+        count = total[:, 2].clamp_min(1)
+        mean = total[:, 0] / count
+        variance = (total[:, 1] / count - mean.square()).clamp_min(0)
+        shape = (x.shape[0], 1, *[1] * (x.dim() - 3), x.shape[-1])
+        scale = (variance + EPSILON).rsqrt()
+        return self.affine(
+            (x - mean.to(x.dtype).view(shape)) * scale.to(x.dtype).view(shape)
+        ), state
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """Everything up to now."""
+        return PAST_TIME
+
+
+class BatchNorm(SequenceModule, nn.BatchNorm1d):
+    """Batch norm over batch and time; in evaluation mode a fixed scale. Ioffe & Szegedy 2015."""
+
+    def __init__(self, channels: int) -> None:
+        """Normalises ``channels`` channels.
+
+        Raises:
+            ValueError: if ``channels`` is below 1.
+        """
+        check_positive("channels", [channels])
+        super().__init__(channels, eps=EPSILON)
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Normalises by batch statistics in training, by the running ones in evaluation."""
+        flat = x.flatten(2)
+        if context.mask is None or not self.training:
+            return nn.BatchNorm1d.forward(self, flat).view_as(x), ()
+        valid = valid_steps(x, context.mask).flatten(1)
+        steps = flat.transpose(1, 2)
+        normalised = nn.BatchNorm1d.forward(self, steps[valid])
+        placed = torch.zeros_like(steps).masked_scatter(valid.unsqueeze(-1), normalised)
+        return placed.transpose(1, 2).reshape_as(x), ()
+
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """Training mode."""
+        if not self.training:
+            return None
+        return "batch norm in training mode takes statistics over batch and time (call eval())"
+
+    def needs(self, want: Grid) -> Grid:
+        """Every position in training, the same positions in evaluation."""
+        return super().needs(want) if self.training else want
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """In evaluation mode every position is treated alike."""
+        if self.training:
+            return super().on_grid(x, have, want, context)
+        return self.advance(x, None, Context())[0]
+
+
+class GroupNorm(_Affine):
+    """Group norm over the channels of a group and all time. Wu & He 2018."""
+
+    def __init__(self, channels: int, *, groups: int | None = None) -> None:
+        """Normalises ``channels`` channels in ``groups`` groups.
+
+        Args:
+            channels: channels of the input.
+            groups: blocks of channels with statistics of their own; 8, or the largest smaller
+                power of two that divides the channels, unless given; 1 is layer norm over
+                channels and time, ``channels`` is instance norm.
+
+        Raises:
+            ValueError: if ``groups`` does not divide ``channels``.
+        """
+        super().__init__(channels)
+        self.groups = math.gcd(channels, 8) if groups is None else groups
+        check_positive("groups", [self.groups])
+        if channels % self.groups:
+            raise ValueError(f"groups: {groups} does not divide channels={channels}")
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Normalises by the statistics of each group over all valid positions."""
+        if context.mask is None:
+            return F.group_norm(x, self.groups, self.weight, self.bias, EPSILON), ()
+        valid = valid_steps(x, context.mask).to(x.dtype).flatten(1).unsqueeze(1)
+        grouped = x.reshape(x.shape[0], self.groups, -1, valid.shape[-1])
+        grouped = grouped.masked_fill(valid.unsqueeze(1) == 0, 0)
+        count = (valid.sum(-1) * grouped.shape[2]).clamp_min(1).view(-1, 1, 1, 1)
+        mean = grouped.sum((2, 3), keepdim=True) / count
+        centred = (grouped - mean) * valid.unsqueeze(1)
+        variance = centred.square().sum((2, 3), keepdim=True) / count
+        return self.affine((centred * (variance + EPSILON).rsqrt()).view_as(x)), ()
+
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """Always."""
+        return "group norm takes statistics over the whole sequence"
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """Everything."""
+        return WHOLE_TIME
+
+
+NORMS: dict[str, Callable[[int], nn.Module] | None] = {
+    "none": None,
+    "weight": None,
+    "layer": ChannelNorm,
+    "rms": RMSNorm,
+    "cumulative": CumulativeNorm,
+    "batch": BatchNorm,
+    "group": GroupNorm,
+}
+"""What ``norm="..."`` means; ``"weight"`` is a property of the convolution."""
+
+
+def normalization(norm: str | Callable[[int], nn.Module], channels: int) -> nn.Module | None:
+    """The norm of a name, or what a builder makes for ``channels`` channels; None if there is none.
+
+    Raises:
+        ValueError: if there is no norm of that name.
+    """
+    if not isinstance(norm, str):
+        return norm(channels)
+    if norm not in NORMS:
+        raise ValueError(f"norm: {norm!r} is not one of {', '.join(map(repr, NORMS))}")
+    build = NORMS[norm]
+    return build(channels) if build else None

@@ -1,0 +1,41 @@
+"""Sums over everything so far, for the layers that stream statistics."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tcn.layers.module import State
+from tcn.layers.validation import check_state
+
+
+def running_sum(module: nn.Module, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    """The sum of ``x`` up to every step of the last axis, and the sum to carry on with.
+
+    Sums are kept in float64: a stream of millions of steps loses nothing that shows in float32.
+
+    Args:
+        module: the layer that asks, named in errors.
+        x: ``(batch, channels, time)``.
+        state: ``(batch, channels, 1)`` float64, the sum before this chunk; None for zero.
+
+    Raises:
+        ValueError: if the state does not fit.
+    """
+    total = x.double().cumsum(-1)
+    if state is not None:
+        check_state(module, state, tuple(total.shape[:-1]), total)
+        total = total + state
+    return total, total[..., -1:]
+
+
+def flatten_to_time(x: Tensor) -> Tensor:
+    """Sums ``(batch, channels, height, time)`` over height; 1-D is left as it is."""
+    return x if x.dim() == 3 else x.flatten(2, -2).sum(2)
+
+
+def valid_steps(x: Tensor, mask: Tensor | None) -> Tensor:
+    """``(batch, 1, *sizes)`` bool, the mask at full size."""
+    if mask is None:
+        return torch.ones_like(x[:, :1], dtype=torch.bool)
+    return mask.expand_as(x[:, :1])

@@ -1,0 +1,83 @@
+"""Checks of arguments and inputs; each message names the argument, its value and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+T = TypeVar("T", int, str)
+
+SIZE_NAMES = {1: "time", 2: "height, time"}
+
+
+def per_axis(name: str, value: T | Sequence[T], ndim: int) -> tuple[T, ...]:
+    """One value per axis; a single one is repeated.
+
+    Raises:
+        ValueError: if the number of values is not ``ndim``.
+    """
+    if isinstance(value, int | str):
+        return (value,) * ndim
+    if len(value) != ndim:
+        raise ValueError(f"{name}: {tuple(value)} has {len(value)} values for {ndim} axes")
+    return tuple(value)
+
+
+def check_positive(name: str, values: Sequence[int]) -> None:
+    """Refuses sizes that are not integers of at least 1."""
+    for value in values:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name}: {value!r} is not an integer")
+        if value < 1:
+            raise ValueError(f"{name}: {value} must be at least 1")
+
+
+def check_channels(*, groups: int = 1, **channels: int) -> None:
+    """Refuses channel counts below 1 or that ``groups`` does not divide."""
+    check_positive("groups", [groups])
+    for name, value in channels.items():
+        check_positive(name, [value])
+        if value % groups:
+            raise ValueError(f"groups: {groups} does not divide {name}={value}")
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuses a dropout probability outside ``[0, 1)``."""
+    if not 0 <= value < 1:
+        raise ValueError(
+            f"{name}: {value} is not in [0, 1); it is the share of values that are dropped, "
+            "and at 1 nothing would be left"
+        )
+
+
+def check_input(module: nn.Module, x: Tensor, channels: int, ndim: int) -> None:
+    """Refuses an input whose rank or channel count does not fit, naming both shapes."""
+    if x.dim() == ndim + 2 and x.shape[1] == channels:
+        return
+    expected = f"(batch, {channels} channels, {SIZE_NAMES[ndim]})"
+    cure = f"expected {expected}"
+    if x.dim() == ndim + 2 and x.shape[-1] == channels:
+        cure += "; the channels seem to be last: use x.movedim(-1, 1)"
+    elif x.dim() == ndim + 1:
+        cure += "; an axis is missing: use x.unsqueeze(0) for the batch or x.unsqueeze(1) for one channel"
+    raise ValueError(f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}: {cure}")
+
+
+def check_state(module: nn.Module, state: Any, leading: tuple[int, ...], x: Tensor) -> None:
+    """Refuses a state that is no tensor of ``(*leading, any)`` in the type and place of ``x``."""
+    cure = "this state belongs to another net or batch, pass state=None to begin anew"
+    name = type(module).__name__
+    if not isinstance(state, Tensor):
+        raise ValueError(f"state: {name} expected a tensor, got {type(state).__name__}; {cure}")
+    if state.shape[:-1] != leading:
+        raise ValueError(
+            f"state: {name} got shape {tuple(state.shape)}, expected {(*leading, '...')} for x of "
+            f"shape {tuple(x.shape)}; {cure}"
+        )
+    if state.dtype != x.dtype or state.device != x.device:
+        raise ValueError(
+            f"state: {name} got {state.dtype} on {state.device}, x is {x.dtype} on {x.device}; "
+            "move the state along with x"
+        )

@@ -1,0 +1,184 @@
+"""LSTM, GRU and plain RNN on the contract of the convolutional nets, as baselines beside them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from tcn.layers import Context, Reach, SequenceModule, State
+from tcn.layers.module import silence
+from tcn.layers.validation import check_input, check_positive, check_probability
+
+
+class _Recurrent(SequenceModule):
+    """What the recurrent nets share: ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
+
+    The state is a tuple of ``(batch, layers, hidden)`` tensors. A masked step is skipped: the state stays
+    as it was, wherever the padding is.
+    """
+
+    cell: type[nn.RNNBase]
+    states: int
+
+    def __init__(
+        self, in_channels: int, hidden: int, layers: int = 1, *, dropout: float = 0.0
+    ) -> None:
+        """Builds the net.
+
+        Args:
+            in_channels: channels of the input.
+            hidden: width of every layer.
+            layers: layers on top of each other.
+            dropout: share of values dropped in training after every layer, the last included.
+
+        Raises:
+            ValueError: if a size is below 1 or ``dropout`` not in [0, 1).
+        """
+        super().__init__()
+        check_positive("in_channels", [in_channels])
+        check_positive("hidden", [hidden])
+        check_positive("layers", [layers])
+        check_probability("dropout", dropout)
+        # PyTorch warns of dropout with one layer, where it drops nothing; ours follows every layer.
+        between = dropout if layers > 1 else 0.0
+        self.recurrence = self.cell(in_channels, hidden, layers, batch_first=True, dropout=between)
+        self.dropout = nn.Dropout(dropout)
+        self.in_channels = in_channels
+        self.out_channels = hidden
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """The whole past."""
+        return (Reach(math.inf, 0),)
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Runs the recurrence over the chunk."""
+        check_input(self, x, self.in_channels, 1)
+        before = self._initial_state(x) if state is None else self._check_state(state, x)
+        steps = silence(x, context.mask).transpose(1, 2)
+        if context.mask is None:
+            y, after = self._run(steps, before)
+        else:
+            y, after = self._run_valid(
+                steps, context.mask.squeeze(1).expand(steps.shape[:2]), before
+            )
+        return self.dropout(y).transpose(1, 2), after
+
+    def _run(self, steps: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Runs over every step; batch first, in the state too."""
+        y, after = self.recurrence(steps, self._to_torch(before))
+        return y, self._from_torch(after)
+
+    def _run_valid(
+        self, steps: Tensor, valid: Tensor, before: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Runs over the valid steps of each row only, moved to its front and back again."""
+        order = torch.argsort((~valid).to(torch.int8), dim=1, stable=True).unsqueeze(2)
+        counts = valid.sum(1)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            steps.gather(1, order.expand_as(steps)),
+            counts.clamp_min(1).cpu(),  # a row without a valid step runs over one and is put back
+            batch_first=True,
+            enforce_sorted=False,
+        )
+        packed_y, after = self.recurrence(packed, self._to_torch(before))
+        y, _ = nn.utils.rnn.pad_packed_sequence(
+            packed_y, batch_first=True, total_length=steps.shape[1]
+        )
+        y = torch.zeros_like(y).scatter(1, order.expand_as(y), y)
+        moved = (counts > 0).view(-1, 1, 1)
+        pairs = zip(self._from_torch(after), before, strict=True)
+        return y, tuple(torch.where(moved, new, old) for new, old in pairs)
+
+    def _initial_state(self, x: Tensor) -> tuple[Tensor, ...]:
+        zeros = x.new_zeros(x.shape[0], self.recurrence.num_layers, self.recurrence.hidden_size)
+        return (zeros,) * self.states
+
+    def _check_state(self, state: State, x: Tensor) -> tuple[Tensor, ...]:
+        shape = (x.shape[0], self.recurrence.num_layers, self.recurrence.hidden_size)
+        fits = isinstance(state, tuple) and len(state) == self.states
+        if not fits or any(getattr(part, "shape", None) != shape for part in state):
+            found = (
+                [tuple(getattr(p, "shape", ())) for p in state]
+                if isinstance(state, tuple)
+                else state
+            )
+            raise ValueError(
+                f"state: {type(self).__name__} got {found}, expected {self.states} of shape {shape}; "
+                "this state belongs to another net or batch, pass state=None to begin anew"
+            )
+        return state
+
+    def _to_torch(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
+        """``nn.LSTM`` wants layers first, and the others a single tensor."""
+        parts = tuple(part.transpose(0, 1).contiguous() for part in state)
+        return parts if self.states > 1 else parts[0]
+
+    def _from_torch(self, state: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
+        parts = (state,) if isinstance(state, Tensor) else state
+        return tuple(part.transpose(0, 1) for part in parts)
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory, ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
+
+    Source: Hochreiter & Schmidhuber 1997; forget-gate bias Jozefowicz et al. 2015.
+    """
+
+    cell = nn.LSTM
+    states = 2
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden: int,
+        layers: int = 1,
+        *,
+        dropout: float = 0.0,
+        forget_bias: float | None = None,
+    ) -> None:
+        """Builds the net.
+
+        Args:
+            in_channels: channels of the input.
+            hidden: width of every layer.
+            layers: layers on top of each other.
+            dropout: share of values dropped in training after every layer, the last included.
+            forget_bias: initial bias of the forget gates; PyTorch's small random one if None.
+
+        Raises:
+            ValueError: if a size is below 1 or ``dropout`` not in [0, 1).
+        """
+        super().__init__(in_channels, hidden, layers, dropout=dropout)
+        if forget_bias is not None:
+            self._set_forget_bias(forget_bias)
+
+    @torch.no_grad()
+    def _set_forget_bias(self, value: float) -> None:
+        # PyTorch orders the gates input, forget, cell, output and adds two biases.
+        hidden = self.recurrence.hidden_size
+        for layer in range(self.recurrence.num_layers):
+            getattr(self.recurrence, f"bias_ih_l{layer}")[hidden : 2 * hidden] = value
+            getattr(self.recurrence, f"bias_hh_l{layer}")[hidden : 2 * hidden] = 0.0
+
+
+class GRU(_Recurrent):
+    """Gated recurrent unit, ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
+
+    Source: Cho et al. 2014, section 2.3.
+    """
+
+    cell = nn.GRU
+    states = 1
+
+
+class RNN(_Recurrent):
+    """Plain recurrent net with tanh, ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
+
+    Source: Elman 1990.
+    """
+
+    cell = nn.RNN
+    states = 1

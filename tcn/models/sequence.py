@@ -1,0 +1,178 @@
+"""A backbone between an embedding and a head: the whole model of a sequence task."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tcn.layers import Context, Reach, SequenceModule, State
+from tcn.layers.grid import Grid
+from tcn.layers.module import padding_mask
+from tcn.layers.readout import readout_of
+from tcn.layers.validation import check_positive
+
+
+class SequenceModel(SequenceModule):
+    """``embedding -> backbone -> readout -> linear head``, the same around any backbone.
+
+    With ``readout="last"`` the backbone computes only the positions that the last step depends on (see
+    :mod:`tcn.layers.grid`); the result is that of the whole sequence.
+    """
+
+    def __init__(
+        self,
+        backbone: SequenceModule,
+        out_channels: int,
+        *,
+        readout: str = "every",
+        embedding: int | None = None,
+        tie_weights: bool = False,
+    ) -> None:
+        """Puts embedding, readout and head around a backbone.
+
+        Args:
+            backbone: a :class:`TCN`, :class:`LSTM`, ... with ``in_channels`` and ``out_channels``.
+            out_channels: outputs of the head.
+            readout: ``"every"`` step, the ``"last"`` one, the ``"mean"``, ``"max"`` or
+                ``"attention"`` over time.
+            embedding: size of the vocabulary if the input is tokens; they are embedded in
+                ``backbone.in_channels`` dimensions.
+            tie_weights: whether the head's weight is the embedding's (Press & Wolf 2017).
+
+        Raises:
+            ValueError: if a name is unknown, or weights are to be tied that do not fit.
+        """
+        super().__init__()
+        check_positive("out_channels", [out_channels])
+        self.backbone = backbone
+        self.ndim = backbone.ndim
+        self.readout_name = readout
+        self.readout = readout_of(readout, backbone.out_channels)
+        self.head = nn.Linear(backbone.out_channels, out_channels)
+        self.in_channels = backbone.in_channels
+        self.out_channels = out_channels
+        self.embedding = None
+        if embedding is not None:
+            check_positive("embedding", [embedding])
+            self.embedding = nn.Embedding(embedding, backbone.in_channels)
+        if tie_weights:
+            self._tie_weights()
+
+    def _tie_weights(self) -> None:
+        if self.embedding is None:
+            raise ValueError(
+                "tie_weights: True, but there is no embedding; set embedding to the vocabulary size"
+            )
+        if self.embedding.weight.shape != self.head.weight.shape:
+            raise ValueError(
+                f"tie_weights: the embedding's weight {tuple(self.embedding.weight.shape)} and the "
+                f"head's {tuple(self.head.weight.shape)} differ; the backbone must return as many "
+                "channels as it takes, and out_channels be the vocabulary size"
+            )
+        self.head.weight = self.embedding.weight
+
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        condition: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Evaluates whole sequences.
+
+        Args:
+            x: ``(batch, in_channels, *sizes)``, or ``(batch, time)`` int64 tokens if embedded.
+            lengths: ``(batch,)`` integers, valid steps of each row; the rest is padding.
+            condition: ``(batch, channels)`` or ``(batch, channels, *sizes)``.
+            mask: ``(batch, *sizes)`` bool, for padding that is not on the right.
+
+        Returns:
+            ``(batch, out_channels, *sizes)`` with readout ``"every"``, else ``(batch, out_channels)``.
+
+        Raises:
+            ValueError: if a shape, a length or a token does not fit.
+        """
+        x = self._embed(x)
+        context = Context(padding_mask(x, lengths, mask), condition)
+        if self.readout_name == "last" and mask is None and self.backbone.preserves_length:
+            return self.head(self._last_step(x, lengths, context))
+        return self._read(x, None, context)[0]
+
+    def step(
+        self,
+        x: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        condition: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """The next chunk of a stream; a readout over time is that of everything so far."""
+        return super().step(self._embed(x), state, lengths, condition, mask)
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Backbone, readout and head over a chunk of embedded inputs."""
+        return self._read(x, state, context)
+
+    def _read(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        if state is not None and not (isinstance(state, tuple) and len(state) == 2):
+            raise ValueError(
+                "state: expected the pair that SequenceModel.step returned; this state belongs to "
+                "another net, pass state=None to begin anew"
+            )
+        past, read = (None, None) if state is None else state
+        y, past = self.backbone.advance(x, past, context)
+        y, read = self.readout.advance(y, read, context)
+        return self._apply_head(y), (past, read)
+
+    def _apply_head(self, y: Tensor) -> Tensor:
+        return self.head(y.movedim(1, -1)).movedim(-1, 1) if y.dim() > 2 else self.head(y)
+
+    def _last_step(self, x: Tensor, lengths: Tensor | None, context: Context) -> Tensor:
+        """The backbone's last valid step, ``(batch, channels)``, computing nothing else."""
+        if lengths is not None:
+            x, context = _align_right(x, lengths, context)
+        want = Grid.last(x.shape[2:])
+        have = self.backbone.needs(want)
+        part = have.take(x, Grid.whole(want.sizes))
+        return self.backbone.on_grid(part, have, want, context).flatten(1)
+
+    def _embed(self, x: Tensor) -> Tensor:
+        if self.embedding is None:
+            return x
+        if x.dim() != 2 or x.is_floating_point():
+            raise ValueError(
+                f"x: {x.dtype} of shape {tuple(x.shape)}; an embedded input is (batch, time) int64 tokens"
+            )
+        size = self.embedding.num_embeddings
+        if x.numel() and not torch.compiler.is_compiling() and not 0 <= x.min() <= x.max() < size:
+            raise ValueError(
+                f"x: tokens from {int(x.min())} to {int(x.max())} for a vocabulary of {size}; "
+                f"tokens lie between 0 and {size - 1}"
+            )
+        return self.embedding(x).transpose(1, 2)
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """That of the backbone, and everything if the readout looks over time."""
+        return self.backbone.reach if self.readout_name in ("every", "last") else self.readout.reach
+
+
+def _align_right(x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, Context]:
+    """Shifts every row to the right until its last valid step is the last of all.
+
+    The padding, now on the left, stays masked: to a causal net it is the zeros that stand before every
+    sequence anyway.
+    """
+    time = x.shape[-1]
+    shift = (time - lengths.to(x.device)).clamp(max=time - 1)
+    index = (torch.arange(time, device=x.device) - shift[:, None]) % time
+
+    def align(tensor: Tensor) -> Tensor:
+        rows = index.view(index.shape[0], *[1] * (tensor.dim() - 2), time)
+        return tensor.gather(-1, rows.expand(*tensor.shape[:-1], time))
+
+    mask, condition = context
+    assert mask is not None
+    if condition is not None and condition.dim() > 2:
+        condition = align(condition)
+    return align(x), Context(align(mask), condition)

@@ -1,0 +1,250 @@
+"""The temporal convolutional network of Bai, Kolter & Koltun 2018, in one and two dimensions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tcn.layers import BLOCKS, Chain, Dropout
+from tcn.layers.blocks import Builder
+from tcn.layers.validation import check_positive, per_axis
+
+Block = Callable[..., nn.Module]
+
+
+class TCN(Chain):
+    """Blocks of dilated convolutions, one per level, the dilation doubling from level to level.
+
+    ::
+
+        level 3, dilation 4   o . . . o . . . o
+        level 2, dilation 2           o . o . o      each level a residual block of two
+        level 1, dilation 1               o o o      convolutions (kernel_size 3 drawn here)
+
+    Maps ``(batch, in_channels, *sizes)`` to ``(batch, channels[-1], *sizes)``. With ``causal=True`` no
+    output depends on a later input, and :meth:`step` evaluates a stream chunk by chunk.
+
+    Source: Bai et al. 2018, arXiv:1803.01271, section 3 and figure 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int],
+        kernel_size: int,
+        *,
+        ndim: int = 1,
+        dilations: Sequence[int] | None = None,
+        dropout: float | Dropout = 0.0,
+        norm: str | Builder = "weight",
+        activation: str | None = None,
+        causal: bool | Sequence[bool] = True,
+        block: str | Block = "residual",
+        modulation: Builder | None = None,
+    ) -> None:
+        """Builds one block per level.
+
+        Args:
+            in_channels: channels of the input.
+            channels: width of each level.
+            kernel_size: taps of every convolution, per axis.
+            ndim: 1 for sequences, 2 for images and spectrograms.
+            dilations: one per level, in steps; ``1, 2, 4, ...`` unless given.
+            dropout: share of values dropped in training, or a :class:`tcn.layers.Dropout` to copy.
+            norm: ``"weight"``, ``"layer"``, ``"rms"``, ``"batch"``, ``"group"``, ``"cumulative"``,
+                ``"none"``, or a builder called with the channels.
+            activation: ``"relu"``, ``"gelu"``, ...; what the block has by default if None.
+            causal: whether outputs see the past only; in 2-D one value per axis or one for both.
+            block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, or a class with
+                their signature.
+            modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,
+                :class:`tcn.layers.AddCondition` or :class:`tcn.layers.SqueezeExcite`.
+
+        Raises:
+            ValueError: if ``channels`` is empty, ``dilations`` has another length, a size is not
+                positive, a name unknown, or ``dropout`` not in [0, 1).
+        """
+        channels = list(channels)
+        if not channels:
+            raise ValueError("channels: []; give one width per level, such as [25] * 8")
+        check_positive("channels", channels)
+        dilations = [2**level for level in range(len(channels))] if dilations is None else dilations
+        check_positive("dilations", dilations)
+        if len(dilations) != len(channels):
+            raise ValueError(
+                f"dilations: {list(dilations)} has {len(dilations)} values for {len(channels)} "
+                "levels of channels; give one dilation per level"
+            )
+        if isinstance(block, str):
+            if block not in BLOCKS:
+                raise ValueError(f"block: {block!r} is not one of {', '.join(map(repr, BLOCKS))}")
+            block = BLOCKS[block]
+        flags = (causal,) * ndim if isinstance(causal, bool) else tuple(causal)
+        settings = {
+            "ndim": ndim,
+            "padding": per_axis("causal", ["causal" if flag else "same" for flag in flags], ndim),
+            "dropout": dropout,
+            "norm": norm,
+            "modulation": modulation,
+            **({} if activation is None else {"activation": activation}),
+        }
+        widths = zip([in_channels, *channels], channels, dilations, strict=False)
+        super().__init__(
+            levels=Chain(
+                *(
+                    block(width_in, width, kernel_size, dilation=dilation, **settings)
+                    for width_in, width, dilation in widths
+                )
+            )
+        )
+        self.ndim = ndim
+        self.in_channels = in_channels
+        self.out_channels = channels[-1]
+
+    @classmethod
+    def for_length(
+        cls,
+        length: int,
+        in_channels: int,
+        kernel_size: int,
+        *,
+        width: int | None = None,
+        max_parameters: int | None = None,
+        dropout: float | Dropout = 0.0,
+        norm: str | Builder = "weight",
+        block: str | Block = "residual",
+    ) -> TCN:
+        """The shallowest causal TCN whose receptive field covers a history.
+
+        Args:
+            length: steps to cover, the present included.
+            in_channels: channels of the input.
+            kernel_size: taps of every convolution.
+            width: channels of every level; give this or ``max_parameters``.
+            max_parameters: the widest net within this many trainable parameters is taken.
+            dropout: as of the class.
+            norm: as of the class.
+            block: as of the class.
+
+        Raises:
+            ValueError: if neither or both of ``width`` and ``max_parameters`` are given, if
+                ``kernel_size=1`` cannot cover the length, or if the budget does not suffice.
+        """
+        check_positive("length", [length])
+        check_positive("kernel_size", [kernel_size])
+        if (width is None) == (max_parameters is None):
+            raise ValueError(
+                f"width: {width} and max_parameters: {max_parameters}; give exactly one of them"
+            )
+        if kernel_size == 1 and length > 1:
+            raise ValueError(
+                f"kernel_size: 1 sees one step however deep the net, not length={length}; use at "
+                "least 2"
+            )
+
+        def build(levels: int, width: int) -> TCN:
+            widths = [width] * levels
+            return cls(in_channels, widths, kernel_size, dropout=dropout, norm=norm, block=block)
+
+        def count(levels: int, width: int) -> int:
+            with torch.device("meta"):
+                return sum(parameter.numel() for parameter in build(levels, width).parameters())
+
+        with torch.device("meta"):
+            levels = 1
+            while build(levels, 1).receptive_field < length:  # type: ignore[operator]
+                levels += 1
+        if max_parameters is not None:
+            width = _largest(lambda width: count(levels, width) <= max_parameters)
+            if width == 0:
+                raise ValueError(
+                    f"max_parameters: {max_parameters} is too few for {levels} levels of kernel_size="
+                    f"{kernel_size}, which cover length={length}; one channel takes {count(levels, 1)}"
+                )
+        assert width is not None
+        return build(levels, width)
+
+    @classmethod
+    def from_locuslab(cls, state_dict: Mapping[str, Tensor], *, dropout: float = 0.0) -> TCN:
+        """Loads the weights of a ``TemporalConvNet`` of the authors' code.
+
+        The checkpoint may be that of the bare net or of a task's model around it, and may have the
+        keys of PyTorch's old weight norm (``weight_g``) or of the parametrised one.
+
+        Args:
+            state_dict: the checkpoint's tensors.
+            dropout: share of values dropped in training, which checkpoints do not hold.
+
+        Returns:
+            A net with the same outputs.
+
+        Raises:
+            ValueError: if a tensor of the ``TemporalConvNet`` is missing.
+        """
+        levels = _locuslab_levels(state_dict)
+        directions = [level["layer1.convolution.weight_v"] for level in levels]
+        net = cls(
+            directions[0].shape[1],
+            [weight.shape[0] for weight in directions],
+            directions[0].shape[2],
+            dropout=dropout,
+        )
+        renamed = {}
+        for index, level in enumerate(levels):
+            for name, tensor in level.items():
+                branch = "" if name.startswith("shortcut") else "body."
+                renamed[f"levels.{index}.sum.{branch}{name}"] = tensor
+        net.load_state_dict(renamed)
+        return net
+
+
+_LOCUSLAB_KEY = re.compile(
+    r"(?:^|.*\.)network\.(?P<level>\d+)\."
+    r"(?:(?P<convolution>conv1|conv2|net\.0|net\.4)|(?P<shortcut>downsample))\."
+    r"(?P<parameter>weight_g|weight_v|weight|bias|parametrizations\.weight\.original[01])$"
+)
+_LAYER = {"conv1": "layer1", "net.0": "layer1", "conv2": "layer2", "net.4": "layer2"}
+_PARAMETER = {
+    "parametrizations.weight.original0": "weight_g",
+    "parametrizations.weight.original1": "weight_v",
+}
+
+
+def _locuslab_levels(state_dict: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The tensors of each level under the names of a :class:`ResidualBlock`'s parts."""
+    levels: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in state_dict.items():
+        match = _LOCUSLAB_KEY.match(key)
+        if match is None:
+            continue
+        parameter = _PARAMETER.get(match["parameter"], match["parameter"])
+        layer = _LAYER.get(match["convolution"] or "")
+        name = f"{layer}.convolution.{parameter}" if layer else f"shortcut.{parameter}"
+        levels.setdefault(int(match["level"]), {})[name] = tensor
+    needed = [f"layer{i}.convolution.{p}" for i in (1, 2) for p in ("weight_g", "weight_v", "bias")]
+    for index in range(max(levels, default=0) + 1):
+        missing = [name for name in needed if name not in levels.get(index, {})]
+        if missing:
+            raise ValueError(
+                f"state_dict: no tensor for {missing[0]} of level {index}; expected the keys of a "
+                f"TemporalConvNet, such as 'network.{index}.conv1.weight_g', found "
+                f"{sorted(state_dict)[:4]} ..."
+            )
+    return [levels[index] for index in sorted(levels)]
+
+
+def _largest(fits: Callable[[int], bool]) -> int:
+    """The largest positive integer that fits, 0 if none does; found by doubling and halving."""
+    if not fits(1):
+        return 0
+    low = 1
+    while fits(2 * low):
+        low *= 2
+    high = 2 * low
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
