@@ -1,0 +1,118 @@
+"""The command line of the benchmarks: ``python -m benchmarks quick|run|report|many_to_one``."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.provenance import available_cores
+from benchmarks.quick import RESULTS as QUICK_RESULTS
+from benchmarks.quick import print_summary, quick_runs
+from benchmarks.report import write_report
+from benchmarks.runs import MODELS, ROOT, Store, known_tasks, select, split_override
+from benchmarks.scheduler import Plan, Scheduler, Stopped
+from benchmarks.summary import summarise
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    options.command_line = shlex.join(["python", "-m", "benchmarks", *arguments])
+    try:
+        status: int = options.action(options)
+    except ValueError as error:
+        parser.exit(2, f"{parser.prog} {arguments[0]}: {error}\n")
+    except (Stopped, KeyboardInterrupt) as stop:
+        print("stopped; the same command goes on from the last finished epochs", file=sys.stderr)
+        return stop.exit_status if isinstance(stop, Stopped) else 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    actions = parser.add_subparsers(required=True, metavar="quick|run|report|many_to_one")
+
+    quick = actions.add_parser("quick", help="three small tasks in minutes, then the report")
+    quick.set_defaults(action=_quick)
+    run = actions.add_parser("run", help="train and test models on tasks")
+    run.set_defaults(action=_run)
+    run.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help=_tasks_help())
+    run.add_argument("--models", nargs="+", default=list(MODELS), metavar="MODEL")
+    run.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
+    run.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    run.add_argument("--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                     help="laid over every config, such as trainer.max_epochs=3")  # fmt: skip
+    quick.add_argument("--results", type=Path, default=QUICK_RESULTS, metavar="DIR")
+    for action in (quick, run):
+        action.add_argument("--workers", type=int, default=available_cores(), metavar="N",
+                            help="runs at a time (default: the cores, %(default)s)")  # fmt: skip
+        action.add_argument("--retry-failed", action="store_true", help="diverged runs again")
+
+    report = actions.add_parser("report", help="write report.md and report.html")
+    report.set_defaults(action=_report)
+    report.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    report.add_argument("--output", type=Path, metavar="DIR", help="default: beside the results")
+
+    timing = actions.add_parser("many_to_one", help="training step when only the last is read")
+    timing.set_defaults(action=_many_to_one)
+    timing.add_argument("--threads", type=int, default=1, metavar="N")
+    timing.add_argument("--rounds", type=int, default=15, metavar="N")
+    timing.add_argument("--json", type=Path, metavar="FILE")
+    return parser
+
+
+def _tasks_help() -> str:
+    return "'all', or some of: " + ", ".join(known_tasks())
+
+
+def _quick(options: argparse.Namespace) -> int:
+    store = Store(options.results)
+    complete = _execute(options, store, quick_runs(), [])
+    print_summary(summarise(store.results()), write_report(store))
+    return 0 if complete else 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    tasks = known_tasks() if options.tasks == ["all"] else options.tasks
+    runs = select(tasks, options.models, options.seeds)
+    complete = _execute(options, Store(options.results), runs, options.override)
+    return 0 if complete else 1
+
+
+def _execute(
+    options: argparse.Namespace, store: Store, runs: Sequence, overrides: Sequence[str]
+) -> bool:
+    if options.workers < 1:
+        raise ValueError(f"--workers is {options.workers}: give 1 or more")
+    for override in overrides:
+        split_override(override)
+    plan = Plan(
+        runs=runs,
+        overrides=overrides,
+        workers=min(options.workers, len(runs)),
+        threads=max(1, available_cores() // options.workers),
+        retry_failed=options.retry_failed,
+        command=options.command_line,
+    )
+    return Scheduler(store, plan).execute()
+
+
+def _report(options: argparse.Namespace) -> int:
+    for path in write_report(Store(options.results), options.output):
+        print(path)
+    return 0
+
+
+def _many_to_one(options: argparse.Namespace) -> int:
+    from benchmarks.many_to_one import measure_all
+
+    measure_all(threads=options.threads, rounds=options.rounds, output=options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

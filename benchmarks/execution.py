@@ -1,0 +1,141 @@
+"""Trains and tests one run through ``tcn.cli.build``, and describes it as a ``Result``."""
+
+import os
+import re
+import resource
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+
+from benchmarks.provenance import commit, machine, versions
+from benchmarks.recorder import Recorder
+from benchmarks.runs import Recipe, Result, Run
+from tcn.cli import build
+from tcn.training import SeedEveryEpoch
+
+QUIET = (
+    "--trainer.logger=false",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+)
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What surrounds a run: the user's command, threads of this run, runs made at a time."""
+
+    command: str
+    threads: int
+    workers: int
+
+
+def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Result:
+    """Trains, tests once with the weights of the best validation epoch, and gives the result."""
+    torch.set_num_threads(around.threads)
+    # Lightning would end the batch and raise; the checkpoints are whole at any moment as it is.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    overrides = [f"--{override}" for override in recipe.overrides]
+    cli = build(run.config, [*QUIET, *overrides, f"--seed_everything={run.seed}"])
+    metric, mode = selection(cli.trainer, cli.model)
+    recorder = Recorder(work, metric=metric, mode=mode)
+    prepare_trainer(cli.trainer, recorder, run.seed)
+    result = _begin(run, recipe, around, resolved_config(cli))
+    result.selection = {"metric": metric, "mode": mode}
+    try:
+        _fit_and_test(cli, recorder, result)
+    except ValueError as error:
+        if not is_divergence(error):
+            raise
+        result.status, result.reason = "failed", str(error)
+    _describe(cli, recorder, result)
+    return result
+
+
+def prepare_trainer(trainer: pl.Trainer, recorder: Recorder, seed: int) -> None:
+    """Puts ``recorder`` last among the callbacks, and sees to a seed for every epoch.
+
+    ModelCheckpoint goes: a kill can spoil its files, and beside the recorder it writes twice.
+    """
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    kept = [each for each in callbacks if not isinstance(each, pl.callbacks.ModelCheckpoint)]
+    if not any(isinstance(each, SeedEveryEpoch) for each in kept):
+        kept.append(SeedEveryEpoch(seed))
+    trainer.callbacks = [*kept, recorder]  # type: ignore[attr-defined]
+
+
+def _begin(run: Run, recipe: Recipe, around: Circumstances, config: dict[str, Any]) -> Result:
+    return Result(
+        task=run.task,
+        model=run.model,
+        seed=run.seed,
+        status="finished",
+        command=around.command,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        config_file=f"configs/{run.task}/{run.model}.yaml",
+        config_sha256=recipe.config_sha256,
+        overrides=list(recipe.overrides),
+        config=config,
+        commit=commit(),
+        versions=versions(),
+        machine=machine(around.threads, around.workers),
+    )
+
+
+def _fit_and_test(cli: Any, recorder: Recorder, result: Result) -> None:
+    if not recorder.finished:
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    cli.model.load_state_dict(recorder.best_weights())
+    (tested,) = cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
+    result.test = {name: float(value) for name, value in tested.items()}
+
+
+def is_divergence(error: ValueError) -> bool:
+    """Whether training stopped because the loss was no number."""
+    return re.match(r"training loss is -?(nan|inf)\b", str(error)) is not None
+
+
+def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
+    """Fills in what is known after the fit, diverged or not."""
+    result.parameters = sum(p.numel() for p in cli.model.parameters() if p.requires_grad)
+    net = getattr(cli.model, "net", None)
+    result.receptive_field = _first(net, "receptive_field", getattr(net, "backbone", None))
+    result.data_fingerprint = getattr(cli.datamodule, "fingerprint", None)
+    result.history = recorder.history
+    if recorder.best_epoch:
+        result.best = {"epoch": recorder.best_epoch, "value": recorder.best_value}
+    if recorder.history:
+        result.steps = int(recorder.history[-1]["step"] or 0)
+        result.wall_seconds = float(recorder.history[-1]["seconds"] or 0.0)
+        result.steps_per_second = result.steps / max(recorder.training_seconds, 1e-9)
+    result.resumed = recorder.resumed
+    result.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        result.gpu_peak_memory = torch.cuda.max_memory_allocated()
+
+
+def _first(net: Any, name: str, inner: Any) -> int | None:
+    value = getattr(net, name, None) or getattr(inner, name, None)
+    return int(value) if isinstance(value, int) else None
+
+
+def selection(trainer: Any, module: Any) -> tuple[str, str]:
+    """Metric and mode (``"min"`` or ``"max"``) that choose the best epoch: the config's, as its
+    ModelCheckpoint has it, or else the task's own.
+    """
+    for callback in trainer.callbacks:
+        if isinstance(callback, pl.callbacks.ModelCheckpoint) and callback.monitor:
+            return callback.monitor, callback.mode
+    metric, mode = module.monitor
+    return metric, mode
+
+
+def resolved_config(cli: Any) -> dict[str, Any]:
+    """Every setting of the run, defaults included."""
+    config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    return config

@@ -1,0 +1,143 @@
+"""What computing only the last step saves in training, against computing the whole sequence.
+
+Both sides are the same net with the same weights on the same batch; they take turns, so that a
+slow moment of the machine meets both, and each turn gives one ratio.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.provenance import commit, machine, versions
+from benchmarks.runs import write_atomically
+from tcn.models import TCN, SequenceModel
+
+
+@dataclass(frozen=True)
+class Case:
+    """A net of Bai et al. 2018, Table 2, and the batch it is trained on."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    channels: tuple[int, ...]
+    kernel_size: int
+    time: int
+    batch: int
+
+
+CASES = (
+    Case("adding, T = 600", 2, 1, (24,) * 8, 8, 600, 32),
+    Case("sequential MNIST", 1, 10, (25,) * 8, 7, 784, 64),
+)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of a training step: medians; and the quartiles of the ratios of the turns."""
+
+    case: str
+    last_step: float
+    whole_sequence: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    rounds: int
+    difference: float
+
+
+def whole_sequence(net: SequenceModel, x: Tensor) -> Tensor:
+    """What ``net(x)`` gives, by computing every step and reading the last."""
+    output: Tensor = net.head(net.backbone(x)[..., -1])
+    return output
+
+
+def measure(case: Case, *, rounds: int = 15, seed: int = 0) -> Timing:
+    """Times both ways in turns, after two turns that do not count.
+
+    Raises:
+        ValueError: ``rounds`` is below 2.
+        RuntimeError: the two ways do not agree to 1e-4.
+    """
+    if rounds < 2:
+        raise ValueError(f"rounds is {rounds}: give 2 or more, a spread needs them")
+    torch.manual_seed(seed)
+    backbone = TCN(case.in_channels, case.channels, case.kernel_size)
+    net = SequenceModel(backbone, case.out_channels, readout="last")
+    x = torch.rand(case.batch, case.in_channels, case.time)
+    y = torch.rand(case.batch, case.out_channels)
+    difference = (net(x) - whole_sequence(net, x)).abs().max().item()
+    if difference > 1e-4:
+        raise RuntimeError(f"{case.name}: the two ways differ by {difference}")
+    optimizer = torch.optim.Adam(net.parameters())
+
+    def last() -> Tensor:
+        output: Tensor = net(x)
+        return output
+
+    ways = (last, lambda: whole_sequence(net, x))
+    turns = [[_step(net, optimizer, way, y) for way in ways] for _ in range(rounds + 2)][2:]
+    ratios = [whole / last for last, whole in turns]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return Timing(
+        case=case.name,
+        last_step=1000 * statistics.median(last for last, _ in turns),
+        whole_sequence=1000 * statistics.median(whole for _, whole in turns),
+        ratio=statistics.median(ratios),
+        ratio_low=low,
+        ratio_high=high,
+        rounds=rounds,
+        difference=difference,
+    )
+
+
+def _step(
+    net: nn.Module, optimizer: torch.optim.Optimizer, way: Callable[[], Tensor], y: Tensor
+) -> float:
+    """Seconds of one training step."""
+    begun = time.perf_counter()
+    optimizer.zero_grad()
+    F.mse_loss(way(), y).backward()
+    optimizer.step()
+    return time.perf_counter() - begun
+
+
+def measure_all(*, threads: int = 1, rounds: int = 15, output: Path | None = None) -> list[Timing]:
+    """Measures every case, prints a table, and writes ``output`` as JSON if given."""
+    if threads < 1:
+        raise ValueError(f"threads is {threads}: give 1 or more")
+    torch.set_num_threads(threads)
+    timings = [measure(case, rounds=rounds) for case in CASES]
+    table = Table(title=f"Milliseconds of a training step, {threads} thread(s)")
+    for heading in ("net", "last step only", "whole sequence", "ratio (quartiles)", "difference"):
+        table.add_column(heading, justify="left" if heading == "net" else "right")
+    for each in timings:
+        table.add_row(
+            each.case,
+            f"{each.last_step:.1f}",
+            f"{each.whole_sequence:.1f}",
+            f"{each.ratio:.2f} ({each.ratio_low:.2f} to {each.ratio_high:.2f})",
+            f"{each.difference:.0e}",
+        )
+    Console().print(table)
+    if output is not None:
+        content = {
+            "command": f"python -m benchmarks many_to_one --threads {threads} --rounds {rounds}",
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": commit(),
+            "machine": machine(threads, 1),
+            "versions": versions(),
+            "timings": [asdict(each) for each in timings],
+        }
+        write_atomically(output, (json.dumps(content, indent=1) + "\n").encode())
+    return timings

@@ -1,0 +1,180 @@
+"""The tasks: their metric, what guessing scores, and what Bai, Kolter & Koltun (2018) report.
+
+Numbers are Table 1 of arXiv:1803.01271v2. Each metric is computed as the authors' code computes it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CITATION = (
+    "S. Bai, J. Z. Kolter, V. Koltun. An Empirical Evaluation of Generic Convolutional and "
+    "Recurrent Networks for Sequence Modeling. arXiv:1803.01271v2, 2018, Table 1."
+)
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a run, read as ``val_<key>`` and ``test_<key>`` and shown times ``scale``."""
+
+    key: str
+    name: str
+    definition: str
+    higher_is_better: bool = False
+    scale: float = 1.0
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark task.
+
+    Attributes:
+        title: for headings.
+        metric: what models are compared by.
+        paper: the paper's numbers by model, as printed and in the shown scale; empty where
+            it has none.
+        chance: from the resolved config the score of the best constant answer, in the shown
+            scale; ``None`` where that is not known in closed form.
+        chance_definition: what that answer is.
+        extra: further metrics worth a column.
+        remark: what a reader must know to compare.
+    """
+
+    title: str
+    metric: Metric
+    paper: Mapping[str, str] = field(default_factory=dict)
+    chance: Callable[[Config], float] | None = None
+    chance_definition: str = ""
+    extra: tuple[Metric, ...] = ()
+    remark: str = ""
+
+
+MSE = Metric("mse", "MSE", "mean squared error over the test examples")
+COPY_LOSS = Metric(
+    "loss",
+    "cross entropy",
+    "mean cross entropy in nats over all T + 20 positions, of which only the last 10 carry "
+    "information",
+)
+LAST_ACCURACY = Metric(
+    "last_accuracy",
+    "last-10 accuracy",
+    "share of the 10 symbols to be recalled that are right",
+    higher_is_better=True,
+    scale=100.0,
+    unit="%",
+)
+ACCURACY = Metric(
+    "accuracy",
+    "accuracy",
+    "share of test sequences classified right",
+    higher_is_better=True,
+    scale=100.0,
+    unit="%",
+)
+FRAME_NLL = Metric(
+    "nll",
+    "NLL per frame",
+    "negative log likelihood in nats, summed over the 88 keys and all frames of all sequences, "
+    "divided by the number of frames",
+)
+PERPLEXITY = Metric("perplexity", "perplexity", "exponential of the mean nats per word")
+BITS = Metric("bits", "bits per character", "mean cross entropy per character in bits")
+
+# As printed, so that no digit is added or lost.
+TABLE_1: dict[str, dict[str, str]] = {
+    "sequential_mnist": {"tcn": "99.0", "lstm": "87.2", "gru": "96.2", "rnn": "21.5"},
+    "permuted_mnist": {"tcn": "97.2", "lstm": "85.7", "gru": "87.3", "rnn": "25.3"},
+    "adding_600": {"tcn": "5.8e-5", "lstm": "0.164", "gru": "5.3e-5", "rnn": "0.177"},
+    "copying_1000": {"tcn": "3.5e-5", "lstm": "0.0204", "gru": "0.0197", "rnn": "0.0202"},
+    "jsb": {"tcn": "8.10", "lstm": "8.45", "gru": "8.43", "rnn": "8.91"},
+    "nottingham": {"tcn": "3.07", "lstm": "3.29", "gru": "3.46", "rnn": "4.05"},
+    "ptb_word": {"tcn": "88.68", "lstm": "78.93", "gru": "92.48", "rnn": "114.50"},
+    "wikitext_103": {"tcn": "45.19", "lstm": "48.4"},
+    "lambada": {"tcn": "1279", "lstm": "4186", "rnn": "14725"},
+    "ptb_char": {"tcn": "1.31", "lstm": "1.36", "gru": "1.37", "rnn": "1.48"},
+    "text8": {"tcn": "1.45", "lstm": "1.50", "gru": "1.53", "rnn": "1.69"},
+}
+
+
+def _adding_chance(config: Config) -> float:
+    """Always answering 1: the variance of the sum of two uniform numbers, 2/12."""
+    return 1 / 6
+
+
+def _copying_chance(config: Config) -> float:
+    """Blanks for certain, then one of 8 symbols at random at 10 of T + 20 positions."""
+    length = config["data"]["init_args"]["length"]
+    return 10 * math.log(8) / (length + 20)
+
+
+def _adding(title: str, name: str, remark: str = "") -> Task:
+    return Task(
+        title,
+        MSE,
+        TABLE_1.get(name, {}),
+        _adding_chance,
+        "always answering 1: 1/6",
+        remark=remark,
+    )
+
+
+def _copying(title: str, name: str, remark: str = "") -> Task:
+    return Task(
+        title,
+        COPY_LOSS,
+        TABLE_1.get(name, {}),
+        _copying_chance,
+        "guessing the 10 symbols among 8: 10 ln 8 / (T + 20)",
+        (LAST_ACCURACY,),
+        remark,
+    )
+
+
+def _classes(title: str, name: str, remark: str = "") -> Task:
+    return Task(
+        title, ACCURACY, TABLE_1.get(name, {}), lambda config: 10.0, "one class of 10", (), remark
+    )
+
+
+_OTHER_LENGTH = "The paper's Table 1 has another length: not comparable."
+_OURS = "A small task of our own, to see in minutes that everything works: not in the paper."
+
+TASKS: dict[str, Task] = {
+    "sequential_mnist": _classes("Sequential MNIST", "sequential_mnist"),
+    "permuted_mnist": _classes("Permuted MNIST", "permuted_mnist"),
+    "adding_200": _adding("Adding problem, T = 200", "adding_200", _OTHER_LENGTH),
+    "adding_400": _adding("Adding problem, T = 400", "adding_400", _OTHER_LENGTH),
+    "adding_600": _adding(
+        "Adding problem, T = 600",
+        "adding_600",
+        "The paper averages the test results of the last three epochs; here it is the test result "
+        "of the best validation epoch.",
+    ),
+    "copying_500": _copying("Copying memory, T = 500", "copying_500", _OTHER_LENGTH),
+    "copying_1000": _copying("Copying memory, T = 1000", "copying_1000"),
+    "copying_2000": _copying("Copying memory, T = 2000", "copying_2000", _OTHER_LENGTH),
+    "jsb": Task("JSB chorales", FRAME_NLL, TABLE_1["jsb"]),
+    "nottingham": Task("Nottingham", FRAME_NLL, TABLE_1["nottingham"]),
+    "ptb_word": Task("Penn Treebank, words", PERPLEXITY, TABLE_1["ptb_word"]),
+    "ptb_char": Task("Penn Treebank, characters", BITS, TABLE_1["ptb_char"]),
+    "text8": Task("text8", BITS, TABLE_1["text8"]),
+    "wikitext_103": Task("WikiText-103", PERPLEXITY, TABLE_1["wikitext_103"]),
+    "lambada": Task("LAMBADA", PERPLEXITY, TABLE_1["lambada"]),
+    "adding_quick": _adding("Adding problem, quick", "adding_quick", _OURS),
+    "copying_quick": _copying("Copying memory, quick", "copying_quick", _OURS),
+    "digits": _classes("Digits, 8 x 8 pixels in sequence", "digits", _OURS),
+}
+
+
+def describe(name: str, selected_by: str, mode: str) -> Task:
+    """The task called ``name``; for one not listed, what its model selection tells."""
+    if name in TASKS:
+        return TASKS[name]
+    key = selected_by.removeprefix("val_")
+    metric = Metric(key, key, f"test_{key} as logged", higher_is_better=mode == "max")
+    return Task(name, metric, remark="Not in the paper.")

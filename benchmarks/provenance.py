@@ -1,0 +1,79 @@
+"""Where and with what a number was made."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from benchmarks.runs import ROOT
+
+
+def commit() -> dict[str, Any] | None:
+    """The git commit and whether tracked files differ from it; ``None`` without git."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        dirty = _git("status", "--porcelain", "--untracked-files=no") != ""
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"hash": head, "dirty": dirty}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    return finished.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that decides the numbers."""
+    found = {"python": platform.python_version()}
+    for package in ("torch", "pytorch-lightning", "numpy", "tcn"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def machine(threads: int, workers: int) -> dict[str, Any]:
+    """The machine, and how much of it a run could use: ``threads``, beside ``workers`` - 1 others.
+
+    Memory is in bytes. The GPU is named when torch sees one.
+    """
+    import torch
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {
+        "cpu": cpu_name(),
+        "cores": available_cores(),
+        "threads": threads,
+        "workers": workers,
+        "memory": total_memory(),
+        "platform": platform.platform(),
+        "gpu": gpu,
+    }
+
+
+def available_cores() -> int:
+    """Cores this process may use, which under a container can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def total_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def cpu_name() -> str:
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,197 @@
+"""Writes ``report.md`` and one self-contained ``report.html`` from a folder of results."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from benchmarks.overview import clock
+from benchmarks.paper import CITATION, Metric
+from benchmarks.plots import figures, look
+from benchmarks.provenance import commit
+from benchmarks.runs import MODELS, ROOT, Result, Store
+from benchmarks.summary import (
+    Row,
+    TaskSummary,
+    fill_command,
+    missing_tasks,
+    significant,
+    spread_text,
+    summarise,
+)
+
+SEEDS = (0, 1, 2)
+
+
+def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
+    """Reads every result in ``store`` and writes the report; returns both paths.
+
+    Raises:
+        ValueError: there is no result to report.
+    """
+    folder = output or store.folder
+    summaries = summarise(store.results())
+    if not summaries:
+        raise ValueError(
+            f"no results in {store.folder}; make some with "
+            "`python -m benchmarks quick` or `python -m benchmarks run --tasks ...`"
+        )
+    content = report_content(summaries, store)
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = _environment()
+    written = []
+    for name in ("report.md", "report.html"):
+        path = folder / name
+        path.write_text(environment.get_template(f"{name}.j2").render(content) + "\n")
+        written.append(path)
+    return written[0], written[1]
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("benchmarks"),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals.update(figures=figures, look=look)
+    return environment
+
+
+def report_content(summaries: Sequence[TaskSummary], store: Store) -> dict[str, Any]:
+    """What both templates are filled with."""
+    return {
+        "tasks": [_task_content(summary, store) for summary in summaries],
+        "models": sorted(
+            {row.model for each in summaries for row in each.rows},
+            key=lambda model: (MODELS.index(model) if model in MODELS else len(MODELS), model),
+        ),
+        "missing": [
+            fill_command(task, MODELS, SEEDS, _shown(store.folder))
+            for task in missing_tasks(summaries)
+        ],
+        "citation": CITATION,
+        "provenance": provenance([result for each in summaries for result in each.results]),
+        "made": _made(),
+    }
+
+
+def _made() -> str:
+    now = commit()
+    by = f" by commit {_short(now)}" if now else ""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC{by}"
+
+
+def _task_content(summary: TaskSummary, store: Store) -> dict[str, Any]:
+    metric = summary.task.metric
+    chance = summary.chance
+    notes = [summary.task.remark] if summary.task.remark else []
+    if summary.overrides:
+        notes.append(f"Made with overrides, so not what the configs say: {summary.overrides}.")
+    if summary.mixed:
+        notes.append("The seeds of a model were not all made by the same config.")
+    return {
+        "name": summary.name,
+        "title": summary.task.title,
+        "summary": summary,
+        "metric": metric,
+        "heading": _heading(metric),
+        "extra": summary.task.extra,
+        "extra_headings": [_heading(extra) for extra in summary.task.extra],
+        "has_paper": bool(summary.task.paper),
+        "chance": None if chance is None else significant(chance),
+        "chance_definition": summary.task.chance_definition,
+        "rows": [_row_content(row, summary, store) for row in summary.rows],
+        "notes": notes,
+        "failures": [
+            f"{result.model} seed {result.seed}: {result.reason}"
+            for row in summary.rows
+            for result in row.failed
+        ],
+    }
+
+
+def _heading(metric: Metric) -> str:
+    arrow = "↑" if metric.higher_is_better else "↓"
+    return f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {arrow}"
+
+
+def _row_content(row: Row, summary: TaskSummary, store: Store) -> dict[str, Any]:
+    paper = summary.task.paper.get(row.model)
+    seconds, memory = row.mean("wall_seconds"), row.mean("peak_memory")
+    steps, field = row.mean("steps"), row.receptive_field
+    seeds = sorted({result.seed for result in summary.results}) or SEEDS
+    return {
+        "model": row.model,
+        "label": look(row.model).label,
+        "color": look(row.model).color,
+        "empty": not row.finished and not row.failed,
+        "fill": fill_command(row.task, [row.model], seeds, _shown(store.folder)),
+        "winner": row.model == summary.winner,
+        "parameters": f"{row.parameters:,}" if row.parameters is not None else "–",
+        "receptive_field": f"{field:,}" if field is not None else "–",
+        "test": spread_text(row.test(summary.task.metric)),
+        "extra": [spread_text(row.test(metric)) for metric in summary.task.extra],
+        "n": len(row.finished),
+        "failed": len(row.failed),
+        "paper": paper or "–",
+        "steps": f"{steps:,.0f}" if steps is not None else "–",
+        "time": clock(seconds) if seconds is not None else "–",
+        "speed": significant(row.mean("steps_per_second")),
+        "memory": f"{memory / 2**20:,.0f}" if memory is not None else "–",
+    }
+
+
+def _shown(folder: Path) -> str:
+    """A folder inside the repository as a relative path, so that commands can be copied."""
+    try:
+        return str(folder.resolve().relative_to(ROOT))
+    except ValueError:
+        return str(folder)
+
+
+def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
+    """What made the results: each heading with the distinct values found, results as written."""
+    found = {
+        "command": {result.command for result in results},
+        "commit": {_short(result.commit) for result in results},
+        "machine": {_machine(result) for result in results},
+        "versions": {_versions(result) for result in results},
+        "dates": {_dates(results)},
+        "data": {
+            f"{result.task}: {result.data_fingerprint}"
+            for result in results
+            if result.data_fingerprint
+        },
+        "notes": {f"{result.run}: {note}" for result in results for note in result.notes},
+    }
+    return [(name, sorted(values)) for name, values in found.items() if values]
+
+
+def _short(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "unknown (no git)"
+    return found["hash"][:10] + (" with uncommitted changes" if found["dirty"] else "")
+
+
+def _machine(result: Result) -> str:
+    machine = result.machine
+    memory = f", {machine['memory'] / 2**30:.0f} GiB" if machine.get("memory") else ""
+    gpu = f", {machine['gpu']}" if machine.get("gpu") else ", no GPU"
+    return (
+        f"{machine.get('cpu')}, {machine.get('cores')} cores{memory}{gpu}; "
+        f"{machine.get('workers')} runs at a time with {machine.get('threads')} threads each; "
+        f"{machine.get('platform')}"
+    )
+
+
+def _versions(result: Result) -> str:
+    return ", ".join(f"{name} {version}" for name, version in result.versions.items())
+
+
+def _dates(results: Sequence[Result]) -> str:
+    days = sorted(result.date for result in results)
+    return f"{days[0]} to {days[-1]}"

@@ -1,0 +1,251 @@
+"""Makes many runs on one machine: a pool of worker processes that may be killed at any time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import filelock
+
+from benchmarks.journal import JournalReader
+from benchmarks.overview import Overview, Progress
+from benchmarks.runs import ROOT, Recipe, Run, Store
+from benchmarks.worker import BUSY, is_done
+
+POLL_SECONDS = 0.2
+ELSEWHERE_SECONDS = 1.0
+STOP_SECONDS = 10.0
+RESTARTS = 2
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the user or the system asked for it
+    """A signal asked the scheduler to stop."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal.Signals(signal_number).name)
+        self.exit_status = 128 + signal_number
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run and how.
+
+    Attributes:
+        runs: in order of wish.
+        overrides: ``key=value`` strings laid over every config.
+        workers: processes at a time.
+        threads: computing threads of each.
+        retry_failed: run diverged runs again.
+        command: the user's command, kept in every result.
+    """
+
+    runs: Sequence[Run]
+    overrides: Sequence[str] = ()
+    workers: int = 1
+    threads: int = 1
+    retry_failed: bool = False
+    command: str = ""
+
+
+class Scheduler:
+    """Runs a plan over a store. Several may work on the same store at a time: each run is locked
+    by the worker that makes it, and the others wait for its result instead of repeating it.
+    """
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self.store = store
+        self.plan = plan
+        self.entries = {run: Progress(run) for run in plan.runs}
+        self._journals = {run: JournalReader(store.work(run)) for run in plan.runs}
+        self._workers: dict[Run, subprocess.Popen[bytes]] = {}
+        self._restarts: dict[Run, int] = {}
+        self._looked_elsewhere = 0.0
+
+    def execute(self) -> bool:
+        """Makes every run; true if none crashed.
+
+        Raises:
+            Stopped: on SIGINT or SIGTERM, after the workers have been stopped.
+        """
+        waiting = self._plan_work()
+        overview = Overview(list(self.entries.values()))
+        with _signals_raise_stopped(), overview:
+            for entry in self.entries.values():
+                if entry.state != "waiting":
+                    overview.state_changed(entry)
+            try:
+                while waiting or self._workers or self._in_state("elsewhere"):
+                    self._fill(waiting, overview)
+                    self._reap(waiting, overview)
+                    self._look_elsewhere(waiting, overview)
+                    self._read_journals(overview)
+                    time.sleep(POLL_SECONDS)
+            finally:
+                self._stop_workers()
+        return not self._in_state("crashed")
+
+    def _plan_work(self) -> list[Run]:
+        """The runs still to make, those expected to take longest first."""
+        for run, entry in self.entries.items():
+            result = self.store.read(run)
+            recipe = Recipe.of(run, self.plan.overrides)
+            if result is not None and is_done(result, recipe, self.plan.retry_failed):
+                self._take_result(run)
+                entry.state = "kept" if result.status == "finished" else "failed"
+            elif result is not None and result.recipe != recipe:
+                entry.message = "config or overrides changed since its result: runs again"
+            elif result is not None:
+                entry.message = "failed before: runs again"
+        waiting = self._in_state("waiting")
+        return sorted(waiting, key=self._expected_seconds, reverse=True)
+
+    def _expected_seconds(self, run: Run) -> float:
+        """What the same model took on the same task from another seed; infinity when unknown."""
+        others = [self.store.read(each) for each in self._siblings(run)]
+        known = [result.wall_seconds for result in others if result is not None]
+        return max(known, default=float("inf"))
+
+    def _siblings(self, run: Run) -> Iterator[Run]:
+        for path in self.store.result_path(run).parent.glob("seed*.json"):
+            yield Run(run.task, run.model, int(path.stem.removeprefix("seed")))
+
+    def _in_state(self, state: str) -> list[Run]:
+        return [run for run, entry in self.entries.items() if entry.state == state]
+
+    def _fill(self, waiting: list[Run], overview: Overview) -> None:
+        while waiting and len(self._workers) < self.plan.workers:
+            run = waiting.pop(0)
+            self._workers[run] = self._start(run)
+            entry = self.entries[run]
+            entry.set_state("running", entry.message)
+            overview.state_changed(entry)
+
+    def _start(self, run: Run) -> subprocess.Popen[bytes]:
+        plan, self_pid = self.plan, str(os.getpid())
+        command = [sys.executable, "-m", "benchmarks.worker"]
+        command += ["--results", str(self.store.folder), "--parent", self_pid]
+        command += ["--task", run.task, "--model", run.model, "--seed", str(run.seed)]
+        command += ["--threads", str(plan.threads), "--workers", str(plan.workers)]
+        command += [f"--override={override}" for override in plan.overrides]
+        command += [f"--command={plan.command}"]
+        command += ["--retry-failed"] if plan.retry_failed else []
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        threads = {f"{name}_NUM_THREADS": str(plan.threads) for name in ("OMP", "MKL", "OPENBLAS")}
+        return subprocess.Popen(
+            command,
+            env=os.environ | threads | {"PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _reap(self, waiting: list[Run], overview: Overview) -> None:
+        for run, worker in list(self._workers.items()):
+            status = worker.poll()
+            if status is None:
+                continue
+            del self._workers[run]
+            self._read_journal(run, overview)
+            self._conclude(run, status, waiting, _last_line(worker))
+            overview.state_changed(self.entries[run])
+
+    def _conclude(self, run: Run, status: int, waiting: list[Run], complaint: str) -> None:
+        entry = self.entries[run]
+        if status == 0:
+            self._take_result(run)
+        elif status == BUSY:
+            entry.set_state("elsewhere", "made by another process")
+        elif status < 0 and self._restarts.get(run, 0) < RESTARTS:
+            self._restarts[run] = self._restarts.get(run, 0) + 1
+            waiting.insert(0, run)
+            name = signal.Signals(-status).name
+            entry.set_state("waiting", f"worker killed by {name}: goes on from its last epoch")
+        else:
+            log = self.store.work(run) / "log.txt"
+            entry.set_state("crashed", f"exit status {status}; {complaint or f'see {log}'}")
+
+    def _take_result(self, run: Run) -> None:
+        result = self.store.read(run)
+        entry = self.entries[run]
+        if result is None:
+            entry.set_state("crashed", "its worker left no result")
+            return
+        entry.set_state(result.status, result.reason or "")
+        entry.seconds = result.wall_seconds
+        best = result.best.get("value")
+        if best is not None:
+            entry.metric, entry.value = f"best {result.selection['metric']}", float(best)
+
+    def _look_elsewhere(self, waiting: list[Run], overview: Overview) -> None:
+        """Runs of another process: take the result, or the run if that process was killed."""
+        if time.monotonic() - self._looked_elsewhere < ELSEWHERE_SECONDS:
+            return
+        self._looked_elsewhere = time.monotonic()
+        for run in self._in_state("elsewhere"):
+            if not self._is_free(run):
+                continue
+            recipe = Recipe.of(run, self.plan.overrides)
+            if is_done(self.store.read(run), recipe, self.plan.retry_failed):
+                self._take_result(run)
+            else:
+                self.entries[run].set_state("waiting", "left by another process")
+                waiting.insert(0, run)
+            overview.state_changed(self.entries[run])
+
+    def _is_free(self, run: Run) -> bool:
+        try:
+            with filelock.FileLock(self.store.lock_path(run), timeout=0):
+                return True
+        except filelock.Timeout:
+            return False
+
+    def _read_journals(self, overview: Overview) -> None:
+        for run in [*self._workers, *self._in_state("elsewhere")]:
+            self._read_journal(run, overview)
+
+    def _read_journal(self, run: Run, overview: Overview) -> None:
+        entry = self.entries[run]
+        finished = [entry.apply(event) for event in self._journals[run].events()]
+        if any(finished):
+            overview.epoch_finished(entry)
+
+    def _stop_workers(self) -> None:
+        """Asks, waits, then kills. What they had finished up to the last epoch is kept."""
+        for worker in self._workers.values():
+            worker.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._workers.values():
+            try:
+                worker.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+        self._workers.clear()
+
+
+def _last_line(worker: "subprocess.Popen[bytes]") -> str:
+    """What a worker that never came to its log file had to say."""
+    assert worker.stderr is not None
+    with worker.stderr:
+        lines = worker.stderr.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+@contextmanager
+def _signals_raise_stopped() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second Ctrl-C is immediate
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

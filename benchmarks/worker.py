@@ -1,0 +1,110 @@
+"""Executes one run in a process of its own; started by the scheduler.
+
+Exit status: 0 when the result is written (also for a diverged run), ``BUSY`` when another
+process has the run, anything else after an error, which ``log.txt`` in the work folder tells.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+
+from benchmarks.runs import Recipe, Result, Run, Store, write_atomically
+
+BUSY = 75
+ORPHAN_SECONDS = 0.5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    run = Run(options.task, options.model, options.seed)
+    store = Store(options.results)
+    store.prepare(run)
+    _stop_with_parent(options.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Lock first, import torch later: a process that finds the run taken is gone in a blink.
+    try:
+        with filelock.FileLock(store.lock_path(run), timeout=0):
+            _run_locked(run, store, options)
+    except filelock.Timeout:
+        return BUSY
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--override", action="append", default=[])
+    parser.add_argument("--command", default="python -m benchmarks.worker")
+    parser.add_argument("--retry-failed", action="store_true")
+    parser.add_argument("--parent", type=int, help="leave when this is no longer the parent")
+    return parser.parse_args(arguments)
+
+
+def _stop_with_parent(parent: int | None) -> None:
+    """A scheduler killed outright cannot stop its workers: they watch for it themselves."""
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> None:
+    recipe = Recipe.of(run, options.override)
+    if is_done(store.read(run), recipe, options.retry_failed):
+        return
+    work = _open_work(store.work(run), recipe)
+    _log_into(work / "log.txt")
+    from benchmarks.execution import Circumstances, execute
+
+    around = Circumstances(options.command, options.threads, options.workers)
+    store.write(execute(run, recipe, work, around))
+    shutil.rmtree(work)
+
+
+def is_done(result: Result | None, recipe: Recipe, retry_failed: bool) -> bool:
+    """Whether ``result`` stands for a run made by ``recipe``."""
+    if result is None or result.recipe != recipe:
+        return False
+    return result.status == "finished" or not retry_failed
+
+
+def _open_work(work: Path, recipe: Recipe) -> Path:
+    """The work folder; emptied first when what it holds was begun by another recipe."""
+    note = work / "recipe.json"
+    wanted = json.dumps(recipe.to_json())
+    if work.exists() and not (note.exists() and note.read_text() == wanted):
+        shutil.rmtree(work)
+    write_atomically(note, wanted.encode())
+    return work
+
+
+def _log_into(path: Path) -> None:
+    """Sends all output of this process, also that of native libraries, into ``path``."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
