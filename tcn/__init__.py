@@ -1,6 +1,7 @@
 """Sequence modelling by convolution: layers and nets in PyTorch, trained through Lightning.
 
-``import tcn`` needs torch alone; ``tcn.training``, ``tcn.data`` and the pipelines are imported by name.
+``import tcn`` needs torch alone; ``tcn.training``, ``tcn.data`` and the pipelines are imported by
+name.
 """
 
 from tcn import layers, models

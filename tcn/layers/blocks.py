@@ -1,7 +1,7 @@
 """Residual, gated and depthwise-separable blocks, composed of the containers; 1-D and 2-D alike.
 
-All blocks are built by the same call, ``Block(in_channels, out_channels, kernel_size, ...)``, so that a net takes
-any of them by name.
+All blocks are built by the same call, ``Block(in_channels, out_channels, kernel_size, ...)``, so
+that a net takes any of them by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers.containers import Add, Chain
-from tcn.layers.convolution import convolution
+from tcn.layers.convolution import Convolution, convolution
 from tcn.layers.dropout import Dropout
 from tcn.layers.module import Pointwise
 from tcn.layers.normalization import normalization
@@ -60,7 +60,7 @@ class _Recipe(NamedTuple):
     norm: str | Builder
     activation: str | Callable[[], nn.Module]
 
-    def convolve(self, in_channels: int, out_channels: int, *, groups: int = 1) -> nn.Module:
+    def convolve(self, in_channels: int, out_channels: int, *, groups: int = 1) -> Convolution:
         return convolution(self.ndim)(
             in_channels,
             out_channels,
@@ -80,14 +80,16 @@ class _Recipe(NamedTuple):
     def mix(self, in_channels: int, out_channels: int) -> nn.Module:
         """A 1x1 convolution, as on a shortcut: small random weights, no weight norm.
 
-        N(0, 0.01) as the authors of the TCN set it; on their weight-normalised convolutions the same
-        initialisation had no effect, so those keep PyTorch's.
+        N(0, 0.01) as the authors of the TCN set it; on their weight-normalised convolutions the
+        same initialisation had no effect, so those keep PyTorch's.
         """
         convolve = self._mix(in_channels, out_channels)
         nn.init.normal_(convolve.weight, 0.0, 0.01)
         return convolve
 
-    def _mix(self, in_channels: int, out_channels: int, *, weight_norm: bool = False) -> nn.Module:
+    def _mix(
+        self, in_channels: int, out_channels: int, *, weight_norm: bool = False
+    ) -> Convolution:
         return convolution(self.ndim)(in_channels, out_channels, 1, weight_norm=weight_norm)
 
     def shortcut(self, in_channels: int, out_channels: int) -> nn.Module:
@@ -205,7 +207,8 @@ class PreactivationBlock(ResidualBlock):
 class SeparableBlock(ResidualBlock):
     """The residual block with each convolution split into a depthwise and a 1x1 one.
 
-    Source: Chollet 2017 (Xception), section 2; in time: Luo & Mesgarani 2019 (Conv-TasNet), figure 1c.
+    Source: Chollet 2017 (Xception), section 2; in time: Luo & Mesgarani 2019 (Conv-TasNet), figure
+    1c.
     """
 
     def _layer(self, recipe: _Recipe, in_channels: int, out_channels: int) -> Chain:
@@ -244,9 +247,9 @@ class GatedBlock(Chain):
            +------------------- shortcut (1x1 if widths differ) ---------------|-----------------+
                                                                                +-> skip 1x1
 
-    The block alone returns its residual output; :class:`tcn.layers.SkipSum` chains blocks and adds their
-    skip outputs. Sources: van den Oord et al. 2016 (WaveNet), section 2.3, equation 2 and figure
-    4; Dauphin et al. 2017 (GLU), with ``activation="none"``.
+    The block alone returns its residual output; :class:`tcn.layers.SkipSum` chains blocks and adds
+    their skip outputs. Sources: van den Oord et al. 2016 (WaveNet), section 2.3, equation 2 and
+    figure 4; Dauphin et al. 2017 (GLU), with ``activation="none"``.
     """
 
     skip: nn.Module | None
@@ -301,17 +304,17 @@ class GatedBlock(Chain):
     @property
     def body(self) -> nn.Module:
         """The part that looks at the past."""
-        return self.sum.branch.body
+        return self.get_submodule("sum.branch.body")
 
     @property
     def residual(self) -> nn.Module:
         """The 1x1 convolution to the next block."""
-        return self.sum.branch.residual
+        return self.get_submodule("sum.branch.residual")
 
     @property
     def shortcut(self) -> nn.Module:
         """What is added to the residual output."""
-        return self.sum.shortcut
+        return self.get_submodule("sum.shortcut")
 
 
 BLOCKS: dict[str, Callable[..., nn.Module]] = {

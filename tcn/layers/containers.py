@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import zip_longest
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -15,8 +16,9 @@ from tcn.layers.grid import Grid
 from tcn.layers.module import Context, Reach, SequenceModule, State
 
 POINTWISE = (
-    nn.Identity, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
-    nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.ReLU6,
+    nn.Identity, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
+    nn.Mish, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish,
+    nn.Hardsigmoid, nn.ReLU6,
 )  # fmt: skip
 """PyTorch's own modules that treat every position alike and alone; they need no wrapper here."""
 
@@ -112,6 +114,16 @@ class Add(_Container):
         ])  # fmt: skip
 
 
+class SkipBlock(Protocol):
+    """What :class:`SkipSum` asks of a block; ``GatedBlock`` with ``skip_channels`` is one."""
+
+    ndim: int
+    body: nn.Module
+    shortcut: nn.Module
+    residual: nn.Module
+    skip: nn.Module | None
+
+
 class SkipSum(SequenceModule):
     """WaveNet's chain of blocks, whose output is the sum of their skip outputs.
 
@@ -123,7 +135,9 @@ class SkipSum(SequenceModule):
     Source: van den Oord et al. 2016 (WaveNet), section 2.4, figure 4.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+    blocks: Any
+
+    def __init__(self, blocks: Sequence[SkipBlock]) -> None:
         """Chains blocks that have ``body``, ``shortcut``, ``residual`` and ``skip``.
 
         Raises:
@@ -134,7 +148,7 @@ class SkipSum(SequenceModule):
             raise ValueError(
                 "blocks: SkipSum needs at least one block, each with skip_channels set"
             )
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.ModuleList(blocks)  # type: ignore[arg-type]
         self.ndim = blocks[0].ndim
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:

@@ -2,12 +2,15 @@
 
 Which inputs (``*``) the output at position ``t`` sees, for kernel_size 3 and dilation 2:
 
-    "causal"           * . * . t          zeros are put on the left, (kernel_size - 1) * dilation of them
-    "strictly_causal"  * . * . * t        the same, one step earlier: the present is excluded
-    "same"                 * . t . *      zeros on both sides; an even kernel has its extra one right
-    "valid"                               no zeros: the output is shorter
+    "causal"           * . * . *           zeros on the left, (kernel_size - 1) * dilation of them
+                               t
+    "strictly_causal"  * . * . *           the same, one step earlier: the present is excluded
+                                 t
+    "same"                 * . * . *       zeros on both sides; the odd one of an even kernel right
+                               t
+    "valid"                                no zeros: the output is shorter
 
-With a stride, outputs are those of the unstrided convolution at positions 0, stride, 2 * stride, ...
+With a stride, outputs are those of the unstrided convolution at 0, stride, 2 * stride, ...
 """
 
 from __future__ import annotations
@@ -34,10 +37,14 @@ PADDINGS = ("causal", "strictly_causal", "same", "valid")
 CAUSAL = ("causal", "strictly_causal")
 
 
-class _Convolution(SequenceModule):
+class Convolution(SequenceModule):
     """What ``Conv1d`` and ``Conv2d`` share, which is everything but their rank."""
 
-    ndim: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    bias: nn.Parameter | None
     weight_g: nn.Parameter
     weight_v: nn.Parameter
 
@@ -77,7 +84,7 @@ class _Convolution(SequenceModule):
         axes = {name: per_axis(name, value, self.ndim) for name, value in sizes.items()}
         for name, value in axes.items():
             check_positive(name, value)
-        super().__init__(in_channels, out_channels, groups=groups, bias=bias, **axes)  # type: ignore[call-arg]
+        super().__init__(in_channels, out_channels, groups=groups, bias=bias, **axes)
         self.axis_padding: tuple[str, ...] = per_axis("padding", padding, self.ndim)
         for name in self.axis_padding:
             if name not in PADDINGS:
@@ -179,7 +186,8 @@ class _Convolution(SequenceModule):
         if not -self.stride[-1] < held <= 0:
             raise ValueError(
                 f"state: {state.shape[-1]} remembered steps for a convolution that remembers "
-                f"{self.context_size}; this state belongs to another net, pass state=None to begin anew"
+                f"{self.context_size}; this state belongs to another net, pass state=None to begin "
+                "anew"
             )
 
     def needs(self, want: Grid) -> Grid:
@@ -189,7 +197,7 @@ class _Convolution(SequenceModule):
         return want.reaching(self.kernel_size, self.dilation, self.shift)
 
     def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
-        """Convolves on the decimated grid, where the dilation is smaller and the stride may not be 1."""
+        """Convolves on the decimated grid: the dilation shrinks, a stride may appear."""
         if not set(self.axis_padding) <= set(CAUSAL):
             return super().on_grid(x, have, want, context)
         check_input(self, x, self.in_channels, self.ndim)
@@ -215,12 +223,12 @@ class _Convolution(SequenceModule):
     @property
     def weight(self) -> Tensor:
         """The weight that convolves, ``(out_channels, in_channels / groups, *kernel_size)``."""
-        parameters = self._parameters
-        if parameters.get("weight_g") is not None:
+        if self.is_weight_normalised:
             return torch._weight_norm(self.weight_v, self.weight_g, 0)
-        if "weight" not in parameters:  # while nn.Conv1d is being constructed
+        weight = self._parameters.get("weight")
+        if weight is None:  # while nn.Conv1d is being constructed
             raise AttributeError(f"{type(self).__name__} has no weight yet")
-        return parameters["weight"]
+        return weight
 
     @property
     def is_weight_normalised(self) -> bool:
@@ -229,9 +237,10 @@ class _Convolution(SequenceModule):
 
     def normalise_weight(self) -> None:
         """Splits ``weight`` into size ``weight_g`` and direction ``weight_v``, same function."""
-        weight = self._parameters.pop("weight")
-        self.weight_g = nn.Parameter(_filter_norm(weight.detach()))
-        self.weight_v = weight
+        weight = self.weight.detach()
+        del self._parameters["weight"]
+        self.weight_g = nn.Parameter(_filter_norm(weight))
+        self.weight_v = nn.Parameter(weight)
 
     def fold_weight(self) -> None:
         """Turns ``weight_g`` and ``weight_v`` back into one ``weight``, same function."""
@@ -255,7 +264,7 @@ class _Convolution(SequenceModule):
             self.weight_v.copy_(weight)
             self.weight_g.copy_(_filter_norm(weight))
         else:
-            self._parameters["weight"].copy_(weight)
+            self.weight.copy_(weight)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Accepts the keys of both of PyTorch's weight norms, and folded or unfolded weights."""
@@ -279,23 +288,23 @@ class _Convolution(SequenceModule):
         return f"{super().extra_repr()}, padding={self.axis_padding}{norm}"
 
 
-class Conv1d(_Convolution, nn.Conv1d):
-    """Convolution over time, ``(batch, in_channels, time)``; see the module's drawing of paddings."""
+class Conv1d(Convolution, nn.Conv1d):  # type: ignore[override,misc]
+    """Convolution over ``(batch, in_channels, time)``; see the drawing of paddings above."""
 
     ndim = 1
 
 
-class Conv2d(_Convolution, nn.Conv2d):
+class Conv2d(Convolution, nn.Conv2d):  # type: ignore[override,misc]
     """Convolution over ``(batch, in_channels, height, time)``, its padding decided per axis."""
 
     ndim = 2
 
 
-CONVOLUTIONS: dict[int, type[Conv1d] | type[Conv2d]] = {1: Conv1d, 2: Conv2d}
+CONVOLUTIONS: dict[int, type[Convolution]] = {1: Conv1d, 2: Conv2d}
 """The only place that knows both ranks."""
 
 
-def convolution(ndim: int) -> type[Conv1d] | type[Conv2d]:
+def convolution(ndim: int) -> type[Convolution]:
     """The convolution class of a rank.
 
     Raises:
@@ -309,7 +318,7 @@ def convolution(ndim: int) -> type[Conv1d] | type[Conv2d]:
 def fold_weight_norm(module: nn.Module) -> nn.Module:
     """Folds the weight norm of every convolution in ``module``, in place: same outputs, faster."""
     for child in module.modules():
-        if isinstance(child, _Convolution):
+        if isinstance(child, Convolution):
             child.fold_weight()
     return module
 

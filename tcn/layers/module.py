@@ -1,8 +1,8 @@
 """The contract that every sequence module keeps.
 
-Axis order is ``(batch, channel, time)`` in 1-D and ``(batch, channel, height, time)`` in 2-D; *time* is
-always the last axis. A module implements one method, :meth:`SequenceModule.advance`, and both
-ways of using it are that method: ``forward(x)`` advances over the whole sequence from nothing,
+Axis order is ``(batch, channel, time)`` in 1-D and ``(batch, channel, height, time)`` in 2-D;
+*time* is always the last axis. A module implements one method, :meth:`SequenceModule.advance`, and
+both ways of using it are that method: ``forward(x)`` advances over the whole sequence from nothing,
 ``step(chunk, state)`` advances over a chunk from where the last one ended. The two therefore
 cannot drift apart.
 """
@@ -65,9 +65,13 @@ class SequenceModule(nn.Module):
 
     Attributes:
         ndim: axes after batch and channel; the last is time.
+        in_channels: channels of the input, of modules that fix them.
+        out_channels: channels of the output, likewise.
     """
 
     ndim: int = 1
+    in_channels: int
+    out_channels: int
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Computes the outputs of a chunk and the state after it.

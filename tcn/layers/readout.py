@@ -1,7 +1,7 @@
 """From a value per step to one per sequence: last, mean, max, attention.
 
-Each streams: after a chunk it returns the readout of everything so far, so that the last chunk's value
-is that of the whole sequence. Padding is never read.
+Each streams: after a chunk it returns the readout of everything so far, so that the last chunk's
+value is that of the whole sequence. Padding is never read.
 """
 
 from __future__ import annotations

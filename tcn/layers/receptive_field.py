@@ -22,8 +22,8 @@ class ReceptiveField:
     Attributes:
         left: steps into the past, ``math.inf`` if no end was found.
         right: steps into the future; 0 for a causal net, -1 if the present is excluded.
-        offsets: the input positions that matter, relative to the output's; all within a window if the
-            receptive field is unbounded.
+        offsets: the input positions that matter, relative to the output's; those within a window
+            if the receptive field is unbounded.
     """
 
     left: float
@@ -37,7 +37,7 @@ class ReceptiveField:
 
     @property
     def holes(self) -> tuple[int, ...]:
-        """Positions within the field that no path reaches, as happens if dilations grow too fast."""
+        """Positions within the field that no path reaches: dilations that grow too fast."""
         if not self.offsets:
             return ()
         seen = set(self.offsets)
@@ -72,7 +72,8 @@ def receptive_field(
     in_channels = getattr(net, "in_channels", None) if in_channels is None else in_channels
     if not isinstance(in_channels, int):
         raise ValueError(
-            "in_channels: not given and the net has none; pass receptive_field(net, in_channels=...)"
+            "in_channels: not given and the net has none; pass receptive_field(net, in_channels=2), "
+            "say"
         )
     axes = getattr(net, "ndim", 1) if ndim is None else ndim
     probes = [_averaging_copy(net, seed) for seed in range(PROBES)]

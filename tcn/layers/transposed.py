@@ -11,11 +11,11 @@ from tcn.layers.module import Context, Reach, SequenceModule, State, silence
 from tcn.layers.validation import check_channels, check_input, check_positive, check_state
 
 
-class ConvTranspose1d(SequenceModule, nn.ConvTranspose1d):
+class ConvTranspose1d(SequenceModule, nn.ConvTranspose1d):  # type: ignore[misc]
     """Writes ``stride`` output steps per input step, none of them before its input has come.
 
-    Each input step adds its filter to ``kernel_size`` outputs; what reaches beyond the outputs of the
-    present is kept for the next input (kernel_size 5, stride 2)::
+    Each input step adds its filter to ``kernel_size`` outputs; what reaches beyond the outputs of
+    the present is kept for the next input (kernel_size 5, stride 2)::
 
         input 0    a a a a a
         input 1        a a a a a          outputs 2 and 3 are complete once input 1 has been added
@@ -42,8 +42,8 @@ class ConvTranspose1d(SequenceModule, nn.ConvTranspose1d):
         check_positive("stride", [stride])
         if kernel_size < stride:
             raise ValueError(
-                f"kernel_size: {kernel_size} is smaller than stride={stride}, so some outputs would "
-                "see no input; use kernel_size >= stride"
+                f"kernel_size: {kernel_size} is smaller than stride={stride}, so some outputs "
+                "would see no input; use kernel_size >= stride"
             )
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, bias=bias)
 

@@ -61,7 +61,7 @@ def check_input(module: nn.Module, x: Tensor, channels: int, ndim: int) -> None:
     if x.dim() == ndim + 2 and x.shape[-1] == channels:
         cure += "; the channels seem to be last: use x.movedim(-1, 1)"
     elif x.dim() == ndim + 1:
-        cure += "; an axis is missing: use x.unsqueeze(0) for the batch or x.unsqueeze(1) for one channel"
+        cure += "; an axis is missing: x.unsqueeze(0) for the batch, x.unsqueeze(1) for one channel"
     raise ValueError(f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}: {cure}")
 
 

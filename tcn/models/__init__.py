@@ -4,4 +4,4 @@ from tcn.models.recurrent import GRU, LSTM, RNN
 from tcn.models.sequence import SequenceModel
 from tcn.models.tcn import TCN
 
-__all__ = ["GRU", "LSTM", "RNN", "SequenceModel", "TCN"]
+__all__ = ["GRU", "LSTM", "RNN", "TCN", "SequenceModel"]

@@ -15,11 +15,11 @@ from tcn.layers.validation import check_input, check_positive, check_probability
 class _Recurrent(SequenceModule):
     """What the recurrent nets share: ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
 
-    The state is a tuple of ``(batch, layers, hidden)`` tensors. A masked step is skipped: the state stays
-    as it was, wherever the padding is.
+    The state is a tuple of ``(batch, layers, hidden)`` tensors. A masked step is skipped: the
+    state stays as it was, wherever the padding is.
     """
 
-    cell: type[nn.RNNBase]
+    cell: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]
     states: int
 
     def __init__(
@@ -106,8 +106,8 @@ class _Recurrent(SequenceModule):
                 else state
             )
             raise ValueError(
-                f"state: {type(self).__name__} got {found}, expected {self.states} of shape {shape}; "
-                "this state belongs to another net or batch, pass state=None to begin anew"
+                f"state: {type(self).__name__} got {found}, expected {self.states} tensor(s) of "
+                f"shape {shape}; this state belongs to another net or batch, pass state=None to begin anew"
             )
         return state
 

@@ -15,8 +15,8 @@ from tcn.layers.validation import check_positive
 class SequenceModel(SequenceModule):
     """``embedding -> backbone -> readout -> linear head``, the same around any backbone.
 
-    With ``readout="last"`` the backbone computes only the positions that the last step depends on (see
-    :mod:`tcn.layers.grid`); the result is that of the whole sequence.
+    With ``readout="last"`` the backbone computes only the positions that the last step depends on
+    (see :mod:`tcn.layers.grid`); the result is that of the whole sequence.
     """
 
     def __init__(
@@ -40,9 +40,15 @@ class SequenceModel(SequenceModule):
             tie_weights: whether the head's weight is the embedding's (Press & Wolf 2017).
 
         Raises:
+            TypeError: if the backbone is not a :class:`tcn.layers.SequenceModule`.
             ValueError: if a name is unknown, or weights are to be tied that do not fit.
         """
         super().__init__()
+        if not isinstance(backbone, SequenceModule):
+            raise TypeError(
+                f"backbone: {type(backbone).__name__} is not a tcn.layers.SequenceModule; use TCN, "
+                "LSTM, GRU, RNN or a subclass with in_channels and out_channels"
+            )
         check_positive("out_channels", [out_channels])
         self.backbone = backbone
         self.ndim = backbone.ndim
@@ -87,7 +93,8 @@ class SequenceModel(SequenceModule):
             mask: ``(batch, *sizes)`` bool, for padding that is not on the right.
 
         Returns:
-            ``(batch, out_channels, *sizes)`` with readout ``"every"``, else ``(batch, out_channels)``.
+            ``(batch, out_channels, *sizes)`` with readout ``"every"``, else ``(batch,
+            out_channels)``.
 
         Raises:
             ValueError: if a shape, a length or a token does not fit.
@@ -141,7 +148,8 @@ class SequenceModel(SequenceModule):
             return x
         if x.dim() != 2 or x.is_floating_point():
             raise ValueError(
-                f"x: {x.dtype} of shape {tuple(x.shape)}; an embedded input is (batch, time) int64 tokens"
+                f"x: {x.dtype} of shape {tuple(x.shape)}; an embedded input is (batch, time) int64 "
+                "tokens"
             )
         size = self.embedding.num_embeddings
         if x.numel() and not torch.compiler.is_compiling() and not 0 <= x.min() <= x.max() < size:
@@ -160,8 +168,8 @@ class SequenceModel(SequenceModule):
 def _align_right(x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, Context]:
     """Shifts every row to the right until its last valid step is the last of all.
 
-    The padding, now on the left, stays masked: to a causal net it is the zeros that stand before every
-    sequence anyway.
+    The padding, now on the left, stays masked: to a causal net it is the zeros that stand before
+    every sequence anyway.
     """
     time = x.shape[-1]
     shift = (time - lengths.to(x.device)).clamp(max=time - 1)

@@ -24,8 +24,9 @@ class TCN(Chain):
         level 2, dilation 2           o . o . o      each level a residual block of two
         level 1, dilation 1               o o o      convolutions (kernel_size 3 drawn here)
 
-    Maps ``(batch, in_channels, *sizes)`` to ``(batch, channels[-1], *sizes)``. With ``causal=True`` no
-    output depends on a later input, and :meth:`step` evaluates a stream chunk by chunk.
+    Maps ``(batch, in_channels, *sizes)`` to ``(batch, channels[-1], *sizes)``. With
+    ``causal=True`` no output depends on a later input, and :meth:`step` evaluates a stream chunk
+    by chunk.
 
     Source: Bai et al. 2018, arXiv:1803.01271, section 3 and figure 1.
     """
@@ -58,8 +59,8 @@ class TCN(Chain):
                 ``"none"``, or a builder called with the channels.
             activation: ``"relu"``, ``"gelu"``, ...; what the block has by default if None.
             causal: whether outputs see the past only; in 2-D one value per axis or one for both.
-            block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, or a class with
-                their signature.
+            block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, or a class
+                with their signature.
             modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,
                 :class:`tcn.layers.AddCondition` or :class:`tcn.layers.SqueezeExcite`.
 
@@ -161,8 +162,9 @@ class TCN(Chain):
             width = _largest(lambda width: count(levels, width) <= max_parameters)
             if width == 0:
                 raise ValueError(
-                    f"max_parameters: {max_parameters} is too few for {levels} levels of kernel_size="
-                    f"{kernel_size}, which cover length={length}; one channel takes {count(levels, 1)}"
+                    f"max_parameters: {max_parameters} is too few for the {levels} levels that "
+                    f"cover length={length} with kernel_size={kernel_size}; one channel takes "
+                    f"{count(levels, 1)}"
                 )
         assert width is not None
         return build(levels, width)
