@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tcn.layers.grid import Grid
 from tcn.layers.module import Context, Reach, SequenceModule, State
+from tcn.layers.validation import wrong_state
 
 POINTWISE = (
     nn.Identity, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
@@ -239,8 +240,5 @@ def _children_states(module: nn.Module, state: State | None, count: int) -> Sequ
         return (None,) * count
     if not isinstance(state, tuple) or len(state) != count:
         found = f"{len(state)} states" if isinstance(state, tuple) else type(state).__name__
-        raise ValueError(
-            f"state: {type(module).__name__} expected {count} states, got {found}; this state "
-            "belongs to another net, pass state=None to begin anew"
-        )
+        raise wrong_state(module, f"{count} states", found)
     return state

@@ -31,6 +31,7 @@ from tcn.layers.validation import (
     check_positive,
     check_state,
     per_axis,
+    wrong_state,
 )
 
 PADDINGS = ("causal", "strictly_causal", "same", "valid")
@@ -184,10 +185,8 @@ class Convolution(SequenceModule):
         check_state(self, state, (x.shape[0], self.in_channels, *x.shape[2:-1]), x)
         held = state.shape[-1] - self.context_size
         if not -self.stride[-1] < held <= 0:
-            raise ValueError(
-                f"state: {state.shape[-1]} remembered steps for a convolution that remembers "
-                f"{self.context_size}; this state belongs to another net, pass state=None to begin "
-                "anew"
+            raise wrong_state(
+                self, f"{self.context_size} remembered steps", f"{state.shape[-1]} of them"
             )
 
     def needs(self, want: Grid) -> Grid:

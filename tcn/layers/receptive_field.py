@@ -71,10 +71,7 @@ def receptive_field(
     """
     in_channels = getattr(net, "in_channels", None) if in_channels is None else in_channels
     if not isinstance(in_channels, int):
-        raise ValueError(
-            "in_channels: not given and the net has none; pass receptive_field(net, in_channels=2), "
-            "say"
-        )
+        raise ValueError("in_channels: not given and the net has none; pass it, as in_channels=2")
     axes = getattr(net, "ndim", 1) if ndim is None else ndim
     probes = [_averaging_copy(net, seed) for seed in range(PROBES)]
     limit = MAX_LENGTH if axes == 1 else 512

@@ -8,7 +8,13 @@ from fractions import Fraction
 from torch import Tensor, nn
 
 from tcn.layers.module import Context, Reach, SequenceModule, State, silence
-from tcn.layers.validation import check_channels, check_input, check_positive, check_state
+from tcn.layers.validation import (
+    check_channels,
+    check_input,
+    check_positive,
+    check_state,
+    wrong_state,
+)
 
 
 class ConvTranspose1d(SequenceModule, nn.ConvTranspose1d):  # type: ignore[misc]
@@ -56,10 +62,7 @@ class ConvTranspose1d(SequenceModule, nn.ConvTranspose1d):  # type: ignore[misc]
         if state is not None:
             check_state(self, state, (x.shape[0], self.out_channels), y)
             if state.shape[-1] != left_over:
-                raise ValueError(
-                    f"state: {state.shape[-1]} steps left over, expected {left_over}; this state "
-                    "belongs to another net, pass state=None to begin anew"
-                )
+                raise wrong_state(self, f"{left_over} steps left over", state.shape[-1])
             y = y + nn.functional.pad(state, (0, y.shape[-1] - left_over))
         now, later = y.split([x.shape[-1] * stride, left_over], dim=-1)
         return now if self.bias is None else now + self.bias[:, None], later

@@ -65,19 +65,22 @@ def check_input(module: nn.Module, x: Tensor, channels: int, ndim: int) -> None:
     raise ValueError(f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}: {cure}")
 
 
+def wrong_state(module: nn.Module, expected: str, found: object) -> ValueError:
+    """The error for a state that ``module`` did not return, or not for this batch."""
+    return ValueError(
+        f"state: {type(module).__name__} expected {expected}, got {found}; this state belongs to "
+        "another net or batch, pass state=None to begin anew"
+    )
+
+
 def check_state(module: nn.Module, state: Any, leading: tuple[int, ...], x: Tensor) -> None:
     """Refuses a state that is no tensor of ``(*leading, any)`` in the type and place of ``x``."""
-    cure = "this state belongs to another net or batch, pass state=None to begin anew"
-    name = type(module).__name__
     if not isinstance(state, Tensor):
-        raise ValueError(f"state: {name} expected a tensor, got {type(state).__name__}; {cure}")
+        raise wrong_state(module, "a tensor", type(state).__name__)
     if state.shape[:-1] != leading:
-        raise ValueError(
-            f"state: {name} got shape {tuple(state.shape)}, expected {(*leading, '...')} for x of "
-            f"shape {tuple(x.shape)}; {cure}"
-        )
+        raise wrong_state(module, f"shape {(*leading, '...')}", f"shape {tuple(state.shape)}")
     if state.dtype != x.dtype or state.device != x.device:
         raise ValueError(
-            f"state: {name} got {state.dtype} on {state.device}, x is {x.dtype} on {x.device}; "
-            "move the state along with x"
+            f"state: {state.dtype} on {state.device} handed to {type(module).__name__}, x is {x.dtype} "
+            f"on {x.device}; move the state along with x"
         )

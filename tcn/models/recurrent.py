@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tcn.layers import Context, Reach, SequenceModule, State
 from tcn.layers.module import silence
-from tcn.layers.validation import check_input, check_positive, check_probability
+from tcn.layers.validation import check_input, check_positive, check_probability, wrong_state
 
 
 class _Recurrent(SequenceModule):
@@ -105,10 +105,7 @@ class _Recurrent(SequenceModule):
                 if isinstance(state, tuple)
                 else state
             )
-            raise ValueError(
-                f"state: {type(self).__name__} got {found}, expected {self.states} tensor(s) of "
-                f"shape {shape}; this state belongs to another net or batch, pass state=None to begin anew"
-            )
+            raise wrong_state(self, f"{self.states} tensors of shape {shape}", found)
         return state
 
     def _to_torch(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:

@@ -9,7 +9,7 @@ from tcn.layers import Context, Reach, SequenceModule, State
 from tcn.layers.grid import Grid
 from tcn.layers.module import padding_mask
 from tcn.layers.readout import readout_of
-from tcn.layers.validation import check_positive
+from tcn.layers.validation import check_positive, wrong_state
 
 
 class SequenceModel(SequenceModule):
@@ -122,10 +122,7 @@ class SequenceModel(SequenceModule):
 
     def _read(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         if state is not None and not (isinstance(state, tuple) and len(state) == 2):
-            raise ValueError(
-                "state: expected the pair that SequenceModel.step returned; this state belongs to "
-                "another net, pass state=None to begin anew"
-            )
+            raise wrong_state(self, "a pair of states", type(state).__name__)
         past, read = (None, None) if state is None else state
         y, past = self.backbone.advance(x, past, context)
         y, read = self.readout.advance(y, read, context)
