@@ -81,6 +81,6 @@ def check_state(module: nn.Module, state: Any, leading: tuple[int, ...], x: Tens
         raise wrong_state(module, f"shape {(*leading, '...')}", f"shape {tuple(state.shape)}")
     if state.dtype != x.dtype or state.device != x.device:
         raise ValueError(
-            f"state: {state.dtype} on {state.device} handed to {type(module).__name__}, x is {x.dtype} "
+            f"state: {state.dtype} on {state.device} for {type(module).__name__}, x is {x.dtype} "
             f"on {x.device}; move the state along with x"
         )
