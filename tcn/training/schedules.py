@@ -34,7 +34,8 @@ class OneCycle(Schedule):
             and back (Adam: its first beta).
 
     Raises:
-        ValueError: ``max_lr`` is not positive or ``rise`` is not between 0 and 1.
+        ValueError: ``max_lr`` is not positive or ``rise`` is not between 0 and 1; or, when called,
+            the optimiser has no momentum to move.
     """
 
     def __init__(
@@ -57,6 +58,12 @@ class OneCycle(Schedule):
 
     @override
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        # PyTorch would silently give RMSprop and SGD without momentum one of 0.95.
+        if self.cycle_momentum and not {"betas", "momentum"} & _used(optimizer):
+            raise ValueError(
+                f"cycle_momentum is True and {type(optimizer).__name__} has no momentum: "
+                "set cycle_momentum to False or give the optimiser a momentum"
+            )
         return OneCycleLR(
             optimizer,
             self.max_lr,
@@ -104,3 +111,7 @@ class CosineDecay(Schedule):
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} is {value}: give a share between 0 and 1")
+
+
+def _used(optimizer: Optimizer) -> set[str]:
+    return {name for name, value in optimizer.defaults.items() if value}

@@ -90,7 +90,7 @@ class Classification(Task):
     @override
     def monitor(self) -> tuple[str, str]:
         # Accuracy over all steps may be high by chance: 99 % in copying memory, mostly blanks.
-        if self.last is not None or getattr(self.net, "readout", None) == "every":
+        if self.last is not None or getattr(self.net, "readout_name", None) == "every":
             return "val_loss", "min"
         return "val_accuracy", "max"
 

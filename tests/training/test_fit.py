@@ -228,6 +228,16 @@ def test_schedules_refuse_nonsense():
         rates(OneCycle(0.1), max_epochs=-1)
 
 
+def test_one_cycle_gives_nobody_a_momentum():
+    parameters = [torch.zeros(1, requires_grad=True)]
+    with pytest.raises(ValueError, match="RMSprop has no momentum: set cycle_momentum to False"):
+        OneCycle(0.1)(torch.optim.RMSprop(parameters), 10)
+    plain = torch.optim.RMSprop(parameters)
+    OneCycle(0.1, cycle_momentum=False)(plain, 10)
+    assert plain.param_groups[0]["momentum"] == 0
+    OneCycle(0.1)(torch.optim.SGD(parameters, momentum=0.9), 10)
+
+
 def test_plateau_watches_the_metric_of_the_task_or_its_own():
     def plateau(optimizer):
         return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.99)

@@ -204,7 +204,7 @@ def test_predictions(task: Task, expected):
 
 def test_what_chooses_the_best_checkpoint():
     per_step = Passes()
-    per_step.readout = "every"
+    per_step.readout_name = "every"
     assert Regression(Passes()).monitor == ("val_mse", "min")
     assert Classification(Passes()).monitor == ("val_accuracy", "max")
     assert Classification(per_step).monitor == ("val_loss", "min")
