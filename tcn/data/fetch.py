@@ -86,8 +86,8 @@ def locate(file: RemoteFile) -> Path:
             f"folder that holds {file.path}"
         ) from error
     try:
-        if not _is_right(target, file):
-            _download(file, target)
+        # pooch looks at the target once more: another process may have brought it meanwhile.
+        _download(file, target)
     finally:
         lock.release()
     return target

@@ -152,6 +152,15 @@ def test_data_folder_that_is_no_folder_is_refused(cache, tmp_path, monkeypatch, 
         locate(remote(closed_port))
 
 
+def test_filled_cache_is_only_read(cache, closed_port):
+    # It may lie on a read-only disk: not even a lock is written.
+    kept = cache / PATH
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(CONTENT)
+    assert locate(remote(closed_port)) == kept
+    assert [path for path in cache.rglob("*") if path.is_file()] == [kept]
+
+
 def test_altered_file_in_cache_is_downloaded_again(cache, server, answer):
     kept = cache / PATH
     kept.parent.mkdir(parents=True)

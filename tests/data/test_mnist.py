@@ -150,13 +150,15 @@ def test_altered_idx_content_is_refused_by_name_and_reason(tmp_path, content, re
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("cut", ["truncated", "not gzip", "altered"])
+@pytest.mark.parametrize("cut", ["truncated", "not gzip", "altered", "no deflate"])
 def test_damaged_gzip_is_refused_by_name_and_reason(tmp_path, cut):
     packed = gzip.compress(idx(numpy.arange(3 * 28 * 28).reshape(3, 28, 28) % 251))
     damaged = {
         "truncated": packed[:-20],
         "not gzip": b"<html>Please log in</html>",
         "altered": packed[:40] + bytes(byte ^ 0xFF for byte in packed[40:44]) + packed[44:],
+        # After the ten bytes of the header, a block of the type that deflate does not have.
+        "no deflate": packed[:10] + b"\xff" + packed[11:],
     }
     path = tmp_path / "images.gz"
     path.write_bytes(damaged[cut])
