@@ -101,7 +101,7 @@ class SequenceModel(SequenceModule):
         """
         x = self._embed(x)
         context = Context(padding_mask(x, lengths, mask), condition)
-        if self.readout_name == "last" and mask is None and self.backbone.preserves_length:
+        if self._reads_last_step_only and mask is None:
             return self.head(self._last_step(x, lengths, context))
         return self._read(x, None, context)[0]
 
@@ -130,6 +130,12 @@ class SequenceModel(SequenceModule):
 
     def _apply_head(self, y: Tensor) -> Tensor:
         return self.head(y.movedim(1, -1)).movedim(-1, 1) if y.dim() > 2 else self.head(y)
+
+    @property
+    def _reads_last_step_only(self) -> bool:
+        # An exported graph serves every length, and which positions are needed depends on it.
+        exporting = torch.compiler.is_exporting()
+        return self.readout_name == "last" and self.backbone.preserves_length and not exporting
 
     def _last_step(self, x: Tensor, lengths: Tensor | None, context: Context) -> Tensor:
         """The backbone's last valid step, ``(batch, channels)``, computing nothing else."""

@@ -1,0 +1,323 @@
+"""The contract of a sequence module as checks that anyone can run on a net of their own.
+
+    from tcn.testing import check_sequence_module
+    check_sequence_module(my_net, torch.randn(3, 2, 24))
+
+The contract: ``forward(x)`` is ``step(x)[0]``; chunks of any length give the outputs and gradients
+of the whole; no output depends on a later input or on another row; padding is invisible; what the
+net declares about itself is true; copies, ``torch.compile`` and ``torch.export`` compute the same.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tcn.layers.receptive_field import ReceptiveField, receptive_field
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
+"""Largest difference between two ways of computing the same, relative and absolute."""
+
+
+def check_sequence_module(
+    net: nn.Module,
+    example: Tensor | None = None,
+    *,
+    condition: Tensor | None = None,
+    dtypes: Iterable[torch.dtype] = (torch.float32, torch.float64),
+    compile_backend: str | None = "aot_eager",
+    export: bool = True,
+) -> None:
+    """Checks that a net keeps the contract of sequence modules.
+
+    Causality and the independence of the rows are checked in the mode the net is in, so a net that
+    mixes rows in training is caught in training; everything else is checked in evaluation mode. A
+    net whose ``causal`` is False must refuse ``step`` with its reason. The net itself is not
+    changed.
+
+    Args:
+        net: maps ``(batch, channels, *sizes)`` to outputs with the same batch.
+        example: an input, at least 2 rows and 8 steps; random unless given, of the net's own
+            ``in_channels`` and ``ndim``.
+        condition: a condition for the example, if the net takes one.
+        dtypes: floating types in which chunks are compared with the whole.
+        compile_backend: backend of ``torch.compile``; None to leave it out.
+        export: whether ``torch.export`` is tried, with batch and (unless recurrent) time dynamic.
+
+    Raises:
+        AssertionError: naming the promise that is broken.
+        ValueError: if no example is given and the net does not say what it takes.
+    """
+    example = _example(net) if example is None else example
+    check = _Check(net, example, condition)
+    check.causality()
+    check.rows()
+    check.padding()
+    check.declared_receptive_field()
+    check.copies()
+    for dtype in dtypes:
+        check.chunks(dtype)
+    if compile_backend is not None:
+        check.compiled(compile_backend)
+    if export:
+        check.exported()
+
+
+class _Check:
+    """One net, one example, and the promises one by one."""
+
+    def __init__(self, net: nn.Module, example: Tensor, condition: Tensor | None) -> None:
+        self.as_given = copy.deepcopy(net)
+        self.net = copy.deepcopy(net).eval()
+        self.example = example
+        self.condition = condition
+        self.causal = bool(getattr(net, "causal", hasattr(net, "step")))
+
+    def causality(self) -> None:
+        """Changing the future leaves every earlier output bit-equal, along each causal axis."""
+        whole = self._seeded(self.example)
+        if whole.dim() != self.example.dim() and self.example.dtype != torch.int64:
+            return  # a readout over time has one output, which sees everything
+        for axis in self._causal_axes():
+            size = self.example.shape[axis]
+            for cut in (1, size // 2, size - 1):
+                changed = self._seeded(_with_other_end(self.example, axis, cut))
+                seen = math.ceil(cut * whole.shape[axis] / size)
+                same = torch.equal(whole.narrow(axis, 0, seen), changed.narrow(axis, 0, seen))
+                assert same, (
+                    f"{self._name} looks ahead: with the inputs from {cut} on changed along axis "
+                    f"{axis}, an output before {seen} changed too"
+                )
+
+    def rows(self) -> None:
+        """Changing one row leaves the others bit-equal."""
+        whole = self._seeded(self.example)
+        changed = self.example.clone()
+        changed[0] = _other(changed[0])
+        same = torch.equal(whole[1:], self._seeded(changed)[1:])
+        mode = "training" if self.as_given.training else "evaluation"
+        assert same, (
+            f"{self._name} leaks across the batch in {mode} mode: with row 0 changed, "
+            "another row's output changed too"
+        )
+
+    def padding(self) -> None:
+        """What stands behind a row's length, NaN included, never changes its outputs."""
+        if "lengths" not in inspect.signature(self.net.forward).parameters:
+            return
+        x, (batch, time) = self.example.clone(), (self.example.shape[0], self.example.shape[-1])
+        lengths = torch.tensor([max(1, time - 5 * row) for row in range(batch)])
+        for row, length in enumerate(lengths.tolist()):
+            rest = x[row, ..., length:]
+            rest.fill_(math.nan if x.is_floating_point() else 0)
+        padded = self.net(x, lengths=lengths, **self._condition())
+        for row, length in enumerate(lengths.tolist()):
+            alone = self.net(x[row : row + 1, ..., :length], **self._condition(row, length))
+            valid = padded[row : row + 1]
+            if padded.dim() > 2:
+                valid = valid[..., : alone.shape[-1]]
+            self._close(valid, alone, f"padding changes the outputs of a row of {length} steps")
+
+    def declared_receptive_field(self) -> None:
+        """``net.receptive_field`` is what the gradient shows, where the sizes agree."""
+        measurable = self.example.is_floating_point() and self.condition is None
+        same_sizes = self._seeded(self.example).shape[2:] == self.example.shape[2:]
+        if not (hasattr(self.net, "receptive_field") and measurable and same_sizes):
+            return
+        axes = self.example.dim() - 2
+        measured = receptive_field(self.net, in_channels=self.example.shape[1], ndim=axes)
+        fields = (measured,) if isinstance(measured, ReceptiveField) else measured
+        found = tuple(field.size for field in fields)
+        declared: Any = self.net.receptive_field
+        declared = declared if isinstance(declared, tuple) else (declared,)
+        assert declared == found, (
+            f"{self._name} declares a receptive field of {declared}, the gradient shows {found}"
+        )
+
+    def copies(self) -> None:
+        """``deepcopy``, pickle and ``state_dict`` compute the same; no state is kept."""
+        expected, keys = self._run(self.net), set(self.net.state_dict())
+        unpickled = pickle.loads(pickle.dumps(self.net))  # noqa: S301  (bytes of our own)
+        self._close(
+            self._run(copy.deepcopy(self.net)), expected, "deepcopy computes another output"
+        )
+        self._close(self._run(unpickled), expected, "pickle computes another output")
+        other = copy.deepcopy(self.net)
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter.add_(1.0)
+        other.load_state_dict(self.net.state_dict())
+        self._close(self._run(other), expected, "state_dict does not hold everything")
+        if self.causal:
+            self._steps(self.net, self.example, [self.example.shape[-1]])
+            assert set(self.net.state_dict()) == keys, f"{self._name} keeps its state on the module"
+
+    def chunks(self, dtype: torch.dtype) -> None:
+        """Chunks of any length give the whole's outputs and gradients; others refuse ``step``."""
+        if not self.causal:
+            self._refuses_step()
+            return
+        net = copy.deepcopy(self.net).to(dtype)
+        time = self.example.shape[-1]
+        whole, gradients = self._with_gradients(net, dtype, partial(self._run, net))
+        for sizes in ([time], [1] * time, [1, 5, time - 6], [time - 1, 1]):
+            streamed, own = self._with_gradients(net, dtype, partial(self._steps, net, sizes=sizes))
+            what = f"in {dtype}, chunks of {sizes} steps"
+            self._close(streamed, whole, f"{what} differ from the whole", dtype)
+            for name, gradient in own.items():
+                message = f"{what} give another gradient of {name}"
+                self._close(gradient, gradients[name], message, dtype)
+
+    def compiled(self, backend: str) -> None:
+        """``torch.compile`` agrees with eager."""
+        torch._dynamo.reset()
+        compiled = torch.compile(self.net, backend=backend)
+        self._close(self._run(compiled), self._run(self.net), "torch.compile differs from eager")
+        torch._dynamo.reset()
+
+    def exported(self) -> None:
+        """``torch.export`` agrees with eager, at another batch size and length too."""
+        auto = torch.export.Dim.AUTO
+        arguments = (self.example,)
+        # PyTorch's exporter unrolls a recurrent net over the steps of the example.
+        recurrent = any(isinstance(module, nn.RNNBase) for module in self.net.modules())
+        time = {} if recurrent else {self.example.dim() - 1: auto}
+        shapes: dict[str, Any] = {"x": {0: auto, **time}}
+        keywords = self._condition()
+        if self.condition is not None:
+            local = {self.condition.dim() - 1: auto} if self.condition.dim() > 2 else {}
+            shapes["condition"] = {0: auto, **local}
+        program = torch.export.export(
+            self.net, arguments, keywords, dynamic_shapes=self._by_name(shapes), strict=False
+        )
+        module = program.module()
+        self._close(module(self.example, **keywords), self._run(self.net), "torch.export differs")
+        shorter = self.example[:2] if recurrent else self.example[:2, ..., :-3]
+        keywords = self._condition(slice(0, 2), shorter.shape[-1])
+        self._close(
+            module(shorter, **keywords),
+            self.net(shorter, **keywords),
+            "torch.export is not dynamic",
+        )
+
+    # ------------------------------------------------------------------- helpers
+
+    @property
+    def _name(self) -> str:
+        return type(self.net).__name__
+
+    def _by_name(self, shapes: dict[str, Any]) -> dict[str, Any]:
+        """The first parameter of ``forward`` may have another name than ``x``."""
+        first = next(iter(inspect.signature(self.net.forward).parameters))
+        return {first if name == "x" else name: shape for name, shape in shapes.items()}
+
+    def _condition(self, row: int | slice | None = None, time: int | None = None) -> dict[str, Any]:
+        if self.condition is None:
+            return {}
+        rows = slice(row, row + 1) if isinstance(row, int) else row or slice(None)
+        condition = self.condition[rows]
+        return {"condition": condition[..., :time] if condition.dim() > 2 else condition}
+
+    def _run(self, net: Callable[..., Tensor], x: Tensor | None = None) -> Tensor:
+        x = self.example if x is None else x
+        keywords = {key: value.to(x.dtype) for key, value in self._condition().items()}
+        return net(x, **keywords)
+
+    def _seeded(self, x: Tensor) -> Tensor:
+        """The net as it was given, its own mode included, under the same random numbers."""
+        net = copy.deepcopy(self.as_given)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self._run(net, x).detach()
+
+    def _steps(self, net: nn.Module, x: Tensor, sizes: Sequence[int]) -> Tensor:
+        state, outputs, start = None, [], 0
+        for size in sizes:
+            keywords = {key: value.to(x.dtype) for key, value in self._condition().items()}
+            condition = keywords.get("condition")
+            if condition is not None and condition.dim() > 2:
+                keywords["condition"] = condition[..., start : start + size]
+            y, state = net.step(x[..., start : start + size], state, **keywords)  # type: ignore[operator]
+            outputs.append(y)
+            start += size
+        return torch.cat(outputs, dim=-1) if outputs[0].dim() > 2 else outputs[-1]
+
+    def _with_gradients(
+        self, net: nn.Module, dtype: torch.dtype, run: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        x = self.example.clone()
+        if x.is_floating_point():
+            x = x.to(dtype).requires_grad_()
+        net.zero_grad()
+        y = run(x)
+        if y.requires_grad:
+            weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y) / y.numel()
+            (y * weights).sum().backward()
+        gradients = {n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None}
+        if x.grad is not None:
+            gradients["x"] = x.grad
+        return y.detach(), gradients
+
+    def _causal_axes(self) -> list[int]:
+        if not self.causal:
+            return []
+        reach = getattr(self.net, "reach", ())
+        first = self.example.dim() - len(reach)
+        axes = {first + i for i, axis in enumerate(reach) if axis.right <= 0}
+        return sorted({axis for axis in axes if axis > 1} | {self.example.dim() - 1})
+
+    def _refuses_step(self) -> None:
+        if not hasattr(self.net, "step"):
+            return
+        try:
+            self.net.step(self.example, **self._condition())  # type: ignore[operator]
+        except TypeError:
+            return
+        raise AssertionError(f"{self._name} is not causal, yet step() does not refuse")
+
+    def _close(
+        self, found: Tensor, expected: Tensor, message: str, dtype: torch.dtype | None = None
+    ) -> None:
+        tolerance = TOLERANCE[dtype or (found.dtype if found.dtype in TOLERANCE else torch.float32)]
+        torch.testing.assert_close(
+            found,
+            expected,
+            rtol=tolerance,
+            atol=tolerance,
+            msg=lambda details: f"{self._name}: {message}\n{details}",
+        )
+
+
+def _example(net: nn.Module) -> Tensor:
+    """Three random rows of 24 steps of what the net says it takes."""
+    generator = torch.Generator().manual_seed(0)
+    embedding = getattr(net, "embedding", None)
+    if isinstance(embedding, nn.Embedding):
+        return torch.randint(embedding.num_embeddings, (3, 24), generator=generator)
+    channels = getattr(net, "in_channels", None)
+    if not isinstance(channels, int):
+        raise ValueError(
+            f"example: not given, and {type(net).__name__} has no in_channels; pass an input"
+        )
+    sizes = [24] if getattr(net, "ndim", 1) == 1 else [9, 24]
+    return torch.randn(3, channels, *sizes, generator=generator)
+
+
+def _other(x: Tensor) -> Tensor:
+    """Different values everywhere, of the same kind."""
+    return x.roll(1, -1) * 2 + 1 if x.is_floating_point() else x.flip(-1)
+
+
+def _with_other_end(x: Tensor, axis: int, start: int) -> Tensor:
+    changed = x.clone()
+    end = changed.narrow(axis, start, x.shape[axis] - start)
+    end.copy_(_other(end))
+    return changed
