@@ -9,8 +9,7 @@ from pathlib import Path
 from benchmarks.provenance import available_cores
 from benchmarks.quick import RESULTS as QUICK_RESULTS
 from benchmarks.quick import print_summary, quick_runs
-from benchmarks.report import write_report
-from benchmarks.runs import MODELS, ROOT, Store, known_tasks, select, split_override
+from benchmarks.runs import MODELS, ROOT, Run, Store, known_tasks, select, split_override
 from benchmarks.scheduler import Plan, Scheduler, Stopped
 from benchmarks.summary import summarise
 
@@ -50,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     for action in (quick, run):
         action.add_argument("--workers", type=int, default=available_cores(), metavar="N",
                             help="runs at a time (default: the cores, %(default)s)")  # fmt: skip
+        action.add_argument("--threads", type=int, metavar="N",
+                            help="of each run (default: cores / runs at a time)")  # fmt: skip
         action.add_argument("--retry-failed", action="store_true", help="diverged runs again")
 
     report = actions.add_parser("report", help="write report.md and report.html")
@@ -70,6 +71,8 @@ def _tasks_help() -> str:
 
 
 def _quick(options: argparse.Namespace) -> int:
+    from benchmarks.report import write_report
+
     store = Store(options.results)
     complete = _execute(options, store, quick_runs(), [])
     print_summary(summarise(store.results()), write_report(store))
@@ -84,17 +87,23 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _execute(
-    options: argparse.Namespace, store: Store, runs: Sequence, overrides: Sequence[str]
+    options: argparse.Namespace, store: Store, runs: Sequence[Run], overrides: Sequence[str]
 ) -> bool:
     if options.workers < 1:
         raise ValueError(f"--workers is {options.workers}: give 1 or more")
+    # Not of the runs at hand: the last one left would be timed with more threads than its peers.
+    threads = options.threads
+    if threads is None:
+        threads = max(1, available_cores() // options.workers)
+    if threads < 1:
+        raise ValueError(f"--threads is {threads}: give 1 or more")
     for override in overrides:
         split_override(override)
     plan = Plan(
         runs=runs,
         overrides=overrides,
-        workers=min(options.workers, len(runs)),
-        threads=max(1, available_cores() // options.workers),
+        workers=options.workers,
+        threads=threads,
         retry_failed=options.retry_failed,
         command=options.command_line,
     )
@@ -102,6 +111,8 @@ def _execute(
 
 
 def _report(options: argparse.Namespace) -> int:
+    from benchmarks.report import write_report
+
     for path in write_report(Store(options.results), options.output):
         print(path)
     return 0

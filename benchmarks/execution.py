@@ -17,12 +17,11 @@ from benchmarks.provenance import commit, machine, versions
 from benchmarks.recorder import Recorder
 from benchmarks.runs import Recipe, Result, Run
 from tcn.cli import build
-from tcn.training import SeedEveryEpoch
 
 QUIET = (
-    "--trainer.logger=false",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.enable_model_summary=false",
+    "trainer.logger=false",
+    "trainer.enable_progress_bar=false",
+    "trainer.enable_model_summary=false",
 )
 
 
@@ -40,11 +39,10 @@ def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Resu
     torch.set_num_threads(around.threads)
     # Lightning would end the batch and raise; the checkpoints are whole at any moment as it is.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
-    overrides = [f"--{override}" for override in recipe.overrides]
-    cli = build(run.config, [*QUIET, *overrides, f"--seed_everything={run.seed}"])
+    cli = build(run.config, [*QUIET, *recipe.overrides, f"seed_everything={run.seed}"])
     metric, mode = selection(cli.trainer, cli.model)
     recorder = Recorder(work, metric=metric, mode=mode)
-    prepare_trainer(cli.trainer, recorder, run.seed)
+    prepare_trainer(cli.trainer, recorder)
     result = _begin(run, recipe, around, resolved_config(cli))
     result.selection = {"metric": metric, "mode": mode}
     try:
@@ -57,15 +55,13 @@ def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Resu
     return result
 
 
-def prepare_trainer(trainer: pl.Trainer, recorder: Recorder, seed: int) -> None:
-    """Puts ``recorder`` last among the callbacks, and sees to a seed for every epoch.
+def prepare_trainer(trainer: pl.Trainer, recorder: Recorder) -> None:
+    """Puts ``recorder`` last among the callbacks.
 
     ModelCheckpoint goes: a kill can spoil its files, and beside the recorder it writes twice.
     """
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     kept = [each for each in callbacks if not isinstance(each, pl.callbacks.ModelCheckpoint)]
-    if not any(isinstance(each, SeedEveryEpoch) for each in kept):
-        kept.append(SeedEveryEpoch(seed))
     trainer.callbacks = [*kept, recorder]  # type: ignore[attr-defined]
 
 

@@ -28,8 +28,10 @@ def _git(*arguments: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of everything that decides the numbers."""
-    found = {"python": platform.python_version()}
-    for package in ("torch", "pytorch-lightning", "numpy", "tcn"):
+    import torch
+
+    found = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    for package in ("pytorch-lightning", "numpy", "tcn"):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

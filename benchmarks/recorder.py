@@ -1,6 +1,7 @@
 """The callback that turns a fit into a history, a best epoch, a journal and checkpoints."""
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,12 @@ class Recorder(pl.callbacks.Checkpoint):
         if self._state is not None:
             checkpoints.restore(trainer, self._state)
             self._state = None
-        self._begun = time.perf_counter()
-        self._journal.write("start", epochs=trainer.max_epochs, after=len(self.history))
+        self._journal.write(
+            "start", pid=os.getpid(), epochs=trainer.max_epochs, after=len(self.history)
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begun = time.perf_counter()  # not before: the sanity check is no training
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The epoch before is saved only here: at its own end its schedulers had not stepped yet.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import filelock
@@ -15,7 +16,7 @@ import filelock
 from benchmarks.journal import JournalReader
 from benchmarks.overview import Overview, Progress
 from benchmarks.runs import ROOT, Recipe, Run, Store
-from benchmarks.worker import BUSY, is_done
+from benchmarks.worker import BUSY, THERE, is_done
 
 POLL_SECONDS = 0.2
 ELSEWHERE_SECONDS = 1.0
@@ -159,6 +160,8 @@ class Scheduler:
         entry = self.entries[run]
         if status == 0:
             self._take_result(run)
+        elif status == THERE:
+            self._take_result(run, "made by another process")
         elif status == BUSY:
             entry.set_state("elsewhere", "made by another process")
         elif status < 0 and self._restarts.get(run, 0) < RESTARTS:
@@ -168,15 +171,16 @@ class Scheduler:
             entry.set_state("waiting", f"worker killed by {name}: goes on from its last epoch")
         else:
             log = self.store.work(run) / "log.txt"
-            entry.set_state("crashed", f"exit status {status}; {complaint or f'see {log}'}")
+            cause = complaint or f"{_last_line_of(log)}; all of it in {log}"
+            entry.set_state("crashed", f"exit status {status}: {cause}")
 
-    def _take_result(self, run: Run) -> None:
+    def _take_result(self, run: Run, message: str = "") -> None:
         result = self.store.read(run)
         entry = self.entries[run]
         if result is None:
             entry.set_state("crashed", "its worker left no result")
             return
-        entry.set_state(result.status, result.reason or "")
+        entry.set_state(result.status, result.reason or message)
         entry.seconds = result.wall_seconds
         best = result.best.get("value")
         if best is not None:
@@ -192,7 +196,7 @@ class Scheduler:
                 continue
             recipe = Recipe.of(run, self.plan.overrides)
             if is_done(self.store.read(run), recipe, self.plan.retry_failed):
-                self._take_result(run)
+                self._take_result(run, "made by another process")
             else:
                 self.entries[run].set_state("waiting", "left by another process")
                 waiting.insert(0, run)
@@ -227,6 +231,11 @@ class Scheduler:
                 worker.kill()
                 worker.wait()
         self._workers.clear()
+
+
+def _last_line_of(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else ""
 
 
 def _last_line(worker: "subprocess.Popen[bytes]") -> str:

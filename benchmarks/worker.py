@@ -1,7 +1,8 @@
 """Executes one run in a process of its own; started by the scheduler.
 
-Exit status: 0 when the result is written (also for a diverged run), ``BUSY`` when another
-process has the run, anything else after an error, which ``log.txt`` in the work folder tells.
+Exit status: 0 when it wrote the result (also of a diverged run), ``THERE`` when the result was
+there already, ``BUSY`` when another process has the run, anything else after an error, which
+``log.txt`` in the work folder tells.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import filelock
 from benchmarks.runs import Recipe, Result, Run, Store, write_atomically
 
 BUSY = 75
+THERE = 76
 ORPHAN_SECONDS = 0.5
 
 
@@ -33,10 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Lock first, import torch later: a process that finds the run taken is gone in a blink.
     try:
         with filelock.FileLock(store.lock_path(run), timeout=0):
-            _run_locked(run, store, options)
+            return _run_locked(run, store, options)
     except filelock.Timeout:
         return BUSY
-    return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -67,10 +68,10 @@ def _stop_with_parent(parent: int | None) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> None:
+def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> int:
     recipe = Recipe.of(run, options.override)
     if is_done(store.read(run), recipe, options.retry_failed):
-        return
+        return THERE
     work = _open_work(store.work(run), recipe)
     _log_into(work / "log.txt")
     from benchmarks.execution import Circumstances, execute
@@ -78,6 +79,7 @@ def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> None:
     around = Circumstances(options.command, options.threads, options.workers)
     store.write(execute(run, recipe, work, around))
     shutil.rmtree(work)
+    return 0
 
 
 def is_done(result: Result | None, recipe: Recipe, retry_failed: bool) -> bool:

@@ -1,0 +1,156 @@
+import json
+import math
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.provenance import commit, machine, versions
+from benchmarks.runs import (
+    ROOT,
+    Recipe,
+    Run,
+    Store,
+    read_result,
+    select,
+    split_override,
+    write_atomically,
+)
+
+
+def test_a_result_comes_back_as_it_was_written(tmp_path, make_result):
+    store = Store(tmp_path)
+    result = make_result(test=0.1 + 0.2, overrides=("trainer.max_epochs=3",))
+    path = store.write(result)
+    assert path == tmp_path / "adding_600" / "tcn" / "seed0.json"
+    assert store.read(result.run) == result
+    assert list(store.results()) == [result]
+
+
+def test_nan_becomes_null_with_a_note(tmp_path, make_result):
+    store = Store(tmp_path)
+    path = store.write(make_result(test=math.inf, validation=(0.4, math.nan)))
+    content = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert content["test"]["test_mse"] is None
+    assert content["history"][1]["val_mse"] is None
+    assert "history[1].val_mse is nan, kept as null" in content["notes"]
+    assert "test.test_mse is inf, kept as null" in content["notes"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "schema None"),
+        ('{"schema": 99}', "result schema 99, this program reads 1"),
+        ('{"schema": 1, "task": "x"}', "lacks or adds the fields"),
+    ],
+)
+def test_a_file_that_is_no_result_is_named(tmp_path, text, message):
+    path = tmp_path / "seed0.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_result(path)
+    assert str(path) in str(error.value)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from benchmarks.runs import write_atomically
+size = 4_000_000
+while True:
+    for letter in (b"a", b"b"):
+        write_atomically(Path(sys.argv[1]), letter * size)
+"""
+
+
+def test_kill_while_writing_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"a" * 4_000_000)
+    for _ in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=ROOT)
+        before = path.stat().st_mtime_ns
+        while path.stat().st_mtime_ns == before:  # it has begun
+            time.sleep(0.005)
+        time.sleep(0.05 * random.random())
+        writer.kill()
+        writer.wait()
+        content = path.read_bytes()
+        assert len(content) == 4_000_000
+        assert len(set(content)) == 1
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with pytest.raises(TypeError):
+        write_atomically(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("item", ["trainer.max_epochs", "=3", "--"])
+def test_an_override_without_key_or_value_is_refused(item):
+    with pytest.raises(ValueError, match=r"is not key=value; write for example"):
+        split_override(item)
+
+
+def test_recipe_ignores_order_and_takes_the_last_of_a_key():
+    run = _any_run()
+    one = Recipe.of(run, ["a.b=1", "--c=2=3"])
+    assert one == Recipe.of(run, ["c=9", "c=2=3", "a.b=1"])
+    assert one.overrides == ("a.b=1", "c=2=3")
+    assert one != Recipe.of(run, ["a.b=1"])
+
+
+def test_select_lists_each_run_once_in_order():
+    assert select(["digits", "digits"], ["tcn", "gru"], [1, 0]) == [
+        Run("digits", "tcn", 1),
+        Run("digits", "tcn", 0),
+        Run("digits", "gru", 1),
+        Run("digits", "gru", 0),
+    ]
+
+
+def test_unknown_task_and_model_name_the_known():
+    with pytest.raises(ValueError, match=r"unknown task 'digit'; known tasks: .*digits"):
+        select(["digit"], ["tcn"], [0])
+    with pytest.raises(ValueError, match=r"unknown model 'tnc' for digits; known: .*tcn"):
+        select(["digits"], ["tnc"], [0])
+
+
+def test_work_folder_is_hidden_from_git(tmp_path):
+    store = Store(tmp_path)
+    store.prepare(Run("digits", "tcn", 0))
+    assert (tmp_path / ".work" / ".gitignore").read_text() == "*\n"
+    assert list(store.results()) == []
+
+
+def test_provenance_names_versions_and_machine():
+    import torch
+
+    assert versions()["torch"] == torch.__version__
+    found = machine(threads=1, workers=2)
+    assert found["cores"] >= 1
+    assert found["memory"] > 2**28
+    assert found["threads"] == 1
+    now = commit()
+    assert now is None or len(now["hash"]) == 40
+
+
+def _any_run() -> Run:
+    return Run("digits", "tcn", 0)
+
+
+def test_recipe_follows_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("benchmarks.runs.CONFIGS", tmp_path)
+    run = Run("task", "model", 0)
+    run.config.parent.mkdir()
+    run.config.write_text("a: 1\n")
+    before = Recipe.of(run)
+    run.config.write_text("a: 2\n")
+    assert Recipe.of(run) != before

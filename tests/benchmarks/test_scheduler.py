@@ -1,0 +1,210 @@
+"""Real runs in real processes, killed and interrupted on the way. Each is seconds long."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytest
+
+from benchmarks.journal import JournalReader
+from benchmarks.runs import ROOT, Result, Run, Store
+
+RUN = Run("adding_quick", "tcn", 0)
+EPOCHS = 8
+TINY = (
+    f"trainer.max_epochs={EPOCHS}",
+    "data.init_args.length=20",
+    "data.init_args.train_size=256",
+    "data.init_args.batch_size=8",
+    "data.init_args.validation_size=64",
+    "data.init_args.test_size=64",
+    "model.init_args.net.init_args.backbone.init_args.channels=[4,4,4]",
+    # Dropout, to see that random numbers go on where they were.
+    "model.init_args.net.init_args.backbone.init_args.dropout=0.2",
+)
+
+
+def command(results: Path, *arguments: str, seeds: str = "0", overrides: Any = TINY) -> list[str]:
+    command = [sys.executable, "-m", "benchmarks", "run", "--tasks", RUN.task, "--models", "tcn"]
+    command += ["--seeds", *seeds.split(), "--results", str(results), "--workers", "1"]
+    command += ["--threads", "1"]
+    return [*command, *arguments, "--override", *overrides]
+
+
+def start(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(*arguments, **options),
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(*arguments: Any, **options: Any) -> tuple[int, str]:
+    process = start(*arguments, **options)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+def events(store: Store, run: Run = RUN, timeout: float = 60.0) -> Iterator[dict[str, Any]]:
+    """The events of a run as they come."""
+    reader = JournalReader(store.work(run))
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        yield from reader.events()
+        time.sleep(0.01)
+    pytest.fail(f"{run} wrote nothing more in {timeout} s")
+
+
+def worker_after_epoch(store: Store, epoch: int) -> int:
+    """Waits until a run has finished that epoch; the process id of its worker."""
+    pid = 0
+    for event in events(store):
+        pid = event.get("pid", pid)
+        if event["event"] == "epoch" and event["epoch"] >= epoch:
+            return pid
+    raise AssertionError
+
+
+def numbers(result: Result | None) -> tuple[Any, ...]:
+    """What must not depend on kills, machines and time."""
+    assert result is not None
+    history = [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in result.history]
+    return history, result.best, result.test, result.steps, result.parameters, result.status
+
+
+def wait_until_free(store: Store) -> None:
+    with filelock.FileLock(store.lock_path(RUN), timeout=20):
+        pass
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A run that was left in peace."""
+    folder = tmp_path_factory.mktemp("reference")
+    status, output = finish(folder)
+    assert status == 0, output
+    return Store(folder)
+
+
+def test_a_run_leaves_one_whole_result(reference):
+    result = reference.read(RUN)
+    assert result.status == "finished"
+    assert [epoch["epoch"] for epoch in result.history] == list(range(1, EPOCHS + 1))
+    assert result.steps == EPOCHS * 256 // 8
+    values = [epoch["val_mse"] for epoch in result.history]
+    assert result.best == {"epoch": values.index(min(values)) + 1, "value": min(values)}
+    assert set(result.test) == {"test_loss", "test_mse"}
+    assert result.overrides == sorted(TINY)
+    assert result.config["seed_everything"] == 0
+    assert result.config["data"]["init_args"]["length"] == 20
+    assert result.resumed == 0
+    assert not reference.work(RUN).exists()
+
+
+def test_a_finished_run_is_not_repeated(reference):
+    before = reference.result_path(RUN).stat()
+    status, output = finish(reference.folder)
+    assert status == 0
+    assert f"{RUN}: kept" in output
+    assert "running" not in output
+    assert reference.result_path(RUN).stat() == before
+
+
+def test_a_worker_killed_is_started_again_and_gives_the_same_numbers(reference, tmp_path):
+    store = Store(tmp_path)
+    scheduler = start(tmp_path)
+    os.kill(worker_after_epoch(store, 3), signal.SIGKILL)
+    output, _ = scheduler.communicate(timeout=120)
+    assert scheduler.returncode == 0, output
+    assert "worker killed by SIGKILL: goes on from its last epoch" in output
+    result = store.read(RUN)
+    assert result.resumed == 1
+    assert numbers(result) == numbers(reference.read(RUN))
+
+
+def test_a_scheduler_killed_takes_its_workers_along_and_goes_on(reference, tmp_path):
+    store = Store(tmp_path)
+    scheduler = start(tmp_path)
+    worker_after_epoch(store, 3)
+    scheduler.kill()
+    scheduler.communicate()
+    wait_until_free(store)
+    assert store.read(RUN) is None
+    status, output = finish(tmp_path)
+    assert status == 0, output
+    assert store.read(RUN).resumed == 1
+    assert numbers(store.read(RUN)) == numbers(reference.read(RUN))
+
+
+def test_interrupt_stops_workers_and_keeps_their_state(tmp_path):
+    store = Store(tmp_path)
+    scheduler = start(tmp_path)
+    worker = worker_after_epoch(store, 2)
+    scheduler.send_signal(signal.SIGINT)
+    output, _ = scheduler.communicate(timeout=30)
+    assert scheduler.returncode == 130
+    assert "the same command goes on" in output
+    assert "Traceback" not in output
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+    assert list(store.work(RUN).glob("epoch-*.ckpt"))
+
+
+def test_two_schedulers_share_the_work(reference, tmp_path):
+    """Nothing is made twice: each run is finished by one of them and taken over by the other."""
+    both = [start(tmp_path, seeds="0 1"), start(tmp_path, seeds="1 0")]
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    for seed in (0, 1):
+        told = [
+            line
+            for output in outputs
+            for line in output.splitlines()
+            if line.startswith(f"{RUN.task}/tcn seed {seed}: finished")
+        ]
+        assert len(told) == 2
+        assert sum("made by another process" in line for line in told) == 1
+    assert numbers(Store(tmp_path).read(RUN)) == numbers(reference.read(RUN))
+
+
+def test_other_overrides_make_it_run_again(reference, tmp_path):
+    shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
+    overrides = (*TINY, "trainer.max_epochs=1")
+    status, output = finish(tmp_path, overrides=overrides)
+    assert status == 0
+    assert "config or overrides changed since its result: runs again" in output
+    assert len(Store(tmp_path).read(RUN).history) == 1
+
+
+def test_divergence_is_a_result_and_is_not_tried_again(tmp_path):
+    optimizer = "model.init_args.optimizer.init_args.lr=1e30"
+    overrides = (*TINY, optimizer, "model.init_args.lr_scheduler=null")
+    status, output = finish(tmp_path, overrides=overrides)
+    assert status == 0, output
+    result = Store(tmp_path).read(RUN)
+    assert result.status == "failed"
+    assert "training loss is" in result.reason
+    assert result.test == {}
+    status, output = finish(tmp_path, overrides=overrides)
+    assert status == 0
+    assert "running" not in output
+    assert f"{RUN}: failed" in output
+
+
+def test_an_error_is_no_result_and_says_where_to_look(tmp_path):
+    status, output = finish(tmp_path, overrides=("data.init_args.lenght=20",))
+    assert status == 1
+    assert f"{RUN}: crashed" in output
+    assert "lenght" in output
+    assert "log.txt" in output
+    assert Store(tmp_path).read(RUN) is None
