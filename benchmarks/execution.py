@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import signal
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,7 +111,8 @@ def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
         result.wall_seconds = float(recorder.history[-1]["seconds"] or 0.0)
         result.steps_per_second = result.steps / max(recorder.training_seconds, 1e-9)
     result.resumed = recorder.resumed
-    result.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB on Linux
+    result.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         result.gpu_peak_memory = torch.cuda.max_memory_allocated()
 

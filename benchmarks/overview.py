@@ -112,7 +112,8 @@ class Overview:
         self._context.__exit__(*details)
 
     def state_changed(self, entry: Progress) -> None:
-        if self._live is None:
+        """A line for each change; on a terminal, above the table, only for what went wrong."""
+        if self._live is None or entry.state in ("crashed", "failed"):
             self._tell(entry)
 
     def epoch_finished(self, entry: Progress) -> None:
@@ -130,13 +131,13 @@ class Overview:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("task", "model"):
             table.add_column(name, no_wrap=True)
-        table.add_column("seed", justify="right")
+        table.add_column("seed", justify="right", no_wrap=True, min_width=4)
         table.add_column("state", no_wrap=True)
         table.add_column("epoch", justify="right", no_wrap=True)
-        table.add_column("", width=16)
-        table.add_column("validation", no_wrap=True)
+        table.add_column("", width=12)
+        table.add_column("validation", no_wrap=True, overflow="ellipsis", max_width=26)
         table.add_column("time", justify="right", no_wrap=True)
-        ranked = sorted(self.entries, key=lambda each: (ORDER.index(each.state), -each.changed))
+        ranked = sorted(self.entries, key=_rank)
         rows = max(4, self.console.height - 5)
         for entry in ranked[:rows]:
             table.add_row(*_row(entry))
@@ -155,6 +156,11 @@ class Overview:
         return line.append(f"{share:.0%} of all runs, {spent}", style="dim")
 
 
+def _rank(entry: Progress) -> tuple[int, float]:
+    """By state, the latest change first; the waiting as they were given."""
+    return ORDER.index(entry.state), 0.0 if entry.state == "waiting" else -entry.changed
+
+
 def _row(entry: Progress) -> list[Any]:
     run = entry.run
     return [
@@ -163,8 +169,8 @@ def _row(entry: Progress) -> list[Any]:
         str(run.seed),
         Text(entry.state, style=STYLES[entry.state]),
         f"{entry.epoch}/{entry.epochs}" if entry.epochs else "",
-        ProgressBar(total=1.0, completed=entry.done, width=16),
-        f"{entry.metric.removeprefix('val_')} {number(entry.value)}"
+        ProgressBar(total=1.0, completed=entry.done, width=12, complete_style="cyan"),
+        f"{entry.metric.replace('val_', '')} {number(entry.value)}"
         if entry.metric
         else Text(entry.message, style="dim"),
         clock(entry.seconds) if entry.seconds else "",
