@@ -133,11 +133,16 @@ class _Check:
         if not (hasattr(self.net, "receptive_field") and measurable and same_sizes):
             return
         axes = self.example.dim() - 2
-        measured = receptive_field(self.net, in_channels=self.example.shape[1], ndim=axes)
-        fields = (measured,) if isinstance(measured, ReceptiveField) else measured
-        found = tuple(field.size for field in fields)
         declared: Any = self.net.receptive_field
         declared = declared if isinstance(declared, tuple) else (declared,)
+        measured = receptive_field(
+            self.net,
+            in_channels=self.example.shape[1],
+            ndim=axes,
+            max_length=256 // axes if math.inf in declared else None,
+        )
+        fields = (measured,) if isinstance(measured, ReceptiveField) else measured
+        found = tuple(field.size for field in fields)
         assert declared == found, (
             f"{self._name} declares a receptive field of {declared}, the gradient shows {found}"
         )
@@ -270,9 +275,10 @@ class _Check:
         if not self.causal:
             return []
         reach = getattr(self.net, "reach", ())
-        first = self.example.dim() - len(reach)
-        axes = {first + i for i, axis in enumerate(reach) if axis.right <= 0}
-        return sorted({axis for axis in axes if axis > 1} | {self.example.dim() - 1})
+        ndim = self.example.dim() - 2
+        return sorted(
+            {-1} | {-i for i, axis in enumerate(reach[: -ndim - 1 : -1], 1) if axis.right <= 0}
+        )
 
     def _refuses_step(self) -> None:
         if not hasattr(self.net, "step"):

@@ -163,13 +163,13 @@ class Convolution(SequenceModule):
         if state is not None:
             self._check_state(state, x)
             x = torch.cat([state, x], dim=-1)
-        return self._stream(x, past)
+        return self._stream(x, past, context.streaming)
 
-    def _stream(self, x: Tensor, past: int) -> tuple[Tensor, State]:
+    def _stream(self, x: Tensor, past: int, streaming: bool) -> tuple[Tensor, State]:
         """Convolves ``x``, which begins ``past`` steps before the next output's own position."""
         stride, span, shift = self.stride[-1], self.span[-1], self.shift[-1]
         outputs = (x.shape[-1] - past + stride - 1) // stride
-        state = x[..., outputs * stride :]
+        state = x[..., outputs * stride :] if streaming else ()
         start = past - span - shift
         end = start + (outputs - 1) * stride + span + 1
         if outputs == 0:  # the chunk ended before the next output's position

@@ -29,10 +29,12 @@ class Context(NamedTuple):
         mask: bool, broadcastable to ``(batch, 1, *sizes)``; False marks padding. Padding counts as
             zeros in every layer, so its content and amount never change a valid output.
         condition: ``(batch, channels)`` for the whole sequence, or ``(batch, channels, *sizes)``.
+        streaming: whether more chunks may follow; otherwise the state after this one is not kept.
     """
 
     mask: Tensor | None = None
     condition: Tensor | None = None
+    streaming: bool = False
 
 
 class Reach(NamedTuple):
@@ -145,7 +147,7 @@ class SequenceModule(nn.Module):
                 f"x: a chunk of length 0 (shape {tuple(x.shape)}); a chunk needs at least one "
                 "step on the last axis: skip the call when nothing has arrived"
             )
-        return self.advance(x, state, Context(padding_mask(x, lengths, mask), condition))
+        return self.advance(x, state, Context(padding_mask(x, lengths, mask), condition, True))
 
     @property
     def streaming_obstacle(self) -> str | None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-MAX_LENGTH = 2**14
 PROBES = 4
 FADED = 1e-280
 """A gradient this small in float64 has faded away, it has not ended."""
@@ -50,7 +49,11 @@ class ReceptiveField:
 
 
 def receptive_field(
-    net: nn.Module, *, in_channels: int | None = None, ndim: int | None = None
+    net: nn.Module,
+    *,
+    in_channels: int | None = None,
+    ndim: int | None = None,
+    max_length: int | None = None,
 ) -> ReceptiveField | tuple[ReceptiveField, ...]:
     """Measures the receptive field of a net by the gradient of one output.
 
@@ -62,6 +65,8 @@ def receptive_field(
         net: maps ``(batch, channels, *sizes)`` to the same sizes, one output step per input step.
         in_channels: channels of the input; ``net.in_channels`` unless given.
         ndim: axes after the channels; ``net.ndim`` unless given.
+        max_length: longest window, in steps; a field that fills it is taken as unbounded. 16,384
+            unless given, 512 in 2-D.
 
     Returns:
         The field, or a tuple with one per axis if ``ndim`` is 2.
@@ -74,14 +79,15 @@ def receptive_field(
         raise ValueError("in_channels: not given and the net has none; pass it, as in_channels=2")
     axes = getattr(net, "ndim", 1) if ndim is None else ndim
     probes = [_averaging_copy(net, seed) for seed in range(PROBES)]
-    limit = MAX_LENGTH if axes == 1 else 512
+    if max_length is None:
+        max_length = 2**14 if axes == 1 else 2**9
     size = 32
     while True:
         profile = sum(_gradient(probe, in_channels, size, axes) for probe in probes)
         assert isinstance(profile, Tensor)
         fields = [_field(_along(profile, axis), size // 2) for axis in range(axes)]
         ended = all(math.isfinite(field.left) and math.isfinite(field.right) for field in fields)
-        if ended or 2 * size > limit or _has_faded(profile):
+        if ended or 2 * size > max_length or _has_faded(profile):
             return fields[0] if axes == 1 else tuple(fields)
         size *= 2
 

@@ -182,7 +182,7 @@ def _align_right(x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, 
         rows = index.view(index.shape[0], *[1] * (tensor.dim() - 2), time)
         return tensor.gather(-1, rows.expand(*tensor.shape[:-1], time))
 
-    mask, condition = context
+    mask, condition = context.mask, context.condition
     assert mask is not None
     if condition is not None and condition.dim() > 2:
         condition = align(condition)
