@@ -167,14 +167,15 @@ class Convolution(SequenceModule):
 
     def _stream(self, x: Tensor, past: int, streaming: bool) -> tuple[Tensor, State]:
         """Convolves ``x``, which begins ``past`` steps before the next output's own position."""
-        stride, span, shift = self.stride[-1], self.span[-1], self.shift[-1]
-        outputs = (x.shape[-1] - past + stride - 1) // stride
-        state = x[..., outputs * stride :] if streaming else ()
-        start = past - span - shift
-        end = start + (outputs - 1) * stride + span + 1
+        span, shift = self.span[-1], self.shift[-1]
+        seen = x[..., past - span - shift : x.shape[-1] - shift]
+        if not streaming:
+            return self._convolve(seen, self.stride, self.dilation), ()
+        outputs = (x.shape[-1] - past + self.stride[-1] - 1) // self.stride[-1]
+        state = x[..., outputs * self.stride[-1] :]
         if outputs == 0:  # the chunk ended before the next output's position
             return self._nothing(x), state
-        return self._convolve(x[..., start:end], self.stride, self.dilation), state
+        return self._convolve(seen, self.stride, self.dilation), state
 
     def _nothing(self, x: Tensor) -> Tensor:
         """An output without steps."""
