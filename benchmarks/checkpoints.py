@@ -40,6 +40,14 @@ def prune(folder: Path, kind: str, keep: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def discard_after(folder: Path, epoch: int) -> None:
+    """Removes checkpoints of later epochs, which a run that goes on from ``epoch`` makes anew."""
+    for kind in ("epoch", "best"):
+        for number, path in _listing(folder, kind):
+            if number > epoch:
+                path.unlink(missing_ok=True)
+
+
 def _listing(folder: Path, kind: str) -> list[tuple[int, Path]]:
     matches = ((_NAME.fullmatch(path.name), path) for path in folder.glob(f"{kind}-*.ckpt"))
     return [(int(match["epoch"]), path) for match, path in matches if match]

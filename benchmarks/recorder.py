@@ -45,6 +45,7 @@ class Recorder(pl.callbacks.Checkpoint):
         self._state = self._find_state()
         if self._state is not None:
             self._recall(self._state["recorder"])
+        checkpoints.discard_after(folder, len(self.history))
 
     def _find_state(self) -> dict[str, Any] | None:
         """The newest checkpoint that is whole, together with the best epoch it speaks of."""

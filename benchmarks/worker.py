@@ -22,7 +22,7 @@ from benchmarks.runs import Recipe, Result, Run, Store, write_atomically
 
 BUSY = 75
 THERE = 76
-ORPHAN_SECONDS = 0.5
+ORPHAN_SECONDS = 0.1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

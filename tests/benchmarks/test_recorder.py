@@ -138,6 +138,20 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(weights, expected, strict=True))
 
 
+def test_a_damaged_best_checkpoint_is_never_tested_for_another(tmp_path):
+    whole, _ = fit(tmp_path / "whole", "none")
+    folder = tmp_path / "killed"
+    fit(folder, "none", KillAt(4))
+    for best in folder.glob("best-*.ckpt"):
+        best.write_bytes(b"")
+    resumed, _ = fit(folder, "none", KillAt(2))
+    assert resumed.resumed == 0  # begun anew: no checkpoint had its best epoch whole
+    assert [epoch for epoch, _ in intact(folder, "epoch")] == [2, 1]  # the old ones are gone
+    resumed, _ = fit(folder, "none")
+    assert timeless(resumed) == timeless(whole)
+    assert resumed.best_weights().keys() == whole.best_weights().keys()
+
+
 def test_seconds_go_on_where_they_were(tmp_path):
     killed, _ = fit(tmp_path, "none", KillAt(3))
     resumed, _ = fit(tmp_path, "none")

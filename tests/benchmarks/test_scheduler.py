@@ -17,7 +17,7 @@ from benchmarks.journal import JournalReader
 from benchmarks.runs import ROOT, Result, Run, Store
 
 RUN = Run("adding_quick", "tcn", 0)
-EPOCHS = 8
+EPOCHS = 12
 TINY = (
     f"trainer.max_epochs={EPOCHS}",
     "data.init_args.length=20",
@@ -123,7 +123,7 @@ def test_a_finished_run_is_not_repeated(reference):
 def test_a_worker_killed_is_started_again_and_gives_the_same_numbers(reference, tmp_path):
     store = Store(tmp_path)
     scheduler = start(tmp_path)
-    os.kill(worker_after_epoch(store, 3), signal.SIGKILL)
+    os.kill(worker_after_epoch(store, 2), signal.SIGKILL)
     output, _ = scheduler.communicate(timeout=120)
     assert scheduler.returncode == 0, output
     assert "worker killed by SIGKILL: goes on from its last epoch" in output
@@ -135,7 +135,7 @@ def test_a_worker_killed_is_started_again_and_gives_the_same_numbers(reference, 
 def test_a_scheduler_killed_takes_its_workers_along_and_goes_on(reference, tmp_path):
     store = Store(tmp_path)
     scheduler = start(tmp_path)
-    worker_after_epoch(store, 3)
+    worker_after_epoch(store, 2)
     scheduler.kill()
     scheduler.communicate()
     wait_until_free(store)
