@@ -1,0 +1,28 @@
+"""The Python of the README runs, in order, as a reader would run it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), flags=re.S | re.M)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["y"].shape == (1, 24, 25)  # type: ignore[attr-defined]  # the last chunk of a stream
+    assert names["prediction"].shape == (32, 1)  # type: ignore[attr-defined]
+    assert names["net"].receptive_field == 3571  # type: ignore[attr-defined]  # as its comment says
+
+
+def test_receptive_field_quoted_in_the_readme() -> None:
+    import tcn
+
+    # kernel 2, two convolutions a level: 1 + 2 * (4 + 8 + 16) = 57 steps, of which every 4th is seen.
+    field = tcn.receptive_field(tcn.models.TCN(1, [8] * 3, 2, dilations=[4, 8, 16]))
+    assert (field.size, len(field.holes)) == (57, 42)  # type: ignore[union-attr]
