@@ -1,11 +1,13 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.quick import quick_runs
+from benchmarks.quick import print_summary, quick_runs
 from benchmarks.runs import ROOT, Store
+from benchmarks.summary import summarise
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,16 @@ def test_help_and_errors_do_not_wait_for_torch():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert finished.stdout == "False\n"
+
+
+def test_summary_on_the_terminal_fits_80_columns(capsys, monkeypatch, make_result):
+    monkeypatch.setenv("COLUMNS", "80")
+    results = [make_result(seed=s, test=v) for s, v in enumerate((2e-5, 3e-5, 4e-5))]
+    results += [make_result(model="lstm", test=0.25), make_result(model="lstm", status="failed")]
+    print_summary(summarise(results), [Path("report.md")])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert any("TCN" in line and "(3.00 ± 1.00)e-5" in line and "70,369" in line for line in lines)
+    assert any("LSTM" in line and "0.250" in line and "1 + 1 failed" in line for line in lines)
+    assert any("chance: 0.167" in line for line in lines)
+    assert lines[-1] == "report: report.md"
