@@ -233,7 +233,16 @@ class Gate(Pointwise):
         self.activation = activation_function(activation)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """``(batch, 2 * channels, *sizes)`` to ``(batch, channels, *sizes)``."""
+        """``(batch, 2 * channels, *sizes)`` to ``(batch, channels, *sizes)``.
+
+        Raises:
+            ValueError: if the number of channels is odd.
+        """
+        if x.shape[1] % 2:
+            raise ValueError(
+                f"x: {x.shape[1]} channels cannot be halved into signal and gate; give Gate an "
+                "even number of channels"
+            )
         signal, gate = x.chunk(2, dim=1)
         return self.activation(signal) * torch.sigmoid(gate)
 

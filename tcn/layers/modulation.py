@@ -14,7 +14,7 @@ from tcn.layers.grid import Grid
 from tcn.layers.module import Context, Reach, SequenceModule, State, silence
 from tcn.layers.normalization import PAST_TIME, WHOLE_TIME
 from tcn.layers.running import flatten_to_time, running_sum, valid_steps
-from tcn.layers.validation import check_positive
+from tcn.layers.validation import check_input_of_any_rank, check_positive
 
 
 class _Conditioned(SequenceModule):
@@ -24,6 +24,7 @@ class _Conditioned(SequenceModule):
         super().__init__()
         check_positive("channels", [channels])
         check_positive("condition_channels", [condition_channels])
+        self.channels = channels
         self.condition_channels = condition_channels
         self.projection = nn.Linear(condition_channels, outputs * channels)
 
@@ -43,6 +44,7 @@ class _Conditioned(SequenceModule):
         return self.modulate(x, self._project(x, condition))
 
     def _project(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        check_input_of_any_rank(self, x, self.channels)
         expected = (
             f"(batch, {self.condition_channels}) for the whole sequence or "
             f"(batch, {self.condition_channels}, {', '.join(map(str, x.shape[2:]))}) per step"
@@ -119,6 +121,7 @@ class SqueezeExcite(SequenceModule):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Multiplies each channel by a weight between 0 and 1."""
+        check_input_of_any_rank(self, x, self.excite.out_features)
         total = flatten_to_time(silence(x, context.mask))
         count = flatten_to_time(valid_steps(x, context.mask).to(x.dtype))
         total = torch.cat([total, count], dim=1)

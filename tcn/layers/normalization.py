@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tcn.layers.grid import Grid
 from tcn.layers.module import Context, Pointwise, Reach, SequenceModule, State, silence
 from tcn.layers.running import flatten_to_time, running_sum, valid_steps
-from tcn.layers.validation import check_positive
+from tcn.layers.validation import check_input_of_any_rank, check_positive
 
 EPSILON = 1e-5
 WHOLE_TIME = (Reach(math.inf, math.inf), Reach(math.inf, math.inf))
@@ -60,6 +60,7 @@ class ChannelNorm(_Affine, Pointwise):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Normalises ``(batch, channels, *sizes)``."""
+        check_input_of_any_rank(self, x, self.channels)
         last = x.movedim(1, -1)
         return F.layer_norm(last, (self.channels,), self.weight, self.bias, EPSILON).movedim(-1, 1)
 
@@ -80,6 +81,7 @@ class RMSNorm(Pointwise):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Normalises ``(batch, channels, *sizes)``."""
+        check_input_of_any_rank(self, x, self.channels)
         return F.rms_norm(x.movedim(1, -1), (self.channels,), self.weight, EPSILON).movedim(-1, 1)
 
     def extra_repr(self) -> str:
@@ -92,6 +94,7 @@ class CumulativeNorm(_Affine):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Normalises by the mean and variance of everything up to each step."""
+        check_input_of_any_rank(self, x, self.channels)
         valid = valid_steps(x, context.mask)
         x = silence(x, context.mask)
         moments = [
@@ -129,6 +132,7 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Normalises by batch statistics in training, by the running ones in evaluation."""
+        check_input_of_any_rank(self, x, self.num_features)
         flat = x.flatten(2)
         if context.mask is None or not self.training:
             return nn.BatchNorm1d.forward(self, flat).view_as(x), ()
@@ -179,6 +183,7 @@ class GroupNorm(_Affine):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Normalises by the statistics of each group over all valid positions."""
+        check_input_of_any_rank(self, x, self.channels)
         if context.mask is None:
             return F.group_norm(x, self.groups, self.weight, self.bias, EPSILON), ()
         valid = valid_steps(x, context.mask).to(x.dtype).flatten(1).unsqueeze(1)

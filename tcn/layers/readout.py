@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tcn.layers.module import Context, Reach, SequenceModule, State
 from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.running import valid_steps
-from tcn.layers.validation import check_positive, check_state
+from tcn.layers.validation import check_positive, check_state, wrong_state
 
 
 class Every(SequenceModule):
@@ -38,6 +38,12 @@ class _Readout(SequenceModule):
         """Everything."""
         return WHOLE_TIME
 
+    def _check_state(self, state: State, like: Tensor) -> None:
+        """Refuses a state of other shape, type or place than ``like``."""
+        check_state(self, state, tuple(like.shape[:-1]), like)
+        if state.shape != like.shape:
+            raise wrong_state(self, f"shape {tuple(like.shape)}", f"shape {tuple(state.shape)}")
+
 
 class Last(_Readout):
     """The last valid position of each row; of an image the last row and column."""
@@ -52,7 +58,7 @@ class Last(_Readout):
         index = torch.where(valid, positions, -1).amax(1).view(-1, 1, 1)
         last = x.flatten(2).gather(2, index.clamp_min(0).expand(-1, x.shape[1], 1)).squeeze(2)
         before = torch.zeros_like(last) if state is None else state
-        check_state(self, before, tuple(last.shape[:-1]), last)
+        self._check_state(before, last)
         last = torch.where(index.squeeze(2) >= 0, last, before)
         return last, last
 
@@ -66,7 +72,7 @@ class Mean(_Readout):
         flat = x.masked_fill(~valid, 0).flatten(2).double()
         total = torch.cat([flat.sum(2), valid.flatten(2).double().sum(2)], dim=1)
         if state is not None:
-            check_state(self, state, tuple(total.shape[:-1]), total)
+            self._check_state(state, total)
             total = total + state
         return (total[:, :-1] / total[:, -1:].clamp_min(1)).to(x.dtype), total
 
@@ -78,7 +84,7 @@ class Max(_Readout):
         """The state is the largest value so far: ``(batch, channels)``."""
         largest = x.masked_fill(~valid_steps(x, context.mask), -math.inf).flatten(2).amax(2)
         if state is not None:
-            check_state(self, state, tuple(largest.shape[:-1]), largest)
+            self._check_state(state, largest)
             largest = torch.maximum(largest, state)
         return largest.masked_fill(largest == -math.inf, 0), largest
 
@@ -106,7 +112,7 @@ class Attention(_Readout):
         score = self.score(steps.transpose(1, 2)).squeeze(2).masked_fill(~valid, -math.inf)
         largest = score.amax(1, keepdim=True)
         if state is not None:
-            check_state(self, state, (x.shape[0],), x)
+            self._check_state(state, x.new_empty(x.shape[0], 2 + x.shape[1]))
             largest = torch.maximum(largest, state[:, :1])
         # Scores are taken relative to the largest, which is -inf while there is no valid step.
         base = largest.clamp_min(torch.finfo(x.dtype).min)

@@ -65,6 +65,11 @@ def check_input(module: nn.Module, x: Tensor, channels: int, ndim: int) -> None:
     raise ValueError(f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}: {cure}")
 
 
+def check_input_of_any_rank(module: nn.Module, x: Tensor, channels: int) -> None:
+    """As :func:`check_input`, for a module that serves 1-D and 2-D; one channel would broadcast."""
+    check_input(module, x, channels, 2 if x.dim() == 4 else 1)
+
+
 def wrong_state(module: nn.Module, expected: str, found: object) -> ValueError:
     """The error for a state that ``module`` did not return, or not for this batch."""
     return ValueError(
