@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tcn.layers.convolution import fold_weight_norm
+
 PROBES = 4
 FADED = 1e-280
 """A gradient this small in float64 has faded away, it has not ended."""
@@ -93,7 +95,8 @@ def receptive_field(
 
 
 def _averaging_copy(net: nn.Module, seed: int) -> nn.Module:
-    probe = copy.deepcopy(net).double().eval()
+    # Folded, because a normalised filter sums to more than 1: wide nets would saturate tanh.
+    probe = fold_weight_norm(copy.deepcopy(net).double().eval())
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in probe.parameters():

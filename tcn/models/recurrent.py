@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from tcn.layers import Context, Reach, SequenceModule, State
 from tcn.layers.module import silence
-from tcn.layers.validation import check_input, check_positive, check_probability, wrong_state
+from tcn.layers.validation import (
+    check_input,
+    check_positive,
+    check_probability,
+    check_state,
+    wrong_state,
+)
 
 
 class _Recurrent(SequenceModule):
@@ -106,6 +112,8 @@ class _Recurrent(SequenceModule):
                 else state
             )
             raise wrong_state(self, f"{self.states} tensors of shape {shape}", found)
+        for part in state:
+            check_state(self, part, shape[:-1], x)
         return state
 
     def _to_torch(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:

@@ -9,7 +9,7 @@ from tcn.layers import Context, Reach, SequenceModule, State
 from tcn.layers.grid import Grid
 from tcn.layers.module import padding_mask
 from tcn.layers.readout import readout_of
-from tcn.layers.validation import check_positive, wrong_state
+from tcn.layers.validation import check_input, check_positive, wrong_state
 
 
 class SequenceModel(SequenceModule):
@@ -144,10 +144,14 @@ class SequenceModel(SequenceModule):
         want = Grid.last(x.shape[2:])
         have = self.backbone.needs(want)
         part = have.take(x, Grid.whole(want.sizes))
-        return self.backbone.on_grid(part, have, want, context).flatten(1)
+        last = self.backbone.on_grid(part, have, want, context).flatten(1)
+        return (
+            last if lengths is None else last.masked_fill((lengths == 0).to(x.device)[:, None], 0)
+        )
 
     def _embed(self, x: Tensor) -> Tensor:
         if self.embedding is None:
+            check_input(self, x, self.in_channels, self.ndim)
             return x
         if x.dim() != 2 or x.is_floating_point():
             raise ValueError(

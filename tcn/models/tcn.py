@@ -68,6 +68,11 @@ class TCN(Chain):
             ValueError: if ``channels`` is empty, ``dilations`` has another length, a size is not
                 positive, a name unknown, or ``dropout`` not in [0, 1).
         """
+        if isinstance(channels, int):
+            raise TypeError(
+                f"channels: {channels} is not a sequence; give one width per level, such as "
+                f"[{channels}] * 8"
+            )
         channels = list(channels)
         if not channels:
             raise ValueError("channels: []; give one width per level, such as [25] * 8")
@@ -83,10 +88,9 @@ class TCN(Chain):
             if block not in BLOCKS:
                 raise ValueError(f"block: {block!r} is not one of {', '.join(map(repr, BLOCKS))}")
             block = BLOCKS[block]
-        flags = (causal,) * ndim if isinstance(causal, bool) else tuple(causal)
         settings = {
             "ndim": ndim,
-            "padding": per_axis("causal", ["causal" if flag else "same" for flag in flags], ndim),
+            "padding": ["causal" if c else "same" for c in per_axis("causal", causal, ndim)],
             "dropout": dropout,
             "norm": norm,
             "modulation": modulation,
@@ -154,10 +158,7 @@ class TCN(Chain):
             with torch.device("meta"):
                 return sum(parameter.numel() for parameter in build(levels, width).parameters())
 
-        with torch.device("meta"):
-            levels = 1
-            while build(levels, 1).receptive_field < length:  # type: ignore[operator]
-                levels += 1
+        levels = _levels_for(length, kernel_size, block)
         if max_parameters is not None:
             width = _largest(lambda width: count(levels, width) <= max_parameters)
             if width == 0:
@@ -228,7 +229,10 @@ def _locuslab_levels(state_dict: Mapping[str, Tensor]) -> list[dict[str, Tensor]
         levels.setdefault(int(match["level"]), {})[name] = tensor
     needed = [f"layer{i}.convolution.{p}" for i in (1, 2) for p in ("weight_g", "weight_v", "bias")]
     for index in range(max(levels, default=0) + 1):
-        missing = [name for name in needed if name not in levels.get(index, {})]
+        level = levels.get(index, {})
+        missing = [name for name in needed if name not in level]
+        if not missing and _changes_width(level):
+            missing = [name for name in ("shortcut.weight", "shortcut.bias") if name not in level]
         if missing:
             raise ValueError(
                 f"state_dict: no tensor for {missing[0]} of level {index}; expected the keys of a "
@@ -236,6 +240,21 @@ def _locuslab_levels(state_dict: Mapping[str, Tensor]) -> list[dict[str, Tensor]
                 f"{sorted(state_dict)[:4]} ..."
             )
     return [levels[index] for index in sorted(levels)]
+
+
+def _changes_width(level: dict[str, Tensor]) -> bool:
+    direction = level["layer1.convolution.weight_v"]
+    return direction.shape[0] != direction.shape[1]
+
+
+def _levels_for(length: int, kernel_size: int, block: str | Block) -> int:
+    """The fewest levels whose convolutions cover ``length`` steps."""
+    levels = 1
+    with torch.device("meta"):
+        # Without a norm: one over all the past would cover everything by its statistics alone.
+        while TCN(1, [1] * levels, kernel_size, norm="none", block=block).receptive_field < length:  # type: ignore[operator]
+            levels += 1
+    return levels
 
 
 def _largest(fits: Callable[[int], bool]) -> int:
