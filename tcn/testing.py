@@ -63,6 +63,7 @@ def check_sequence_module(
     check.padding()
     check.declared_receptive_field()
     check.copies()
+    check.state_is_a_value()
     for dtype in dtypes:
         check.chunks(dtype)
     if compile_backend is not None:
@@ -84,7 +85,7 @@ class _Check:
     def causality(self) -> None:
         """Changing the future leaves every earlier output bit-equal, along each causal axis."""
         whole = self._seeded(self.example)
-        if whole.dim() != self.example.dim() and self.example.dtype != torch.int64:
+        if not self._keeps_time(whole):
             return  # a readout over time has one output, which sees everything
         for axis in self._causal_axes():
             size = self.example.shape[axis]
@@ -139,7 +140,7 @@ class _Check:
             self.net,
             in_channels=self.example.shape[1],
             ndim=axes,
-            max_length=256 // axes if math.inf in declared else None,
+            max_length=_longest_window(declared, axes),
         )
         fields = (measured,) if isinstance(measured, ReceptiveField) else measured
         found = tuple(field.size for field in fields)
@@ -165,6 +166,23 @@ class _Check:
             self._steps(self.net, self.example, [self.example.shape[-1]])
             assert set(self.net.state_dict()) == keys, f"{self._name} keeps its state on the module"
 
+    def state_is_a_value(self) -> None:
+        """The state handed in decides alone: a chunk computed twice is the same twice."""
+        if not self.causal:
+            return
+        cut = self.example.shape[-1] // 2
+        before, chunk = self.example[..., :cut], self.example[..., cut:]
+        condition, later = self._condition(time=cut), self._condition(start=cut)
+        with torch.no_grad():
+            state = self.net.step(before, **condition)[1]  # type: ignore[operator]
+            once = self.net.step(chunk, state, **later)[0]  # type: ignore[operator]
+            self.net.step(_other(before), **condition)  # type: ignore[operator]
+            again = self.net.step(chunk, state, **later)[0]  # type: ignore[operator]
+        assert torch.equal(once, again), (
+            f"{self._name} keeps its state on the module, or changes the one handed in: the same "
+            "chunk after the same state gave another output"
+        )
+
     def chunks(self, dtype: torch.dtype) -> None:
         """Chunks of any length give the whole's outputs and gradients; others refuse ``step``."""
         if not self.causal:
@@ -177,6 +195,8 @@ class _Check:
             streamed, own = self._with_gradients(net, dtype, partial(self._steps, net, sizes=sizes))
             what = f"in {dtype}, chunks of {sizes} steps"
             self._close(streamed, whole, f"{what} differ from the whole", dtype)
+            lost = sorted(gradients.keys() - own.keys())
+            assert not lost, f"{self._name}: {what} give no gradient of {', '.join(lost)}"
             for name, gradient in own.items():
                 message = f"{what} give another gradient of {name}"
                 self._close(gradient, gradients[name], message, dtype)
@@ -224,12 +244,18 @@ class _Check:
         first = next(iter(inspect.signature(self.net.forward).parameters))
         return {first if name == "x" else name: shape for name, shape in shapes.items()}
 
-    def _condition(self, row: int | slice | None = None, time: int | None = None) -> dict[str, Any]:
+    def _keeps_time(self, output: Tensor) -> bool:
+        """Whether there is an output per step; tokens have no channel axis, outputs have."""
+        return output.dim() == max(self.example.dim(), 3)
+
+    def _condition(
+        self, row: int | slice | None = None, time: int | None = None, start: int = 0
+    ) -> dict[str, Any]:
         if self.condition is None:
             return {}
         rows = slice(row, row + 1) if isinstance(row, int) else row or slice(None)
         condition = self.condition[rows]
-        return {"condition": condition[..., :time] if condition.dim() > 2 else condition}
+        return {"condition": condition[..., start:time] if condition.dim() > 2 else condition}
 
     def _run(self, net: Callable[..., Tensor], x: Tensor | None = None) -> Tensor:
         x = self.example if x is None else x
@@ -315,6 +341,14 @@ def _example(net: nn.Module) -> Tensor:
         )
     sizes = [24] if getattr(net, "ndim", 1) == 1 else [9, 24]
     return torch.randn(3, channels, *sizes, generator=generator)
+
+
+def _longest_window(declared: Sequence[float], axes: int) -> int | None:
+    """A window in which the declared field shows its end, no longer than that if it has none."""
+    if math.inf in declared:
+        return 256 // axes
+    default = 2**14 if axes == 1 else 2**9
+    return max(default, int(4 * max(declared)))  # the output stands in the middle of the window
 
 
 def _other(x: Tensor) -> Tensor:
