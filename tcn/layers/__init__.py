@@ -18,6 +18,7 @@ from tcn.layers.convolution import (
     fold_weight_norm,
 )
 from tcn.layers.dropout import Dropout
+from tcn.layers.initialization import INITIALIZATIONS, initialize
 from tcn.layers.modulation import AddCondition, FiLM, SqueezeExcite
 from tcn.layers.module import Context, Pointwise, Reach, SequenceModule, State
 from tcn.layers.normalization import (
@@ -34,6 +35,7 @@ from tcn.layers.transposed import ConvTranspose1d
 __all__ = [
     "ACTIVATIONS",
     "BLOCKS",
+    "INITIALIZATIONS",
     "NORMS",
     "PADDINGS",
     "READOUTS",
@@ -69,4 +71,5 @@ __all__ = [
     "State",
     "convolution",
     "fold_weight_norm",
+    "initialize",
 ]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tcn.layers import BLOCKS, Chain, Dropout
 from tcn.layers.blocks import Builder
+from tcn.layers.initialization import initialize
 from tcn.layers.validation import check_positive, per_axis
 
 Block = Callable[..., nn.Module]
@@ -45,6 +46,7 @@ class TCN(Chain):
         causal: bool | Sequence[bool] = True,
         block: str | Block = "residual",
         modulation: Builder | None = None,
+        initialization: str = "pytorch",
     ) -> None:
         """Builds one block per level.
 
@@ -63,6 +65,9 @@ class TCN(Chain):
                 with their signature.
             modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,
                 :class:`tcn.layers.AddCondition` or :class:`tcn.layers.SqueezeExcite`.
+            initialization: ``"pytorch"`` (what the authors' code amounts to), ``"he"`` (leaves the
+                plateau of the adding problem at once) or ``"normal"``, see
+                :mod:`tcn.layers.initialization`.
 
         Raises:
             ValueError: if ``channels`` is empty, ``dilations`` has another length, a size is not
@@ -105,6 +110,7 @@ class TCN(Chain):
                 )
             )
         )
+        initialize(self, initialization)
         self.ndim = ndim
         self.in_channels = in_channels
         self.out_channels = channels[-1]
