@@ -109,7 +109,7 @@ class _Recurrent(SequenceModule):
             found = (
                 [tuple(getattr(p, "shape", ())) for p in state]
                 if isinstance(state, tuple)
-                else state
+                else type(state).__name__
             )
             raise wrong_state(self, f"{self.states} tensors of shape {shape}", found)
         for part in state:
