@@ -61,7 +61,8 @@ def receptive_field(
 
     What is measured is the structure: copies of the net in evaluation mode and float64 get random
     positive weights that average, so that no path is hidden by a dead unit or cancelled by another.
-    The window is doubled until the field ends inside it.
+    The window begins with room for every tap of the net's convolutions, so that no hole is taken
+    for the end, and is doubled until the field ends inside it.
 
     Args:
         net: maps ``(batch, channels, *sizes)`` to the same sizes, one output step per input step.
@@ -83,7 +84,7 @@ def receptive_field(
     probes = [_averaging_copy(net, seed) for seed in range(PROBES)]
     if max_length is None:
         max_length = 2**14 if axes == 1 else 2**9
-    size = 32
+    size = _first_window(net, max_length)
     while True:
         profile = sum(_gradient(probe, in_channels, size, axes) for probe in probes)
         assert isinstance(profile, Tensor)
@@ -92,6 +93,19 @@ def receptive_field(
         if ended or 2 * size > max_length or _has_faded(profile):
             return fields[0] if axes == 1 else tuple(fields)
         size *= 2
+
+
+def _first_window(net: nn.Module, max_length: int) -> int:
+    """A window whose halves are longer than all dilated kernels together, if that is allowed."""
+    spans = 0
+    for module in net.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            axes = zip(module.kernel_size, module.dilation, strict=True)
+            spans += max((kernel_size - 1) * dilation for kernel_size, dilation in axes)
+    size = 32
+    while size // 2 <= spans and 2 * size <= max_length:
+        size *= 2
+    return size
 
 
 def _averaging_copy(net: nn.Module, seed: int) -> nn.Module:
