@@ -91,7 +91,7 @@ class _Check:
             size = self.example.shape[axis]
             for cut in (1, size // 2, size - 1):
                 changed = self._seeded(_with_other_end(self.example, axis, cut))
-                seen = math.ceil(cut * whole.shape[axis] / size)
+                seen = self._outputs_before(cut, axis, whole.shape[axis])
                 same = torch.equal(whole.narrow(axis, 0, seen), changed.narrow(axis, 0, seen))
                 assert same, (
                     f"{self._name} looks ahead: with the inputs from {cut} on changed along axis "
@@ -143,7 +143,8 @@ class _Check:
             max_length=_longest_window(declared, axes),
         )
         fields = (measured,) if isinstance(measured, ReceptiveField) else measured
-        found = tuple(field.size for field in fields)
+        # A layer that serves any rank declares the last axis alone.
+        found = tuple(field.size for field in fields)[-len(declared) :]
         assert declared == found, (
             f"{self._name} declares a receptive field of {declared}, the gradient shows {found}"
         )
@@ -243,6 +244,13 @@ class _Check:
         """The first parameter of ``forward`` may have another name than ``x``."""
         first = next(iter(inspect.signature(self.net.forward).parameters))
         return {first if name == "x" else name: shape for name, shape in shapes.items()}
+
+    def _outputs_before(self, cut: int, axis: int, outputs: int) -> int:
+        """How many outputs of an axis stand before the input at ``cut``, whatever the stride."""
+        reach = getattr(self.net, "reach", None)
+        if reach is None:
+            return cut * outputs // self.example.shape[axis]
+        return min(outputs, math.ceil(cut / reach[axis].jump)) if -axis <= len(reach) else cut
 
     def _keeps_time(self, output: Tensor) -> bool:
         """Whether there is an output per step; tokens have no channel axis, outputs have."""
