@@ -49,6 +49,17 @@ def test_dilations_that_grow_too_fast_leave_holes() -> None:
     assert str(tcn.receptive_field(TCN(1, [2], 2))) == "3 steps: 2 left, 0 right, no holes"
 
 
+@pytest.mark.parametrize("dilation", [20, 100, 1000])
+def test_a_hole_is_not_taken_for_the_end(dilation: int) -> None:
+    # Nothing but the present and the first level's steps is seen for a long way back.
+    net = TCN(1, [1, 1], 2, dilations=[1, dilation])
+    field = tcn.receptive_field(net)
+    assert field.size == net.receptive_field == 1 + 2 + 2 * dilation
+    conv = nn.Conv1d(1, 1, 2, dilation=dilation)
+    theirs = nn.Sequential(nn.ConstantPad1d((dilation, 0), 0.0), conv)
+    assert tcn.receptive_field(theirs, in_channels=1).offsets == (-dilation, 0)
+
+
 def test_single_convolutions() -> None:
     assert sides(Conv1d(2, 3, 1)) == (0, 0)
     assert sides(Conv1d(2, 3, 3, dilation=5)) == (10, 0)

@@ -110,11 +110,11 @@ def test_head_and_parts_are_what_their_names_say() -> None:
 
 @pytest.mark.parametrize(("arguments", "match"), [
     ({"out_channels": 0}, r"out_channels: 0 must be at least 1"),
-    ({"readout": "first"}, r"readout: 'first' is not one of 'every', 'last', 'mean', 'max', 'atten"),
+    ({"readout": "first"}, r"readout: 'first' is not one of 'every', 'last', 'mean', 'max'"),
     ({"embedding": 0}, r"embedding: 0 must be at least 1"),
     ({"tie_weights": True}, r"tie_weights: True, but there is no embedding; set embedding"),
-    ({"tie_weights": True, "embedding": 5}, r"tie_weights: the embedding's weight \(5, 2\) and the h"
-                                            r"ead's \(5, 4\) differ; the backbone must return"),
+    ({"tie_weights": True, "embedding": 5}, r"tie_weights: the embedding's weight \(5, 2\) and the "
+                                            r"head's \(5, 4\) differ; the backbone must return"),
 ])  # fmt: skip
 def test_bad_arguments_are_refused(arguments: dict, match: str) -> None:
     with pytest.raises(ValueError, match=match):

@@ -1,0 +1,143 @@
+"""Every layer and block keeps the contract of sequence modules, in one and two dimensions."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from tcn.layers import (
+    BLOCKS,
+    Add,
+    AddCondition,
+    Attention,
+    BatchNorm,
+    Chain,
+    ChannelNorm,
+    Conv1d,
+    Conv2d,
+    ConvTranspose1d,
+    CumulativeNorm,
+    Dropout,
+    Every,
+    FiLM,
+    Gate,
+    GatedBlock,
+    GroupNorm,
+    Last,
+    Max,
+    Mean,
+    RMSNorm,
+    SkipSum,
+    SqueezeExcite,
+)
+from tcn.testing import check_sequence_module
+
+STRICT = ("strictly_causal", "causal")
+OVER_ROWS = ("same", "causal")
+
+
+def wavenet() -> nn.Module:
+    return SkipSum([GatedBlock(4, 4, 2, dilation=d, skip_channels=3) for d in (1, 2)])
+
+
+# Every one takes 4 channels.
+IN_1D: dict[str, Callable[[], nn.Module]] = {
+    "causal": lambda: Conv1d(4, 3, 3, dilation=2, groups=1),
+    "grouped, weight norm": lambda: Conv1d(4, 6, 2, groups=2, weight_norm=True),
+    "strictly causal": lambda: Conv1d(4, 3, 3, padding="strictly_causal"),
+    "kernel size 1": lambda: Conv1d(4, 3, 1),
+    "strided": lambda: Conv1d(4, 3, 3, stride=2),
+    "stride beyond the taps": lambda: Conv1d(4, 3, 1, stride=3),
+    "same": lambda: Conv1d(4, 3, 4, padding="same"),
+    "valid": lambda: Conv1d(4, 3, 2, padding="valid"),
+    "transposed": lambda: ConvTranspose1d(4, 3, 5, stride=2),
+    "transposed, stride 1": lambda: ConvTranspose1d(4, 3, 3),
+    "skip sum": wavenet,
+    "attention": lambda: Attention(4),
+}
+IN_2D: dict[str, Callable[[], nn.Module]] = {
+    "causal": lambda: Conv2d(4, 3, (2, 3), dilation=(1, 2)),
+    "strictly causal over rows": lambda: Conv2d(4, 3, 2, padding=STRICT, weight_norm=True),
+    "same over rows": lambda: Conv2d(4, 3, (3, 2), padding=OVER_ROWS),
+    "strided": lambda: Conv2d(4, 3, 3, stride=(2, 3)),
+    "same": lambda: Conv2d(4, 3, 3, padding="same"),
+}
+IN_BOTH: dict[str, Callable[[], nn.Module]] = {
+    "channel norm": lambda: ChannelNorm(4),
+    "rms norm": lambda: RMSNorm(4),
+    "cumulative norm": lambda: CumulativeNorm(4),
+    "batch norm": lambda: BatchNorm(4).eval(),
+    "group norm": lambda: GroupNorm(4, groups=2),
+    "squeeze-excite": lambda: SqueezeExcite(4),
+    "squeeze-excite of the whole": lambda: SqueezeExcite(4, causal=False),
+    "dropout in training": lambda: Dropout(0.3, spatial=True).train(),
+    "gate": Gate,
+    "every": Every,
+    "last": Last,
+    "mean": Mean,
+    "max": Max,
+    "chain": lambda: Chain(nn.ReLU(), ChannelNorm(4), Gate()),
+    "add": lambda: Add(nn.Identity(), ChannelNorm(4)),
+}
+
+
+def example(ndim: int) -> torch.Tensor:
+    sizes = (12,) if ndim == 1 else (5, 10)
+    return torch.randn(3, 4, *sizes, generator=torch.Generator().manual_seed(0))
+
+
+def check(build: Callable[[], nn.Module], ndim: int, **keywords) -> None:
+    torch.manual_seed(0)
+    keywords = {"compile_backend": None, "export": False, **keywords}
+    check_sequence_module(build(), example(ndim), **keywords)
+
+
+@pytest.mark.parametrize("name", [*IN_1D, *IN_BOTH])
+def test_layers_in_1d(name: str) -> None:
+    check({**IN_1D, **IN_BOTH}[name], 1)
+
+
+@pytest.mark.parametrize("name", [*IN_2D, *IN_BOTH])
+def test_layers_in_2d(name: str) -> None:
+    check({**IN_2D, **IN_BOTH}[name], 2)
+
+
+@pytest.mark.parametrize("padding", ["causal", "same"])
+@pytest.mark.parametrize("ndim", [1, 2])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks(block: str, ndim: int, padding: str) -> None:
+    build = lambda: BLOCKS[block](4, 3, 2, ndim=ndim, dilation=2, padding=padding)  # noqa: E731
+    check(build, ndim)
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("ndim", [1, 2])
+@pytest.mark.parametrize("kind", [FiLM, AddCondition])
+def test_conditioned_layers(kind: type, ndim: int, local: bool) -> None:
+    x = example(ndim)
+    condition = torch.randn(3, 2, *(x.shape[2:] if local else ()))
+    check(lambda: kind(4, 2), ndim, condition=condition)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["causal", "channel norm", "cumulative norm", "mean", "max"])
+def test_half_precision(name: str, dtype: torch.dtype) -> None:
+    check({**IN_1D, **IN_BOTH}[name], 1, dtypes=[dtype])
+
+
+@pytest.mark.parametrize(
+    "name", ["strided", "strictly causal", "cumulative norm", "squeeze-excite"]
+)
+def test_compiled_and_exported_in_1d(name: str) -> None:
+    check({**IN_1D, **IN_BOTH}[name], 1, compile_backend="aot_eager", export=True, dtypes=[])
+
+
+def test_compiled_and_exported_in_2d() -> None:
+    check(IN_2D["same over rows"], 2, compile_backend="aot_eager", export=True, dtypes=[])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*IN_1D, *IN_BOTH])
+def test_every_layer_compiles_and_exports(name: str) -> None:
+    check({**IN_1D, **IN_BOTH}[name], 1, compile_backend="aot_eager", export=True)
