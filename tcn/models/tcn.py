@@ -65,9 +65,8 @@ class TCN(Chain):
                 with their signature.
             modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,
                 :class:`tcn.layers.AddCondition` or :class:`tcn.layers.SqueezeExcite`.
-            initialization: ``"pytorch"`` (what the authors' code amounts to), ``"he"`` (leaves the
-                plateau of the adding problem at once) or ``"normal"``, see
-                :mod:`tcn.layers.initialization`.
+            initialization: ``"pytorch"`` (what the authors' code amounts to), ``"he"`` or
+                ``"normal"``; see :mod:`tcn.layers.initialization`.
 
         Raises:
             ValueError: if ``channels`` is empty, ``dilations`` has another length, a size is not
