@@ -6,8 +6,8 @@
     "normal"    N(0, 0.01^2), as Bai et al. 2018 say             unchanged
 
 The authors' code sets ``"normal"`` on weights that weight norm then overwrites, so what it trains
-from is ``"pytorch"``: a signal that shrinks from convolution to convolution. With ``"he"`` a net of 5
-levels leaves the plateau of the adding problem (T = 200) within a few hundred steps, where
+from is ``"pytorch"``: a signal that shrinks from convolution to convolution. With ``"he"`` a net
+of 5 levels leaves the plateau of the adding problem (T = 200) within a few hundred steps, where
 ``"pytorch"`` may stay on it for more than a thousand; at 8 levels and T = 600 it did not help.
 """
 
