@@ -319,12 +319,10 @@ def test_a_net_that_is_not_causal_must_refuse_to_step() -> None:
         check(DoesNotRefuse(2, groups=1))
 
 
-class FreezesItsLength(Pointwise):
-    """Traces the length of its first input into the graph."""
+class FreezesItsLength(nn.Module):
+    """Serves one length only."""
 
-    in_channels = out_channels = 2
-
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor) -> Tensor:
         return x * torch.ones(14)
 
 
@@ -342,6 +340,8 @@ def test_graphs_that_differ() -> None:
         check(DiffersWhenCompiled(), compile_backend="eager")
     with pytest.raises(AssertionError, match=r"DiffersWhenCompiled: torch.export differs"):
         check(DiffersWhenCompiled(), export=True)
+    with pytest.raises(AssertionError, match=r"x.size\(\)\[2\] == 14"):  # in PyTorch's own words
+        check(FreezesItsLength(), export=True)
 
 
 def test_a_net_of_anyone_is_checked_as_far_as_it_goes() -> None:

@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tcn.layers import BLOCKS, NORMS, AddCondition, BatchNorm, Dropout, FiLM, GatedBlock, SkipSum
+from tcn.layers import (
+    BLOCKS,
+    NORMS,
+    Add,
+    AddCondition,
+    BatchNorm,
+    Chain,
+    Dropout,
+    FiLM,
+    GatedBlock,
+    SkipSum,
+    convolution,
+)
 from tcn.models import GRU, TCN, SequenceModel
 
 TOLERANCE = {
@@ -145,6 +157,40 @@ def test_wavenet_whose_skip_outputs_are_summed(time: int) -> None:
     x = torch.randn(3, 2, time, dtype=torch.float64)
     assert_same(net, x, None)
     assert_same(net, x, torch.tensor([1, time, (time + 1) // 2]))
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> dict:
+    """Convolutions one after the other, any of them strictly causal, beside a way past them."""
+    ndim = draw(st.integers(1, 2))
+    axes = lambda values: st.tuples(*[values] * ndim)  # noqa: E731
+    paddings = axes(st.sampled_from(["causal", "strictly_causal"]))
+    layers = st.tuples(axes(st.integers(1, 3)), axes(st.integers(1, 6)), paddings)
+    return {
+        "layers": draw(st.lists(layers, min_size=1, max_size=4)),
+        "sizes": draw(axes(st.integers(1, 16))),
+        "shortcut": draw(st.booleans()),
+        "padded": draw(st.booleans()),
+    }
+
+
+@settings(max_examples=60)
+@given(stacks())
+def test_strictly_causal_convolutions(drawn: dict) -> None:
+    ndim = len(drawn["sizes"])
+    body = Chain(*(
+        convolution(ndim)(2, 2, kernel_size, dilation=dilation, padding=padding)
+        for kernel_size, dilation, padding in drawn["layers"]
+    ))  # fmt: skip
+
+    class Stack(Add):
+        in_channels = out_channels = 2
+
+    backbone = Stack(body, nn.Identity()) if drawn["shortcut"] else Stack(body)
+    net = SequenceModel(backbone, 2, readout="last").double()
+    x = torch.randn(3, 2, *drawn["sizes"], dtype=torch.float64)
+    lengths = torch.randint(1, x.shape[-1] + 1, (3,)) if drawn["padded"] else None
+    assert_same(net, x, lengths)
 
 
 @pytest.mark.parametrize("causal", [False, (False, True), (True, False)])
