@@ -23,6 +23,6 @@ def test_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_receptive_field_quoted_in_the_readme() -> None:
     import tcn
 
-    # kernel 2, two convolutions a level: 1 + 2 * (4 + 8 + 16) = 57 steps, of which every 4th is seen.
+    # kernel 2, two convolutions a level: 1 + 2 * (4 + 8 + 16) = 57 steps, every 4th of them seen.
     field = tcn.receptive_field(tcn.models.TCN(1, [8] * 3, 2, dilations=[4, 8, 16]))
     assert (field.size, len(field.holes)) == (57, 42)  # type: ignore[union-attr]

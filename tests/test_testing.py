@@ -235,7 +235,7 @@ class ReadsPadding(Honest):
         Conv1d.__init__(self, 2, 2, 3, padding="same")
 
     def advance(self, x: Tensor, state: Any, context: Context) -> tuple[Tensor, Any]:
-        return super().advance(x, state, context._replace(mask=None))
+        return super().advance(x + 1, state, context._replace(mask=None))
 
 
 @pytest.mark.parametrize("kind", [AveragesOverPadding, ReadsPadding])

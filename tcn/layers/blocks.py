@@ -18,6 +18,7 @@ from tcn.layers.convolution import Convolution, convolution
 from tcn.layers.dropout import Dropout
 from tcn.layers.module import Pointwise
 from tcn.layers.normalization import normalization
+from tcn.layers.validation import per_axis
 
 Builder = Callable[[int], nn.Module]
 """Makes a module for a number of channels."""
@@ -61,6 +62,12 @@ class _Recipe(NamedTuple):
     activation: str | Callable[[], nn.Module]
 
     def convolve(self, in_channels: int, out_channels: int, *, groups: int = 1) -> Convolution:
+        for padding in per_axis("padding", self.padding, self.ndim):
+            if padding not in ("causal", "same"):
+                raise ValueError(
+                    f"padding: {padding!r} in a block, whose shortcut sees the present and keeps "
+                    "the sizes; use 'causal' or 'same', or put a convolution before the blocks"
+                )
         return convolution(self.ndim)(
             in_channels,
             out_channels,
@@ -147,7 +154,7 @@ class ResidualBlock(Chain):
             kernel_size: taps per axis.
             ndim: 1 for sequences, 2 for images and spectrograms.
             dilation: distance between taps, in steps.
-            padding: ``"causal"``, ``"strictly_causal"`` or ``"same"``, per axis.
+            padding: ``"causal"`` or ``"same"``, per axis.
             dropout: share of values dropped in training, or a :class:`Dropout` to copy.
             norm: a name in :data:`tcn.layers.NORMS`, or a builder called with the channels.
             activation: a name in :data:`ACTIVATIONS`, or a builder.
@@ -286,7 +293,7 @@ class GatedBlock(Chain):
             kernel_size: taps per axis.
             ndim: 1 for sequences, 2 for images and spectrograms.
             dilation: distance between taps, in steps.
-            padding: ``"causal"``, ``"strictly_causal"`` or ``"same"``, per axis.
+            padding: ``"causal"`` or ``"same"``, per axis.
             dropout: share of values dropped in training, or a :class:`Dropout` to copy.
             norm: a name in :data:`tcn.layers.NORMS`, or a builder called with the channels.
             activation: of the gated signal; ``"tanh"`` as in WaveNet, ``"none"`` for GLU.

@@ -222,7 +222,10 @@ class Convolution(SequenceModule):
 
     @property
     def weight(self) -> Tensor:
-        """The weight that convolves, ``(out_channels, in_channels / groups, *kernel_size)``."""
+        """The weight that convolves, ``(out_channels, in_channels / groups, *kernel_size)``.
+
+        Under weight norm it is computed anew at every access: change it by :meth:`set_weight`.
+        """
         if self.is_weight_normalised:
             return torch._weight_norm(self.weight_v, self.weight_g, 0)
         weight = self._parameters.get("weight")

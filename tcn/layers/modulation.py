@@ -20,6 +20,8 @@ from tcn.layers.validation import check_input_of_any_rank, check_positive
 class _Conditioned(SequenceModule):
     """A layer that reads ``context.condition``, global or local, and projects it per step."""
 
+    reads_condition = True
+
     def __init__(self, channels: int, condition_channels: int, *, outputs: int) -> None:
         super().__init__()
         check_positive("channels", [channels])

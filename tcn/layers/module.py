@@ -69,9 +69,11 @@ class SequenceModule(nn.Module):
         ndim: axes after batch and channel; the last is time.
         in_channels: channels of the input, of modules that fix them.
         out_channels: channels of the output, likewise.
+        reads_condition: whether this module itself reads ``context.condition``.
     """
 
     ndim: int = 1
+    reads_condition: bool = False
     in_channels: int
     out_channels: int
 
@@ -110,7 +112,8 @@ class SequenceModule(nn.Module):
         Raises:
             ValueError: if a shape or a length does not fit.
         """
-        return self.advance(x, None, Context(padding_mask(x, lengths, mask), condition))[0]
+        x, context = self._enter(x, lengths, condition, mask, streaming=False)
+        return self.advance(x, None, context)[0]
 
     def step(
         self,
@@ -147,7 +150,31 @@ class SequenceModule(nn.Module):
                 f"x: a chunk of length 0 (shape {tuple(x.shape)}); a chunk needs at least one "
                 "step on the last axis: skip the call when nothing has arrived"
             )
-        return self.advance(x, state, Context(padding_mask(x, lengths, mask), condition, True))
+        x, context = self._enter(x, lengths, condition, mask, streaming=True)
+        return self.advance(x, state, context)
+
+    def _enter(
+        self,
+        x: Tensor,
+        lengths: Tensor | None,
+        condition: Tensor | None,
+        mask: Tensor | None,
+        *,
+        streaming: bool,
+    ) -> tuple[Tensor, Context]:
+        """The input with its padding silenced, and what travels with it."""
+        if condition is not None and not self._takes_condition():
+            raise ValueError(
+                f"condition: shape {tuple(condition.shape)} given, but no layer of "
+                f"{type(self).__name__} reads one; build the net with modulation=FiLM or "
+                "AddCondition (a layer of your own says reads_condition = True), or leave it out"
+            )
+        mask = padding_mask(x, lengths, mask)
+        return silence(x, mask), Context(mask, condition, streaming)
+
+    def _takes_condition(self) -> bool:
+        modules = (m for m in self.modules() if isinstance(m, SequenceModule))
+        return any(module.reads_condition for module in modules)
 
     @property
     def streaming_obstacle(self) -> str | None:
@@ -261,5 +288,17 @@ def _length_mask(lengths: Tensor, batch: int, time: int, device: torch.device) -
 
 
 def silence(x: Tensor, mask: Tensor | None) -> Tensor:
-    """``x`` with zeros where the mask is False, whatever stood there (NaN included)."""
-    return x if mask is None else x.masked_fill(~mask, 0)
+    """``x`` with zeros where the mask is False, whatever stood there (NaN included).
+
+    Raises:
+        ValueError: if a layer before has changed the length, so that the mask no longer fits.
+    """
+    if mask is None:
+        return x
+    if mask.shape[-1] != x.shape[-1]:
+        raise ValueError(
+            f"mask: {mask.shape[-1]} steps for an input of {x.shape[-1]}; lengths and masks do not "
+            "follow a stride, an up-sampling or 'valid' padding: split the net there and hand each "
+            "part its own"
+        )
+    return x.masked_fill(~mask, 0)

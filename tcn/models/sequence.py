@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from tcn.layers import Context, Reach, SequenceModule, State
 from tcn.layers.grid import Grid
-from tcn.layers.module import padding_mask
 from tcn.layers.readout import readout_of
 from tcn.layers.validation import check_input, check_positive, wrong_state
 
@@ -99,8 +98,7 @@ class SequenceModel(SequenceModule):
         Raises:
             ValueError: if a shape, a length or a token does not fit.
         """
-        x = self._embed(x)
-        context = Context(padding_mask(x, lengths, mask), condition)
+        x, context = self._enter(self._embed(x), lengths, condition, mask, streaming=False)
         if self._reads_last_step_only and mask is None:
             return self.head(self._last_step(x, lengths, context))
         return self._read(x, None, context)[0]

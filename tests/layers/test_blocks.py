@@ -193,7 +193,7 @@ def test_bad_arguments_are_refused(kind: type) -> None:
         ({"kernel_size": 0}, r"kernel_size: 0 must be at least 1"),
         ({"kernel_size": 2, "activation": "swish"}, r"activation: 'swish' is not one of 'relu'"),
         ({"kernel_size": 2, "norm": "instance"}, r"norm: 'instance' is not one of 'none'"),
-        ({"kernel_size": 2, "padding": "full"}, r"padding: 'full' is not one of 'causal'"),
+        ({"kernel_size": 2, "padding": "full"}, r"padding: 'full' in a block"),
         ({"kernel_size": 2, "dropout": 1.0}, r"dropout: 1.0 is not in \[0, 1\)"),
         ({"kernel_size": 2, "ndim": 3}, r"ndim: 3; sequences are 1"),
     ]:
@@ -208,3 +208,10 @@ def test_shortcuts_begin_small_and_convolutions_as_pytorch_does() -> None:
     assert block.shortcut.weight.std().item() == pytest.approx(0.01, rel=0.1)
     weight = block.body.layer1.convolution.weight
     assert weight.std().item() == pytest.approx((3 * 30 * 7) ** -0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("padding", ["strictly_causal", "valid"])
+@pytest.mark.parametrize("block", [ResidualBlock, GatedBlock, SeparableBlock, PreactivationBlock])
+def test_a_block_refuses_padding_that_its_shortcut_would_break(block, padding: str) -> None:
+    with pytest.raises(ValueError, match=f"padding: '{padding}' in a block.*use 'causal'"):
+        block(2, 2, 3, padding=padding)

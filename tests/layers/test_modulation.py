@@ -83,9 +83,10 @@ def test_a_missing_condition_is_refused() -> None:
 
 @pytest.mark.parametrize("layer", [FiLM(3, 2), AddCondition(3, 2), SqueezeExcite(3)])
 def test_an_input_of_other_channels_is_refused(layer: nn.Module) -> None:
+    condition = torch.zeros(2, 2) if layer.reads_condition else None
     for channels in (1, 4):  # a single channel would broadcast
         with pytest.raises(ValueError, match=rf"x: shape \(2, {channels}, 5\) does not fit .*3 ch"):
-            layer(torch.zeros(2, channels, 5), condition=torch.zeros(2, 2))
+            layer(torch.zeros(2, channels, 5), condition=condition)
 
 
 @pytest.mark.parametrize(("build", "match"), [
