@@ -30,7 +30,7 @@ from tcn.layers.normalization import (
     RMSNorm,
 )
 from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
-from tcn.layers.transposed import ConvTranspose1d
+from tcn.layers.transposed import ConvTranspose1d, ConvTranspose2d
 
 __all__ = [
     "ACTIVATIONS",
@@ -49,6 +49,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
+    "ConvTranspose2d",
     "CumulativeNorm",
     "Dropout",
     "Every",

@@ -1,10 +1,12 @@
-"""Causal up-sampling in time by a transposed convolution."""
+"""Causal up-sampling by a transposed convolution; one definition for 1-D and 2-D."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tcn.layers.module import Context, Reach, SequenceModule, State, silence
@@ -13,12 +15,13 @@ from tcn.layers.validation import (
     check_input,
     check_positive,
     check_state,
+    per_axis,
     wrong_state,
 )
 
 
-class ConvTranspose1d(SequenceModule, nn.ConvTranspose1d):  # type: ignore[misc]
-    """Writes ``stride`` output steps per input step, none of them before its input has come.
+class TransposedConvolution(SequenceModule):
+    """Writes ``stride`` outputs per input and axis, none of them before its input has come.
 
     Each input step adds its filter to ``kernel_size`` outputs; what reaches beyond the outputs of
     the present is kept for the next input (kernel_size 5, stride 2)::
@@ -28,52 +31,88 @@ class ConvTranspose1d(SequenceModule, nn.ConvTranspose1d):  # type: ignore[misc]
         output     0 1|2 3|4 5|
     """
 
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | Sequence[int],
         *,
-        stride: int = 1,
+        stride: int | Sequence[int] = 1,
         bias: bool = True,
     ) -> None:
-        """Builds the up-sampling layer, ``(batch, in_channels, time)`` to ``time * stride`` steps.
+        """Builds the up-sampling layer.
+
+        Args:
+            in_channels: channels of the input.
+            out_channels: channels of the output.
+            kernel_size: outputs that each input reaches, per axis; at least ``stride``.
+            stride: outputs per input, per axis.
+            bias: whether a constant is added per output channel.
 
         Raises:
             ValueError: if a size is below 1, or ``kernel_size`` below ``stride``, which would leave
                 outputs that no input reaches.
         """
         check_channels(in_channels=in_channels, out_channels=out_channels)
-        check_positive("kernel_size", [kernel_size])
-        check_positive("stride", [stride])
-        if kernel_size < stride:
+        kernel = per_axis("kernel_size", kernel_size, self.ndim)
+        strides = per_axis("stride", stride, self.ndim)
+        check_positive("kernel_size", kernel)
+        check_positive("stride", strides)
+        if any(k < s for k, s in zip(kernel, strides, strict=True)):
             raise ValueError(
                 f"kernel_size: {kernel_size} is smaller than stride={stride}, so some outputs "
                 "would see no input; use kernel_size >= stride"
             )
-        super().__init__(in_channels, out_channels, kernel_size, stride=stride, bias=bias)
+        super().__init__(in_channels, out_channels, kernel, stride=strides, bias=bias)
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Adds what earlier inputs left over to the outputs of this chunk."""
-        check_input(self, x, self.in_channels, 1)
-        x, stride = silence(x, context.mask), self.stride[0]
-        y = nn.functional.conv_transpose1d(x, self.weight, None, stride)
-        left_over = self.kernel_size[0] - stride
+        check_input(self, x, self.in_channels, self.ndim)
+        x, time = silence(x, context.mask), x.shape[-1] * self.stride[-1]
+        y = self._spread(x)
+        left_over = y.shape[-1] - time
         if state is not None:
-            check_state(self, state, (x.shape[0], self.out_channels), y)
+            check_state(self, state, tuple(y.shape[:-1]), y)
             if state.shape[-1] != left_over:
                 raise wrong_state(self, f"{left_over} steps left over", state.shape[-1])
-            y = y + nn.functional.pad(state, (0, y.shape[-1] - left_over))
-        now, later = y.split([x.shape[-1] * stride, left_over], dim=-1)
-        return now if self.bias is None else now + self.bias[:, None], later
+            y = y + F.pad(state, (0, time))
+        now, later = y.split([time, left_over], dim=-1)
+        if self.bias is not None:
+            now = now + self.bias.view(-1, *[1] * self.ndim)
+        return now, later
+
+    def _spread(self, x: Tensor) -> Tensor:
+        """Every input times its filter, cut after the last input's own outputs, but not in time."""
+        function = F.conv_transpose1d if self.ndim == 1 else F.conv_transpose2d
+        y = function(x, self.weight, None, self.stride)
+        for axis in range(2, y.dim() - 1):
+            y = y.narrow(axis, 0, x.shape[axis] * self.stride[axis - 2])
+        return y
 
     @property
     def changes_length(self) -> bool:
         """Whether there are more outputs than inputs."""
-        return self.stride[0] > 1
+        return any(stride > 1 for stride in self.stride)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """Inputs that an output sees: those whose filters reach it."""
-        stride = self.stride[0]
-        return (Reach(math.ceil(self.kernel_size[0] / stride) - 1, 0, Fraction(1, stride)),)
+        """Inputs that an output sees, per axis: those whose filters reach it."""
+        sizes = zip(self.kernel_size, self.stride, strict=True)
+        return tuple(Reach(math.ceil(k / s) - 1, 0, Fraction(1, s)) for k, s in sizes)
+
+
+class ConvTranspose1d(TransposedConvolution, nn.ConvTranspose1d):  # type: ignore[misc]
+    """``(batch, in_channels, time)`` to ``(batch, out_channels, time * stride)``."""
+
+    ndim = 1
+
+
+class ConvTranspose2d(TransposedConvolution, nn.ConvTranspose2d):  # type: ignore[misc]
+    """``(batch, in_channels, height, time)`` to as many rows and steps times ``stride``."""
+
+    ndim = 2

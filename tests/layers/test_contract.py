@@ -17,6 +17,7 @@ from tcn.layers import (
     Conv1d,
     Conv2d,
     ConvTranspose1d,
+    ConvTranspose2d,
     CumulativeNorm,
     Dropout,
     Every,
@@ -62,6 +63,7 @@ IN_2D: dict[str, Callable[[], nn.Module]] = {
     "same over rows": lambda: Conv2d(4, 3, (3, 2), padding=OVER_ROWS),
     "strided": lambda: Conv2d(4, 3, 3, stride=(2, 3)),
     "same": lambda: Conv2d(4, 3, 3, padding="same"),
+    "transposed": lambda: ConvTranspose2d(4, 3, (3, 5), stride=(1, 2)),
 }
 IN_BOTH: dict[str, Callable[[], nn.Module]] = {
     "channel norm": lambda: ChannelNorm(4),

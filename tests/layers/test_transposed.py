@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tcn.layers import Chain, Conv1d, ConvTranspose1d
+from tcn.layers import Chain, Conv1d, ConvTranspose1d, ConvTranspose2d
 from tcn.models import TCN
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -109,3 +109,18 @@ def test_bad_inputs_and_states_are_refused() -> None:
         up.step(x, torch.zeros(1, 3, 2))
     with pytest.raises(ValueError, match=r"state: ConvTranspose1d expected a tensor, got tuple"):
         up.step(x, TCN(2, [3], 2).step(x)[1])
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 5)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    height=st.integers(1, 4),
+    time=st.integers(1, 4),
+)
+def test_2d_is_torch_cut_after_the_last_inputs_own_outputs(kernel, stride, height, time) -> None:
+    kernel = tuple(max(k, s) for k, s in zip(kernel, stride, strict=True))
+    up = ConvTranspose2d(2, 3, kernel, stride=stride).double()
+    x = torch.randn(2, 2, height, time, dtype=torch.float64)
+    whole = nn.functional.conv_transpose2d(x, up.weight, up.bias, stride)
+    expected = whole[..., : height * stride[0], : time * stride[1]]
+    torch.testing.assert_close(up(x), expected, rtol=1e-12, atol=1e-12)
