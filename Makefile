@@ -25,7 +25,7 @@ quickstart: $(READY) ## environment, then small TCN and baseline runs and their 
 # Each test process computes with one thread: two processes with two threads each are slower on two cores.
 test: export OMP_NUM_THREADS ?= 1
 test: lint ## environment, then lint, types and the tests
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(READY) ## ruff check, ruff format --check, mypy
 	$(BIN)/python -m ruff check .
