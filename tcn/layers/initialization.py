@@ -8,8 +8,8 @@
 The authors' code sets ``"normal"`` on weights that weight norm then overwrites, so what it trains
 from is ``"pytorch"``: a signal that shrinks from convolution to convolution. With ``"he"`` and
 clipped gradients nets of 5 levels left the plateau of the adding problem (T = 100 to 200) within a
-few hundred steps; without clipping some seeds stayed on it. At 8 levels and T = 600 it was tried for
-1,800 steps of one seed only, all on the plateau, which ``"pytorch"`` leaves after some 4,700.
+few hundred steps; without clipping some seeds stayed on it. At 8 levels and T = 600 it was tried
+for 1,800 steps of one seed only, all on the plateau, which ``"pytorch"`` leaves after some 4,700.
 """
 
 from __future__ import annotations
