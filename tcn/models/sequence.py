@@ -26,6 +26,7 @@ class SequenceModel(SequenceModule):
         readout: str = "every",
         embedding: int | None = None,
         tie_weights: bool = False,
+        zero_head: bool = False,
     ) -> None:
         """Puts embedding, readout and head around a backbone.
 
@@ -37,6 +38,8 @@ class SequenceModel(SequenceModule):
             embedding: size of the vocabulary if the input is tokens; they are embedded in
                 ``backbone.in_channels`` dimensions.
             tie_weights: whether the head's weight is the embedding's (Press & Wolf 2017).
+            zero_head: whether the head's weight begins at zero, so that none of the backbone's
+                random signal reaches the first outputs (Zhang et al. 2019, Fixup, section 3).
 
         Raises:
             TypeError: if the backbone is not a :class:`tcn.layers.SequenceModule`.
@@ -62,6 +65,13 @@ class SequenceModel(SequenceModule):
             self.embedding = nn.Embedding(embedding, backbone.in_channels)
         if tie_weights:
             self._tie_weights()
+        if zero_head:
+            if tie_weights:
+                raise ValueError(
+                    "zero_head: True with tie_weights=True would make the embedding zero too; "
+                    "choose one of them"
+                )
+            nn.init.zeros_(self.head.weight)
 
     def _tie_weights(self) -> None:
         if self.embedding is None:

@@ -98,6 +98,13 @@ def test_tied_weights_are_one_parameter() -> None:
     assert net.embedding.weight.grad.abs().sum(1).count_nonzero() == 7  # the head uses every row
 
 
+def test_a_zero_head_begins_with_its_bias_alone() -> None:
+    net = SequenceModel(TCN(2, [4], 2), 5, readout="last", zero_head=True)
+    torch.testing.assert_close(net(torch.randn(3, 2, 6)), net.head.bias.expand(3, 5))
+    net(torch.randn(3, 2, 6)).sum().backward()
+    assert net.head.weight.grad.abs().sum() > 0  # and it learns
+
+
 def test_head_and_parts_are_what_their_names_say() -> None:
     net = SequenceModel(TCN(2, [3, 4], 2), 5, readout="attention")
     assert isinstance(net.head, nn.Linear)
@@ -119,6 +126,11 @@ def test_head_and_parts_are_what_their_names_say() -> None:
 def test_bad_arguments_are_refused(arguments: dict, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         SequenceModel(TCN(2, [3, 4], 2), **{"out_channels": 5, **arguments})
+
+
+def test_a_zero_head_cannot_be_tied() -> None:
+    with pytest.raises(ValueError, match=r"zero_head: True with tie_weights=True would make"):
+        SequenceModel(LSTM(4, 4), 7, embedding=7, tie_weights=True, zero_head=True)
 
 
 def test_a_backbone_of_another_kind_is_refused() -> None:
