@@ -47,13 +47,13 @@ clean: ## remove .venv and what the tools cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tcn.egg-info
 
 # The stamps are written last, so an environment that failed midway is made again from nothing.
-# A new lock starts over (a package that left the lock must not linger); a new pyproject.toml only reinstalls tcn.
+# A new lock starts over (a package that left the lock must not linger); a new pyproject.toml or kernel only reinstalls tcn.
 $(LOCKED): requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --quiet --require-hashes --requirement requirements.lock
 	@touch $@
 
-$(READY): $(LOCKED) pyproject.toml
+$(READY): $(LOCKED) pyproject.toml setup.py $(wildcard tcn/native/source/*)
 	@rm -f $@
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	$(PIP) check

@@ -1,6 +1,6 @@
 """The direction of imports, read from the source of every file.
 
-    layers <- models <- inference
+    native <- layers <- models <- inference
               models <- training <- data <- audio, forecasting, vision <- cli
 
 A wrong arrow is cheap to add and expensive to take back, so it fails here.
@@ -18,11 +18,12 @@ STDLIB = frozenset(sys.stdlib_module_names)
 
 # What each part of the library may import of the library. "tcn" is the package's own __init__,
 # which re-exports the nets: whoever may import models and is not imported by it may use it.
-NETS = frozenset({"layers", "models"})
+NETS = frozenset({"native", "layers", "models"})
 TRAINING = NETS | {"tcn", "training"}
 PIPELINE = TRAINING | {"inference", "data"}  # data: the one place that downloads
 ARROWS: dict[str, frozenset[str]] = {
-    "layers": frozenset({"layers"}),
+    "native": frozenset({"native"}),
+    "layers": frozenset({"native", "layers"}),
     "models": NETS,
     "inference": NETS | {"inference"},
     "testing": NETS | {"testing"},
@@ -37,7 +38,7 @@ ARROWS: dict[str, frozenset[str]] = {
 }
 
 # `import tcn` and everything deployable needs torch alone.
-TORCH_ALONE = frozenset({"layers", "models", "inference", "testing", "tcn"})
+TORCH_ALONE = frozenset({"native", "layers", "models", "inference", "testing", "tcn"})
 # Heavy packages stop at the pipeline that needs them.
 CONFINED = {"torchaudio": "audio", "pandas": "forecasting"}
 OUTSIDE = frozenset({"benchmarks", "tests", "configs"})

@@ -1,0 +1,14 @@
+"""Kernels in plain C++, compiled with the package, for what PyTorch does slowly on a CPU.
+
+    source/          the C++, compiled once per instruction set, chosen when it is loaded
+    stream.py        a causal net as one call per chunk of a stream
+    convolution.py   dilated convolution of few channels, forward and both gradients
+
+They know nothing of the layers and are accelerators only: wherever the library is missing (no
+compiler at installation), or ``TCN_NATIVE=0`` is set, the PyTorch layers do the same work, and one
+line of the log says so.
+"""
+
+from tcn.native.library import library
+
+__all__ = ["library"]

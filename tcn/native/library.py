@@ -1,0 +1,59 @@
+"""Finds and loads the compiled kernels."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import os
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import torch  # noqa: F401  (its OpenMP runtime has to be there first, so that both share its threads)
+
+logger = logging.getLogger(__name__)
+
+INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels, or None where there are none; the log says once which it is.
+
+    ``TCN_NATIVE=0`` turns them off; ``TCN_INSTRUCTION_SET=baseline|avx2|avx512`` sets an upper
+    limit.
+
+    Raises:
+        ValueError: if one of the two environment variables has another value.
+    """
+    if not _switched_on():
+        logger.info("native kernels: switched off by TCN_NATIVE=0, PyTorch does the work")
+        return None
+    found = [path for path in _candidates() if path.exists()]
+    if not found:
+        logger.info("native kernels: not built (no C++ compiler at installation?), using PyTorch")
+        return None
+    try:
+        kernels = ctypes.CDLL(str(found[0]))
+    except OSError as error:
+        logger.info("native kernels: %s does not load (%s), using PyTorch", found[0], error)
+        return None
+    limit = os.environ.get("TCN_INSTRUCTION_SET", INSTRUCTION_SETS[-1])
+    if limit not in INSTRUCTION_SETS:
+        raise ValueError(
+            f"TCN_INSTRUCTION_SET: {limit!r} is not one of {', '.join(INSTRUCTION_SETS)}"
+        )
+    chosen = kernels.tcn_set_instruction_set(INSTRUCTION_SETS.index(limit))
+    logger.info("native kernels: %s", INSTRUCTION_SETS[chosen])
+    return kernels
+
+
+def _switched_on() -> bool:
+    value = os.environ.get("TCN_NATIVE", "1")
+    if value not in ("0", "1"):
+        raise ValueError(f"TCN_NATIVE: {value!r}; 1 (the default) uses the kernels, 0 does not")
+    return value == "1"
+
+
+def _candidates() -> list[Path]:
+    return [Path(__file__).with_name(f"_kernels{suffix}") for suffix in EXTENSION_SUFFIXES]
