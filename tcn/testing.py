@@ -40,7 +40,7 @@ def check_sequence_module(
 
     Causality and the independence of the rows are checked in the mode the net is in, so a net that
     mixes rows in training is caught in training; everything else is checked in evaluation mode. A
-    net whose ``causal`` is False must refuse ``step`` with its reason. The net itself is not
+    net whose ``streams`` is False must refuse ``step`` with its reason. The net itself is not
     changed.
 
     Args:
@@ -81,6 +81,7 @@ class _Check:
         self.example = example
         self.condition = condition
         self.causal = bool(getattr(net, "causal", hasattr(net, "step")))
+        self.streams = bool(getattr(net, "streams", self.causal))
 
     def causality(self) -> None:
         """Changing the future leaves every earlier output bit-equal, along each causal axis."""
@@ -163,13 +164,13 @@ class _Check:
                 parameter.add_(1.0)
         other.load_state_dict(self.net.state_dict())
         self._close(self._run(other), expected, "state_dict does not hold everything")
-        if self.causal:
+        if self.streams:
             self._steps(self.net, self.example, [self.example.shape[-1]])
             assert set(self.net.state_dict()) == keys, f"{self._name} keeps its state on the module"
 
     def state_is_a_value(self) -> None:
         """The state handed in decides alone: a chunk computed twice is the same twice."""
-        if not self.causal:
+        if not self.streams:
             return
         cut = self.example.shape[-1] // 2
         before, chunk = self.example[..., :cut], self.example[..., cut:]
@@ -186,7 +187,7 @@ class _Check:
 
     def chunks(self, dtype: torch.dtype) -> None:
         """Chunks of any length give the whole's outputs and gradients; others refuse ``step``."""
-        if not self.causal:
+        if not self.streams:
             self._refuses_step()
             return
         net = copy.deepcopy(self.net).to(dtype)
@@ -287,7 +288,24 @@ class _Check:
             y, state = net.step(x[..., start : start + size], state, **keywords)  # type: ignore[operator]
             outputs.append(y)
             start += size
-        return torch.cat(outputs, dim=-1) if outputs[0].dim() > 2 else outputs[-1]
+        latency = getattr(net, "latency", 0)
+        if latency:
+            outputs.append(self._last_steps(net, x, state, latency))
+        if outputs[0].dim() == 2:
+            return outputs[-1]
+        return torch.cat(outputs, dim=-1)[..., latency:]
+
+    def _last_steps(self, net: nn.Module, x: Tensor, state: Any, latency: int) -> Tensor:
+        """What a look-ahead still owes at the end: padding pushes it out."""
+        nothing = torch.zeros_like(x[..., :1]).expand(*x.shape[:-1], latency)
+        sizes = nothing.shape[2:] if x.is_floating_point() else nothing.shape[1:]
+        keywords: dict[str, Any] = {"mask": torch.zeros((x.shape[0], *sizes), dtype=torch.bool)}
+        if self.condition is not None:
+            condition = self.condition.to(x.dtype)
+            local = condition.dim() > 2
+            last = condition[..., -1:].expand(*condition.shape[:-1], latency)
+            keywords["condition"] = last if local else condition
+        return net.step(nothing, state, **keywords)[0]  # type: ignore[operator]
 
     def _with_gradients(
         self, net: nn.Module, dtype: torch.dtype, run: Callable[[Tensor], Tensor]

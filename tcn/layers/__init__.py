@@ -16,6 +16,7 @@ from tcn.layers.convolution import (
     Conv2d,
     convolution,
     fold_weight_norm,
+    look_ahead,
 )
 from tcn.layers.dropout import Dropout
 from tcn.layers.initialization import INITIALIZATIONS, initialize
@@ -73,4 +74,5 @@ __all__ = [
     "convolution",
     "fold_weight_norm",
     "initialize",
+    "look_ahead",
 ]

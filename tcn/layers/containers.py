@@ -10,11 +10,12 @@ from functools import reduce
 from itertools import zip_longest
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from tcn.layers.grid import Grid
 from tcn.layers.module import Context, Reach, SequenceModule, State
-from tcn.layers.validation import wrong_state
+from tcn.layers.validation import check_state, wrong_state
 
 POINTWISE = (
     nn.Identity, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
@@ -61,12 +62,26 @@ class Chain(_Container):
         for module, before in zip(self, states, strict=True):
             x, next_state = advance(module, x, before, context)
             after.append(next_state)
+            if context.latency:
+                context = context.delayed(latency_of(module))
         return x, tuple(after)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         """The sum of the children's reaches."""
         return _combine([reach_of(module) for module in self], Reach.then)
+
+    @property
+    def latency(self) -> int:
+        """The sum of the children's latencies."""
+        return sum(latency_of(module) for module in self)
+
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """A look-ahead beside a change of rate: there is no whole number of steps to wait."""
+        if self.preserves_length or not self.latency:
+            return None
+        return "a look-ahead cannot stream beside a stride, an up-sampling or 'valid' padding"
 
     def needs(self, want: Grid) -> Grid:
         """What the first child needs for what the second needs, and so on."""
@@ -91,15 +106,24 @@ class Add(_Container):
     """Branches over the same input, added: ``x -> b0(x) + b1(x) + ...``."""
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """Every branch advances over the same chunk."""
+        """Every branch advances over the same chunk, held back until the slowest one has it."""
         states = _children_states(self, state, len(self))
-        results = [advance(m, x, s, context) for m, s in zip(self, states, strict=True)]
+        latency = self.latency if context.latency else 0
+        results = [
+            _advance_later(module, x, before, context, latency and latency - latency_of(module))
+            for module, before in zip(self, states, strict=True)
+        ]
         return _sum([y for y, _ in results]), tuple(after for _, after in results)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         """The longest of the branches' reaches."""
         return _combine([reach_of(module) for module in self], Reach.beside)
+
+    @property
+    def latency(self) -> int:
+        """The longest of the branches' latencies."""
+        return max((latency_of(module) for module in self), default=0)
 
     def needs(self, want: Grid) -> Grid:
         """What any branch needs."""
@@ -155,6 +179,8 @@ class SkipSum(SequenceModule):
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Sums the blocks' skip outputs; the state is that of the bodies."""
         states = _children_states(self, state, len(self.blocks))
+        if context.latency:
+            return self._advance_with_latency(x, states, context)
         after, skips = [], []
         for block, before in zip(self.blocks, states, strict=True):
             hidden, next_state = advance(block.body, x, before, context)
@@ -162,6 +188,29 @@ class SkipSum(SequenceModule):
             x = block.residual(hidden) + block.shortcut(x)
             after.append(next_state)
         return _sum(skips), tuple(after)
+
+    def _advance_with_latency(
+        self, x: Tensor, states: Sequence[State | None], context: Context
+    ) -> tuple[Tensor, State]:
+        """The same, where shortcuts wait for the bodies and skip outputs for the last block."""
+        after, skips, remaining = [], [], self.latency
+        for block, state in zip(self.blocks, states, strict=True):
+            before, shortcut, skip = (None, None, None) if state is None else state
+            latency = latency_of(block.body)
+            remaining -= latency
+            hidden, before = advance(block.body, x, before, context)
+            x, shortcut = hold_back(self, x, shortcut, latency)
+            skipped, skip = hold_back(self, block.skip(hidden), skip, remaining)
+            skips.append(skipped)
+            x = block.residual(hidden) + block.shortcut(x)
+            after.append((before, shortcut, skip))
+            context = context.delayed(latency)
+        return _sum(skips), tuple(after)
+
+    @property
+    def latency(self) -> int:
+        """The sum of the bodies' latencies."""
+        return sum(latency_of(block.body) for block in self.blocks)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -202,6 +251,32 @@ def advance(
     if isinstance(module, SequenceModule):
         return module.advance(x, state, context)
     return module(x), ()
+
+
+def _advance_later(
+    module: nn.Module, x: Tensor, state: State | None, context: Context, steps: int
+) -> tuple[Tensor, State]:
+    """``advance`` over the input of ``steps`` earlier."""
+    if not steps:
+        return advance(module, x, state, context)
+    held, before = (None, None) if state is None else state
+    x, held = hold_back(module, x, held, steps)
+    y, after = advance(module, x, before, context.delayed(steps))
+    return y, (held, after)
+
+
+def hold_back(module: nn.Module, x: Tensor, held: State | None, steps: int) -> tuple[Tensor, State]:
+    """``x`` of ``steps`` earlier, zeros before the first, and the steps that are still held."""
+    if held is None:
+        held = x.new_zeros((*x.shape[:-1], steps))
+    check_state(module, held, tuple(x.shape[:-1]), x)
+    both, time = torch.cat([held, x], -1), x.shape[-1]
+    return both[..., :time], both[..., time:]
+
+
+def latency_of(module: nn.Module) -> int:
+    """``module.latency``, where a plain activation has none."""
+    return module.latency if isinstance(module, SequenceModule) else 0
 
 
 def needs(module: nn.Module, want: Grid) -> Grid:

@@ -10,6 +10,12 @@ Which inputs (``*``) the output at position ``t`` sees, for kernel_size 3 and di
                                t
     "valid"                                no zeros: the output is shorter
 
+A causal convolution with a ``lookahead`` has its taps so many steps further to the right on the
+time axis. A stream of it is that of the causal one, its outputs late by as many steps:
+
+    lookahead=2              * . * . *     zeros on both sides, ``lookahead`` of them right
+                                 t
+
 With a stride, outputs are those of the unstrided convolution at 0, stride, 2 * stride, ...
 """
 
@@ -61,6 +67,7 @@ class Convolution(SequenceModule):
         groups: int = 1,
         bias: bool = True,
         weight_norm: bool = False,
+        lookahead: int = 0,
     ) -> None:
         """Builds the convolution.
 
@@ -75,6 +82,7 @@ class Convolution(SequenceModule):
             bias: whether a constant is added per output channel.
             weight_norm: whether direction and size of each filter are parameters apart
                 (Salimans & Kingma 2016, section 2): ``weight = weight_g * weight_v / |weight_v|``.
+            lookahead: future steps under the taps of a causal convolution.
 
         Raises:
             ValueError: if a size is not positive, the padding has no such name, or ``groups`` does
@@ -92,8 +100,30 @@ class Convolution(SequenceModule):
                 raise ValueError(
                     f"padding: {name!r} is not one of {', '.join(map(repr, PADDINGS))}"
                 )
+        self.lookahead = 0
+        if lookahead:
+            self.look_ahead(lookahead)
         if weight_norm:
             self.normalise_weight()
+
+    def look_ahead(self, steps: int) -> None:
+        """Moves the taps of a causal convolution to the right: ``steps`` of them see the future.
+
+        Raises:
+            ValueError: if the taps do not reach so far, or the time axis is not ``"causal"`` with
+                stride 1.
+        """
+        if self.axis_padding[-1] != "causal" or self.stride[-1] != 1:
+            raise ValueError(
+                f"lookahead: {steps} with padding={self.axis_padding[-1]!r} and "
+                f"stride={self.stride[-1]} on the time axis; it needs 'causal' and stride 1"
+            )
+        if not 0 <= steps <= self.span[-1]:
+            raise ValueError(
+                f"lookahead: {steps} is not between 0 and the {self.span[-1]} steps that the taps "
+                "span; use a larger kernel_size or dilation"
+            )
+        self.lookahead = steps
 
     # ------------------------------------------------------------------ geometry
 
@@ -118,8 +148,11 @@ class Convolution(SequenceModule):
         span, name = self.span[axis], self.axis_padding[axis]
         if name == "same":
             return span // 2, span - span // 2
-        shift = self.shift[axis]
-        return (0, 0) if name == "valid" else (span + shift, -shift)
+        if name == "valid":
+            return 0, 0
+        right = self.lookahead if axis == self.ndim - 1 else 0
+        right -= self.shift[axis]
+        return span - right, right
 
     @property
     def reach(self) -> tuple[Reach, ...]:
@@ -155,7 +188,7 @@ class Convolution(SequenceModule):
         check_input(self, x, self.in_channels, self.ndim)
         x = silence(x, context.mask)
         zeros = [self._zeros(axis) for axis in range(self.ndim)]
-        if self.streaming_obstacle:
+        if self.streaming_obstacle or (self.lookahead and not context.streaming):
             return self._convolve(_pad(x, zeros), self.stride, self.dilation), ()
         past = self.context_size
         zeros[-1] = (past if state is None else 0, 0)
@@ -190,15 +223,24 @@ class Convolution(SequenceModule):
                 self, f"{self.context_size} remembered steps", f"{state.shape[-1]} of them"
             )
 
+    @property
+    def latency(self) -> int:
+        """The look-ahead."""
+        return self.lookahead
+
+    @property
+    def _looks_back_only(self) -> bool:
+        return set(self.axis_padding) <= set(CAUSAL) and not self.lookahead
+
     def needs(self, want: Grid) -> Grid:
         """The positions under the taps, if every axis is causal; otherwise all of them."""
-        if not set(self.axis_padding) <= set(CAUSAL):
+        if not self._looks_back_only:
             return super().needs(want)
         return want.reaching(self.kernel_size, self.dilation, self.shift)
 
     def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
         """Convolves on the decimated grid: the dilation shrinks, a stride may appear."""
-        if not set(self.axis_padding) <= set(CAUSAL):
+        if not self._looks_back_only:
             return super().on_grid(x, have, want, context)
         check_input(self, x, self.in_channels, self.ndim)
         if context.mask is not None:
@@ -288,7 +330,8 @@ class Convolution(SequenceModule):
     def extra_repr(self) -> str:
         """Adds padding and weight norm to what ``nn.Conv1d`` prints."""
         norm = ", weight_norm=True" if self.is_weight_normalised else ""
-        return f"{super().extra_repr()}, padding={self.axis_padding}{norm}"
+        ahead = f", lookahead={self.lookahead}" if self.lookahead else ""
+        return f"{super().extra_repr()}, padding={self.axis_padding}{norm}{ahead}"
 
 
 class Conv1d(Convolution, nn.Conv1d):  # type: ignore[override,misc]
@@ -316,6 +359,35 @@ def convolution(ndim: int) -> type[Convolution]:
     if ndim not in CONVOLUTIONS:
         raise ValueError(f"ndim: {ndim!r}; sequences are 1 (time), images and spectrograms 2")
     return CONVOLUTIONS[ndim]
+
+
+def look_ahead(module: nn.Module, steps: int) -> nn.Module:
+    """Lets a causal net see ``steps`` of the future, shared out over its convolutions, in place.
+
+    Each gets its share in proportion to the steps that its taps span, so that the receptive field
+    keeps its size and moves to the right, level by level.
+
+    Args:
+        module: a net whose convolutions follow each other; shortcuts of kernel_size 1 aside.
+        steps: of the future under the taps of all convolutions together.
+
+    Raises:
+        ValueError: if ``steps`` is negative, more than the net's taps span, or if a convolution is
+            strided or not causal.
+    """
+    convolutions = [m for m in module.modules() if isinstance(m, Convolution) and m.span[-1]]
+    span = sum(convolution.span[-1] for convolution in convolutions)
+    if not isinstance(steps, int) or not 0 <= steps <= span:
+        raise ValueError(
+            f"lookahead: {steps!r} is not between 0 and {span}, the steps that the taps of all "
+            "convolutions span; use more levels or a larger kernel_size"
+        )
+    before = 0
+    for convolution in convolutions:
+        after = before + convolution.span[-1]
+        convolution.look_ahead(steps * after // span - steps * before // span)
+        before = after
+    return module
 
 
 def fold_weight_norm(module: nn.Module) -> nn.Module:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers.grid import Grid
+from tcn.layers.validation import wrong_state
 
 State = Any
 """What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing."""
@@ -30,11 +31,30 @@ class Context(NamedTuple):
             zeros in every layer, so its content and amount never change a valid output.
         condition: ``(batch, channels)`` for the whole sequence, or ``(batch, channels, *sizes)``.
         streaming: whether more chunks may follow; otherwise the state after this one is not kept.
+        latency: of the whole net, while it streams: how many steps before this chunk ``history``
+            begins.
+        lag: steps by which what a layer sees here is behind the stream.
+        history: mask and condition of the stream from ``latency`` steps before this chunk on.
     """
 
     mask: Tensor | None = None
     condition: Tensor | None = None
     streaming: bool = False
+    latency: int = 0
+    lag: int = 0
+    history: tuple[Tensor | None, Tensor | None] = (None, None)
+
+    def delayed(self, steps: int) -> Context:
+        """Mask and condition of ``steps`` earlier, for what has been held back so long."""
+        if not self.latency or not steps:
+            return self
+        lag = self.lag + steps
+        mask, condition = (
+            None if past is None else past[..., self.latency - lag : past.shape[-1] - lag]
+            for past in self.history
+        )
+        condition = self.condition if condition is None else condition
+        return self._replace(mask=mask, condition=condition, lag=lag)
 
 
 class Reach(NamedTuple):
@@ -133,7 +153,9 @@ class SequenceModule(nn.Module):
             mask: as in :meth:`forward`, for this chunk.
 
         Returns:
-            The outputs of this chunk and the state after it.
+            The outputs of this chunk and the state after it. With a look-ahead the outputs lag
+            :attr:`latency` steps behind: the first so many of a stream belong to no step of it,
+            and pushing as many steps of padding (``mask`` False) at its end brings the last ones.
 
         Raises:
             TypeError: if the module cannot stream, with the reason.
@@ -151,7 +173,21 @@ class SequenceModule(nn.Module):
                 "step on the last axis: skip the call when nothing has arrived"
             )
         x, context = self._enter(x, lengths, condition, mask, streaming=True)
-        return self.advance(x, state, context)
+        latency = self.latency
+        if latency == 0:
+            return self.advance(x, state, context)
+        past, state = self._past_of(state)
+        context, past = _with_history(x, context, latency, past)
+        y, state = self.advance(x, state, context)
+        return y, (past, state)
+
+    def _past_of(self, state: State | None) -> tuple[tuple[Tensor, Tensor] | None, State | None]:
+        """Mask and condition of the last steps, which a look-ahead still needs, and the rest."""
+        if state is None:
+            return None, None
+        if not isinstance(state, tuple) or len(state) != 2 or not isinstance(state[0], tuple):
+            raise wrong_state(self, "a pair of (mask, condition) and state", type(state).__name__)
+        return state
 
     def _enter(
         self,
@@ -187,9 +223,22 @@ class SequenceModule(nn.Module):
         return list(dict.fromkeys(reason for reason in found if reason))
 
     @property
-    def causal(self) -> bool:
-        """Whether no output depends on a later input, so that :meth:`step` works."""
+    def streams(self) -> bool:
+        """Whether :meth:`step` works: no output depends on more than a bounded look-ahead."""
         return not self.streaming_obstacles()
+
+    @property
+    def causal(self) -> bool:
+        """Whether :meth:`step` works, and no output depends on a later input."""
+        return self.streams and self.latency == 0
+
+    @property
+    def latency(self) -> int:
+        """Steps by which the outputs of :meth:`step` lag behind its inputs: the look-ahead.
+
+        :meth:`forward`, which has the whole sequence at hand, returns every output in its place.
+        """
+        return 0
 
     @property
     def changes_length(self) -> bool:
@@ -246,6 +295,38 @@ class Pointwise(SequenceModule):
     def needs(self, want: Grid) -> Grid:
         """The same positions."""
         return want
+
+
+def _with_history(
+    x: Tensor, context: Context, latency: int, past: tuple[Tensor, Tensor] | None
+) -> tuple[Context, tuple[Tensor, Tensor]]:
+    """The context of a chunk with what came before it; nothing exists before a stream begins."""
+    valid = x.new_ones((x.shape[0], 1, *x.shape[2:]), dtype=torch.bool)
+    mask = valid if context.mask is None else context.mask.expand_as(valid)
+    local = context.condition is not None and context.condition.dim() > 2
+    condition = context.condition if local else x.new_zeros((x.shape[0], 0, *x.shape[2:]))
+    assert condition is not None
+    if past is None:
+        before = (*x.shape[2:-1], latency)
+        past = (
+            mask.new_zeros((x.shape[0], 1, *before)),
+            condition.new_zeros((x.shape[0], condition.shape[1], *before)),
+        )
+    for now, then in zip((mask, condition), past, strict=True):
+        if then.shape != (*now.shape[:-1], latency):
+            raise ValueError(
+                f"state: it remembers {tuple(then.shape)} of mask or condition, this chunk of "
+                f"{tuple(now.shape)} needs {(*now.shape[:-1], latency)}; this state belongs to "
+                "another net or batch, pass state=None to begin anew"
+            )
+    mask, condition = (
+        torch.cat([then, now], -1) for now, then in zip((mask, condition), past, strict=True)
+    )
+    time = x.shape[-1]
+    context = context._replace(
+        mask=mask[..., latency:], latency=latency, history=(mask, condition if local else None)
+    )
+    return context, (mask[..., time:], condition[..., time:])
 
 
 def padding_mask(x: Tensor, lengths: Tensor | None, mask: Tensor | None) -> Tensor | None:

@@ -133,7 +133,7 @@ class SequenceModel(SequenceModule):
             raise wrong_state(self, "a pair of states", type(state).__name__)
         past, read = (None, None) if state is None else state
         y, past = self.backbone.advance(x, past, context)
-        y, read = self.readout.advance(y, read, context)
+        y, read = self.readout.advance(y, read, context.delayed(self.backbone.latency))
         return self._apply_head(y), (past, read)
 
     def _apply_head(self, y: Tensor) -> Tensor:
@@ -173,6 +173,11 @@ class SequenceModel(SequenceModule):
                 f"tokens lie between 0 and {size - 1}"
             )
         return self.embedding(x).transpose(1, 2)
+
+    @property
+    def latency(self) -> int:
+        """That of the backbone."""
+        return self.backbone.latency
 
     @property
     def reach(self) -> tuple[Reach, ...]:

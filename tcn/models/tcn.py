@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tcn.layers import BLOCKS, Chain, Dropout
+from tcn.layers import BLOCKS, Chain, Dropout, look_ahead
 from tcn.layers.blocks import Builder
 from tcn.layers.initialization import initialize
 from tcn.layers.validation import check_positive, per_axis
@@ -26,8 +26,8 @@ class TCN(Chain):
         level 1, dilation 1               o o o      convolutions (kernel_size 3 drawn here)
 
     Maps ``(batch, in_channels, *sizes)`` to ``(batch, channels[-1], *sizes)``. With
-    ``causal=True`` no output depends on a later input, and :meth:`step` evaluates a stream chunk
-    by chunk.
+    ``causal=True`` no output depends on a later input (``lookahead`` aside), and :meth:`step`
+    evaluates a stream chunk by chunk.
 
     Source: Bai et al. 2018, arXiv:1803.01271, section 3 and figure 1.
     """
@@ -44,6 +44,7 @@ class TCN(Chain):
         norm: str | Builder = "weight",
         activation: str | None = None,
         causal: bool | Sequence[bool] = True,
+        lookahead: int = 0,
         block: str | Block = "residual",
         modulation: Builder | None = None,
         initialization: str = "pytorch",
@@ -61,6 +62,8 @@ class TCN(Chain):
                 ``"none"``, or a builder called with the channels.
             activation: ``"relu"``, ``"gelu"``, ...; what the block has by default if None.
             causal: whether outputs see the past only; in 2-D one value per axis or one for both.
+            lookahead: steps of the future that an output of a causal net sees all the same, shared
+                out over the levels; a stream is late by as many (:attr:`latency`).
             block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, or a class
                 with their signature.
             modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,
@@ -110,6 +113,8 @@ class TCN(Chain):
             )
         )
         initialize(self, initialization)
+        if lookahead:
+            look_ahead(self, lookahead)
         self.ndim = ndim
         self.in_channels = in_channels
         self.out_channels = channels[-1]
