@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: ``python -m benchmarks quick|run|report|many_to_one``."""
+"""``python -m benchmarks quick|run|report|many_to_one|speed``."""
 
 import argparse
 import shlex
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    actions = parser.add_subparsers(required=True, metavar="quick|run|report|many_to_one")
+    actions = parser.add_subparsers(required=True, metavar="quick|run|report|many_to_one|speed")
 
     quick = actions.add_parser("quick", help="three small tasks in minutes, then the report")
     quick.set_defaults(action=_quick)
@@ -63,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     timing.add_argument("--threads", type=int, default=1, metavar="N")
     timing.add_argument("--rounds", type=int, default=15, metavar="N")
     timing.add_argument("--json", type=Path, metavar="FILE")
+
+    speed = actions.add_parser("speed", help="training, streams, generation, beside the peers")
+    speed.set_defaults(action=_speed)
+    speed.add_argument("--threads", nargs="+", type=int, default=[1, available_cores()],
+                       metavar="N", help="numbers of threads, one after the other")  # fmt: skip
+    speed.add_argument("--rounds", type=int, default=9, metavar="N")
+    speed.add_argument("--only", default="", metavar="TEXT", help="kinds that contain it: stream")
+    speed.add_argument("--no-sweep", action="store_true", help="leave out the cost against sizes")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="and a figure beside it")
     return parser
 
 
@@ -122,6 +131,20 @@ def _many_to_one(options: argparse.Namespace) -> int:
     from benchmarks.many_to_one import measure_all
 
     measure_all(threads=options.threads, rounds=options.rounds, output=options.json)
+    return 0
+
+
+def _speed(options: argparse.Namespace) -> int:
+    from benchmarks.speed.page import measure_all
+
+    measure_all(
+        threads=list(dict.fromkeys(options.threads)),
+        rounds=options.rounds,
+        only=options.only,
+        with_sweep=not options.no_sweep,
+        output=options.json,
+        command=options.command_line,
+    )
     return 0
 
 

@@ -1,12 +1,9 @@
 """What computing only the last step saves in training, against computing the whole sequence.
 
-Both sides are the same net with the same weights on the same batch; they take turns, so that a
-slow moment of the machine meets both, and each turn gives one ratio.
+Both sides are the same net with the same weights on the same batch, and take turns.
 """
 
 import json
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,6 +17,7 @@ from torch.nn import functional as F
 
 from benchmarks.provenance import commit, machine, versions
 from benchmarks.runs import write_atomically
+from benchmarks.timing import ratios, spread, take_turns
 from tcn.models import TCN, SequenceModel
 
 
@@ -63,14 +61,12 @@ def whole_sequence(net: SequenceModel, x: Tensor) -> Tensor:
 
 
 def measure(case: Case, *, rounds: int = 15, seed: int = 0) -> Timing:
-    """Times both ways in turns, after two turns that do not count.
+    """Times both ways in turns.
 
     Raises:
         ValueError: ``rounds`` is below 2.
         RuntimeError: the two ways do not agree to 1e-4.
     """
-    if rounds < 2:
-        raise ValueError(f"rounds is {rounds}: give 2 or more, a spread needs them")
     torch.manual_seed(seed)
     backbone = TCN(case.in_channels, case.channels, case.kernel_size)
     net = SequenceModel(backbone, case.out_channels, readout="last")
@@ -85,17 +81,19 @@ def measure(case: Case, *, rounds: int = 15, seed: int = 0) -> Timing:
         output: Tensor = net(x)
         return output
 
-    ways = (last, lambda: whole_sequence(net, x))
-    turns = [[_step(net, optimizer, way, y) for way in ways] for _ in range(rounds + 2)][2:]
-    ratios = [whole / last for last, whole in turns]
-    low, _, high = statistics.quantiles(ratios, n=4)
+    actions = {
+        "last": lambda: _step(net, optimizer, last, y),
+        "whole": lambda: _step(net, optimizer, lambda: whole_sequence(net, x), y),
+    }
+    turns = take_turns(actions, rounds=rounds)
+    ratio = ratios(turns["whole"], turns["last"])
     return Timing(
         case=case.name,
-        last_step=1000 * statistics.median(last for last, _ in turns),
-        whole_sequence=1000 * statistics.median(whole for _, whole in turns),
-        ratio=statistics.median(ratios),
-        ratio_low=low,
-        ratio_high=high,
+        last_step=1000 * spread(turns["last"]).median,
+        whole_sequence=1000 * spread(turns["whole"]).median,
+        ratio=ratio.median,
+        ratio_low=ratio.low,
+        ratio_high=ratio.high,
         rounds=rounds,
         difference=difference,
     )
@@ -103,13 +101,11 @@ def measure(case: Case, *, rounds: int = 15, seed: int = 0) -> Timing:
 
 def _step(
     net: nn.Module, optimizer: torch.optim.Optimizer, way: Callable[[], Tensor], y: Tensor
-) -> float:
-    """Seconds of one training step."""
-    begun = time.perf_counter()
+) -> None:
+    """One training step."""
     optimizer.zero_grad()
     F.mse_loss(way(), y).backward()
     optimizer.step()
-    return time.perf_counter() - begun
 
 
 def measure_all(*, threads: int = 1, rounds: int = 15, output: Path | None = None) -> list[Timing]:

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tcn.layers.containers import Add, Chain
-from tcn.layers.convolution import Convolution, convolution
+from tcn.layers.containers import Add, Chain, advance, children_states, on_grid
+from tcn.layers.convolution import Convolution, Ending, convolution
 from tcn.layers.dropout import Dropout
-from tcn.layers.module import Pointwise
+from tcn.layers.grid import Grid
+from tcn.layers.module import Context, Pointwise, State
 from tcn.layers.normalization import normalization
 from tcn.layers.validation import per_axis
 
@@ -121,6 +122,47 @@ def _modulate(modulation: Builder | None, channels: int) -> dict[str, nn.Module]
     return {"modulation": modulation(channels)} if modulation is not None else {}
 
 
+class ConvolutionLayer(Chain):
+    """``convolution -> norm -> activation -> dropout``, in one pass where the kernels know them."""
+
+    convolution: Convolution
+
+    def advance(
+        self,
+        x: Tensor,
+        state: State | None,
+        context: Context,
+        shortcut: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """As the chain does; with a ``shortcut``, the activated sum with it."""
+        ending = self.ending(shortcut)
+        if ending is None:
+            return super().advance(x, state, context)
+        first, *others = children_states(self, state, len(self))
+        x, after = self.convolution.advance(x, first, context, ending)
+        return x, (after, *((),) * len(others))
+
+    def on_grid(
+        self, x: Tensor, have: Grid, want: Grid, context: Context, shortcut: Tensor | None = None
+    ) -> Tensor:
+        """As the chain does; with a ``shortcut``, the activated sum with it."""
+        ending = self.ending(shortcut)
+        if ending is None:
+            return super().on_grid(x, have, want, context)
+        return self.convolution.on_grid(x, have, want, context, ending)
+
+    def ending(self, shortcut: Tensor | None = None) -> Ending | None:
+        """What follows the convolution, if it is no more than a ReLU and a dropout of values."""
+        _, *others = self
+        dropout = others[-1]
+        if [type(module) for module in others[:-1]] != [nn.ReLU]:
+            return None
+        if type(dropout) is not Dropout or dropout.spatial:
+            return None
+        share = dropout.probability if dropout.training else 0.0
+        return Ending(relu=True, dropout=share, shortcut=shortcut)
+
+
 class ResidualBlock(Chain):
     """Two dilated convolutions beside a shortcut, activated after the sum.
 
@@ -176,8 +218,39 @@ class ResidualBlock(Chain):
             **self._after_sum(recipe),
         )
 
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """As the chain does; over a whole sequence, each layer in one pass if it can be."""
+        layers = self._layers()
+        if layers is None or context.streaming or state is not None:
+            return super().advance(x, state, context)
+        shortcut = advance(self.shortcut, x, None, context)[0]
+        hidden = layers[0].advance(x, None, context)[0]
+        return layers[1].advance(hidden, None, context, shortcut)[0], ()
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """As the chain does, each layer in one pass if it can be."""
+        layers = self._layers()
+        if layers is None:
+            return super().on_grid(x, have, want, context)
+        shortcut = on_grid(self.shortcut, want.take(x, have), want, want, context)
+        between = layers[1].needs(want)
+        before = layers[0].needs(between)
+        hidden = layers[0].on_grid(before.take(x, have), before, between, context)
+        return layers[1].on_grid(hidden, between, want, context, shortcut)
+
+    def _layers(self) -> list[ConvolutionLayer] | None:
+        """The layers, if nothing but a ReLU follows them and each can be computed in one pass."""
+        layers = list(self.get_submodule("sum.body"))  # type: ignore[call-overload]
+        one_pass = all(type(m) is ConvolutionLayer and m.ending() is not None for m in layers)
+        return layers if one_pass and type(self._modules.get("activation")) is nn.ReLU else None
+
+    @property
+    def shortcut(self) -> nn.Module:
+        """What is added to the layers' output."""
+        return self.get_submodule("sum.shortcut")
+
     def _layer(self, recipe: _Recipe, in_channels: int, out_channels: int) -> Chain:
-        return Chain(
+        return ConvolutionLayer(
             convolution=recipe.convolve(in_channels, out_channels),
             **recipe.normalise(out_channels),
             activation=recipe.activate(),

@@ -57,7 +57,7 @@ class Chain(_Container):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Each child advances over what the one before returned."""
-        states = _children_states(self, state, len(self))
+        states = children_states(self, state, len(self))
         after = []
         for module, before in zip(self, states, strict=True):
             x, next_state = advance(module, x, before, context)
@@ -85,19 +85,13 @@ class Chain(_Container):
 
     def needs(self, want: Grid) -> Grid:
         """What the first child needs for what the second needs, and so on."""
-        return self._wants(want)[0]
-
-    def _wants(self, want: Grid) -> list[Grid]:
-        """The grid before every child, and ``want`` after the last."""
-        grids = [want]
-        for module in reversed(list(self)):
-            grids.append(needs(module, grids[-1]))
-        return grids[::-1]
+        return _grids(list(self), want)[0]
 
     def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
         """Each child computes only what the later ones need."""
-        grids = self._wants(want)
-        for module, before, after in zip(self, grids, grids[1:], strict=False):
+        modules = list(self)
+        grids = [have, *_grids(modules[1:], want)]
+        for module, before, after in zip(modules, grids, grids[1:], strict=False):
             x = on_grid(module, x, before, after, context)
         return x
 
@@ -107,7 +101,7 @@ class Add(_Container):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Every branch advances over the same chunk, held back until the slowest one has it."""
-        states = _children_states(self, state, len(self))
+        states = children_states(self, state, len(self))
         latency = self.latency if context.latency else 0
         results = [
             _advance_later(module, x, before, context, latency and latency - latency_of(module))
@@ -143,10 +137,16 @@ class SkipBlock(Protocol):
     """What :class:`SkipSum` asks of a block; ``GatedBlock`` with ``skip_channels`` is one."""
 
     ndim: int
-    body: nn.Module
-    shortcut: nn.Module
-    residual: nn.Module
     skip: nn.Module | None
+
+    @property
+    def body(self) -> nn.Module: ...  # noqa: D102
+
+    @property
+    def shortcut(self) -> nn.Module: ...  # noqa: D102
+
+    @property
+    def residual(self) -> nn.Module: ...  # noqa: D102
 
 
 class SkipSum(SequenceModule):
@@ -178,7 +178,7 @@ class SkipSum(SequenceModule):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Sums the blocks' skip outputs; the state is that of the bodies."""
-        states = _children_states(self, state, len(self.blocks))
+        states = children_states(self, state, len(self.blocks))
         if context.latency:
             return self._advance_with_latency(x, states, context)
         after, skips = [], []
@@ -291,6 +291,14 @@ def on_grid(module: nn.Module, x: Tensor, have: Grid, want: Grid, context: Conte
     return module(x)
 
 
+def _grids(modules: Sequence[nn.Module], want: Grid) -> list[Grid]:
+    """The grid before every module of a chain, and ``want`` after the last."""
+    grids = [want]
+    for module in reversed(modules):
+        grids.append(needs(module, grids[-1]))
+    return grids[::-1]
+
+
 def reach_of(module: nn.Module) -> tuple[Reach, ...]:
     """``module.reach``, where a plain activation sees one position."""
     return module.reach if isinstance(module, SequenceModule) else ()
@@ -309,7 +317,7 @@ def _sum(tensors: Sequence[Tensor]) -> Tensor:
     return reduce(lambda a, b: a + b, tensors)
 
 
-def _children_states(module: nn.Module, state: State | None, count: int) -> Sequence[State | None]:
+def children_states(module: nn.Module, state: State | None, count: int) -> Sequence[State | None]:
     """One state per child; None for each at the start of a sequence."""
     if state is None:
         return (None,) * count

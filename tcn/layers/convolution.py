@@ -23,12 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tcn.layers.dropout import drop
 from tcn.layers.grid import Grid
 from tcn.layers.module import Context, Reach, SequenceModule, State, silence
 from tcn.layers.validation import (
@@ -39,6 +40,32 @@ from tcn.layers.validation import (
     per_axis,
     wrong_state,
 )
+from tcn.native import convolution as native
+
+
+class Ending(NamedTuple):
+    """What follows a convolution in a residual block, so that one pass can compute all of it.
+
+    Attributes:
+        relu: whether negative values become zero.
+        dropout: share of values dropped after the ReLU.
+        shortcut: added after the dropout, and the sum goes through another ReLU.
+    """
+
+    relu: bool = False
+    dropout: float = 0.0
+    shortcut: Tensor | None = None
+
+    def follow(self, y: Tensor) -> Tensor:
+        """The same, one after the other."""
+        if self.relu:
+            y = F.relu(y)
+        if self.dropout:
+            y = drop(y, self.dropout)
+        return y if self.shortcut is None else F.relu(y + self.shortcut)
+
+
+NO_ENDING = Ending()
 
 PADDINGS = ("causal", "strictly_causal", "same", "valid")
 CAUSAL = ("causal", "strictly_causal")
@@ -183,37 +210,33 @@ class Convolution(SequenceModule):
 
     # ---------------------------------------------------------------- evaluation
 
-    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+    def advance(
+        self, x: Tensor, state: State | None, context: Context, ending: Ending = NO_ENDING
+    ) -> tuple[Tensor, State]:
         """Convolves the chunk behind the remembered past; the past is zeros at the start."""
         check_input(self, x, self.in_channels, self.ndim)
         x = silence(x, context.mask)
         zeros = [self._zeros(axis) for axis in range(self.ndim)]
-        if self.streaming_obstacle or (self.lookahead and not context.streaming):
-            return self._convolve(_pad(x, zeros), self.stride, self.dilation), ()
+        if self.streaming_obstacle or (state is None and not context.streaming):
+            return self._convolve(x, zeros, self.stride, self.dilation, ending), ()
         past = self.context_size
         zeros[-1] = (past if state is None else 0, 0)
         x = _pad(x, zeros)
         if state is not None:
             self._check_state(state, x)
             x = torch.cat([state, x], dim=-1)
-        return self._stream(x, past, context.streaming)
+        return self._stream(x, past, ending)
 
-    def _stream(self, x: Tensor, past: int, streaming: bool) -> tuple[Tensor, State]:
+    def _stream(self, x: Tensor, past: int, ending: Ending) -> tuple[Tensor, State]:
         """Convolves ``x``, which begins ``past`` steps before the next output's own position."""
-        span, shift = self.span[-1], self.shift[-1]
-        seen = x[..., past - span - shift : x.shape[-1] - shift]
-        if not streaming:
-            return self._convolve(seen, self.stride, self.dilation), ()
+        span, shift, none = self.span[-1], self.shift[-1], [(0, 0)] * self.ndim
         outputs = (x.shape[-1] - past + self.stride[-1] - 1) // self.stride[-1]
         state = x[..., outputs * self.stride[-1] :]
         if outputs == 0:  # the chunk ended before the next output's position
-            return self._nothing(x), state
-        return self._convolve(seen, self.stride, self.dilation), state
-
-    def _nothing(self, x: Tensor) -> Tensor:
-        """An output without steps."""
-        whole = F.pad(x, (0, self.span[-1] + 1))
-        return self._convolve(whole, self.stride, self.dilation)[..., :0]
+            whole = F.pad(x, (0, span + 1))
+            return self._convolve(whole, none, self.stride, self.dilation)[..., :0], state
+        seen = x[..., past - span - shift : x.shape[-1] - shift]
+        return self._convolve(seen, none, self.stride, self.dilation, ending), state
 
     def _check_state(self, state: State, x: Tensor) -> None:
         check_state(self, state, (x.shape[0], self.in_channels, *x.shape[2:-1]), x)
@@ -230,7 +253,7 @@ class Convolution(SequenceModule):
 
     @property
     def _looks_back_only(self) -> bool:
-        return set(self.axis_padding) <= set(CAUSAL) and not self.lookahead
+        return not self.lookahead and all(name in CAUSAL for name in self.axis_padding)
 
     def needs(self, want: Grid) -> Grid:
         """The positions under the taps, if every axis is causal; otherwise all of them."""
@@ -238,10 +261,12 @@ class Convolution(SequenceModule):
             return super().needs(want)
         return want.reaching(self.kernel_size, self.dilation, self.shift)
 
-    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+    def on_grid(
+        self, x: Tensor, have: Grid, want: Grid, context: Context, ending: Ending = NO_ENDING
+    ) -> Tensor:
         """Convolves on the decimated grid: the dilation shrinks, a stride may appear."""
         if not self._looks_back_only:
-            return super().on_grid(x, have, want, context)
+            return ending.follow(super().on_grid(x, have, want, context))
         check_input(self, x, self.in_channels, self.ndim)
         if context.mask is not None:
             x = silence(x, have.take(context.mask, Grid.whole(have.sizes)))
@@ -254,11 +279,24 @@ class Convolution(SequenceModule):
             taps = (self.kernel_size[axis] - 1) * dilation[axis] + 1
             missing = (want.counts[axis] - 1) * stride[axis] + taps + shift - count
             zeros.append((missing, -shift))  # a negative number of zeros cuts what is not needed
-        return self._convolve(_pad(x, zeros), stride, dilation)
+        return self._convolve(x, zeros, stride, dilation, ending)
 
-    def _convolve(self, x: Tensor, stride: tuple[int, ...], dilation: tuple[int, ...]) -> Tensor:
+    def _convolve(
+        self,
+        x: Tensor,
+        zeros: list[tuple[int, int]],
+        stride: tuple[int, ...],
+        dilation: tuple[int, ...],
+        ending: Ending = NO_ENDING,
+    ) -> Tensor:
+        """The one place that convolves: with ``ending``, which the kernels take along for free."""
+        weight = self.weight
+        if self.ndim == 1 and self.groups == 1 and native.wins(x, weight):
+            geometry = native.Geometry(*zeros[0], stride[0], dilation[0])
+            return native.convolve(x, weight, self.bias, geometry, *ending)
         function = F.conv1d if self.ndim == 1 else F.conv2d
-        return function(x, self.weight, self.bias, stride, 0, dilation, self.groups)
+        x = _pad(x, zeros)
+        return ending.follow(function(x, weight, self.bias, stride, 0, dilation, self.groups))
 
     # -------------------------------------------------------------- weight norm
 

@@ -8,6 +8,12 @@ from torch import Tensor
 from tcn.layers.grid import Grid
 from tcn.layers.module import Context, SequenceModule, State
 from tcn.layers.validation import check_probability, check_state
+from tcn.native import convolution as native
+
+
+def drop(x: Tensor, probability: float) -> Tensor:
+    """``F.dropout`` in training, with cheaper random numbers where the kernels have them."""
+    return native.dropout(x, probability) if native.drops(x) else F.dropout(x, probability)
 
 
 class Dropout(SequenceModule):
@@ -36,7 +42,7 @@ class Dropout(SequenceModule):
         if not self.training or self.probability == 0:
             return x, ()
         if not self.spatial:
-            return F.dropout(x, self.probability), ()
+            return drop(x, self.probability), ()
         per_channel = x.new_ones(x.shape[:2] + (1,) * (x.dim() - 2))
         if state is None or isinstance(state, tuple):
             state = F.dropout(per_channel, self.probability)

@@ -1,0 +1,51 @@
+// What the kernels of the convolution are told about their work: plain data, the same for every instruction set.
+
+#pragma once
+
+#include <cstdint>
+
+// x (batch, in_channels, in_steps) and weight (out_channels, in_channels, kernel_size) to
+// y (batch, out_channels, out_steps), where y[t] sees x[t * stride + k * dilation - left_zeros].
+struct Shape {
+    int64_t batch, in_channels, out_channels, kernel_size, in_steps, out_steps, dilation, stride, left_zeros;
+};
+
+// Rows are a copy of one example with MARGIN zeros before and after every channel, so that a vector may hang over
+// either end. With a stride there are as many copies: every stride-th step from step 0 on, from step 1 on, ... (the
+// "phases"). In its phase each tap reads neighbouring steps, and a strided convolution is like any other.
+constexpr int64_t MARGIN = 48;
+
+// One tap of the kernel: output t reads step t + shift of a phase that has `length` steps.
+struct Tap {
+    int64_t phase, shift, length, index;
+};
+
+// One convolution from rows: a forward pass, or the gradient of one phase of the input.
+struct Pass {
+    int64_t in_channels, out_channels;
+    int64_t taps;
+    const Tap* tap;          // the shifts ascend
+    const float* weight;     // packed, see pack()
+    int64_t row;             // floats from one row to the next
+    int64_t steps;           // outputs per channel
+    int64_t out_row;         // floats from one channel of the output to the next
+};
+
+// What is done to an output before it is stored: relu(convolution + bias), dropout, relu(that + shortcut).
+struct Finish {
+    const float* bias;              // null: none
+    int64_t relu;
+    const float* shortcut;          // null: none
+    int64_t shortcut_strides[3];    // floats per example, channel and step
+    int64_t drop_below;             // of 2^31 equally likely numbers; 0: no dropout
+    float scale;                    // of what is not dropped
+    uint64_t seed;
+};
+
+// Examples whose rows lie one behind the other, for the weight gradient.
+struct Block {
+    const float *x, *gradient;                      // rows
+    int64_t examples, x_example, gradient_example;  // floats from one example to the next
+    int64_t x_row, gradient_row;
+    int64_t first_step, last_step;                  // of the gradient
+};

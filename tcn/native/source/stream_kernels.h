@@ -1,0 +1,330 @@
+// The operations of a stream on a block of items; compiled once per instruction set.
+
+#include "vector.h"
+
+static constexpr int VECTORS = PANEL / LANES;  // per panel
+
+// What lets the tile below fill the registers without spilling them: 32 of 16 lanes, 16 of the others.
+static constexpr int TILE_ITEMS = LANES == 16 ? 8 : LANES == 8 ? 4 : 2;
+static constexpr int TILE_PANELS = LANES == 16 ? 2 : 1;
+
+INLINE int smaller(int a, int b) { return a < b ? a : b; }
+
+static Vector activate(const Activation& how, Vector x) {
+    const float* p = how.parameters;
+    switch (how.function) {
+        case RELU: return at_least(x, 0.0f);
+        case LEAKY_RELU: return x < 0 ? x * p[0] : x;
+        case ELU: return p[0] * (x > 0 ? x : p[1] * exponential_minus_one(p[2] * at_most(x, 0.0f)));
+        case GELU: return 0.5f * x * (1.0f + error_function(x * 0.70710678f));
+        case SILU: return x * sigmoid(x);
+        case MISH: {  // tanh(log(1 + e)) = (e^2 + 2 e) / (e^2 + 2 e + 2), 1 in float32 from x = 20 on
+            const Vector e = exponential(at_most(x, 20.0f));
+            const Vector n = e * (e + 2.0f);
+            return x * (n / (n + 2.0f));
+        }
+        case TANH: return tangent(x);
+        case SIGMOID: return sigmoid(x);
+        case SOFTSIGN: return x / (1.0f + absolute(x));
+        case CLAMP: return clamp(x, p[0], p[1]);
+        case HARD_SIGMOID: return clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f;
+        case HARD_SWISH: return x * (clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f);
+        default: return x;
+    }
+}
+
+// after(activation(target) + other), in place, of every item.
+static void finish(const Instruction& op, const Block& block) {
+    if (op.activation.function == IDENTITY && op.other < 0 && op.after.function == IDENTITY) return;
+    float* frame = block.frames;
+    for (int item = 0; item < block.rows * block.steps; ++item, frame += block.frame_size) {
+        for (int c = 0; c < op.out_channels; c += LANES) {
+            float* place = frame + op.target + c;
+            Vector x = activate(op.activation, load(place));
+            if (op.other >= 0) x += load(frame + op.other + c);
+            store(place, activate(op.after, x));
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------- convolution
+
+// The weights of one group of channels, packed as (panel, tap, channel, PANEL), and their bias, (panel, PANEL).
+struct Group {
+    const float* weight;
+    const float* bias;
+    int taps;
+    int channels;
+    int panels;
+    int first_channel;  // of the inputs
+};
+
+// y = bias + weight x for ITEMS items and PANELS panels of outputs; x[i * taps + tap] points to item i's inputs.
+template <int ITEMS, int PANELS>
+static void multiply_tile(const Group& group, int panel, const float* const* x, float* y, size_t y_stride) {
+    constexpr int WIDTH = PANELS * VECTORS;
+    // Each sum waits for the one before: at least eight of them under way keep the multipliers busy.
+    constexpr int PARTS = ITEMS * WIDTH < 8 ? 8 / (ITEMS * WIDTH) : 1;
+    const size_t panel_size = static_cast<size_t>(group.taps) * group.channels * PANEL;
+    const float* weight = group.weight + panel * panel_size;
+    Vector sums[PARTS][ITEMS][WIDTH];
+    for (int part = 0; part < PARTS; ++part)
+        for (int i = 0; i < ITEMS; ++i)
+            for (int v = 0; v < WIDTH; ++v)
+                sums[part][i][v] = part ? Vector{} : load(group.bias + panel * PANEL + v * LANES);
+    for (int tap = 0; tap < group.taps; ++tap) {
+        const float* from[ITEMS];
+        for (int i = 0; i < ITEMS; ++i) from[i] = x[i * group.taps + tap] + group.first_channel;
+        int c = 0;
+        for (; c + PARTS <= group.channels; c += PARTS)
+            for (int part = 0; part < PARTS; ++part, weight += PANEL)
+                for (int i = 0; i < ITEMS; ++i)
+                    for (int v = 0; v < WIDTH; ++v)
+                        sums[part][i][v] += broadcast(from[i][c + part]) *
+                                            load(weight + v / VECTORS * panel_size + v % VECTORS * LANES);
+        for (; c < group.channels; ++c, weight += PANEL)
+            for (int i = 0; i < ITEMS; ++i)
+                for (int v = 0; v < WIDTH; ++v)
+                    sums[0][i][v] +=
+                        broadcast(from[i][c]) * load(weight + v / VECTORS * panel_size + v % VECTORS * LANES);
+    }
+    for (int i = 0; i < ITEMS; ++i)
+        for (int v = 0; v < WIDTH; ++v) {
+            Vector total = sums[0][i][v];
+            for (int part = 1; part < PARTS; ++part) total += sums[part][i][v];
+            store(y + i * y_stride + panel * PANEL + v * LANES, total);
+        }
+}
+
+template <int ITEMS>
+static void multiply_items(const Group& group, const float* const* x, float* y, size_t y_stride) {
+    int panel = 0;
+    for (; panel + TILE_PANELS <= group.panels; panel += TILE_PANELS)
+        multiply_tile<ITEMS, TILE_PANELS>(group, panel, x, y, y_stride);
+    for (; panel < group.panels; ++panel) multiply_tile<ITEMS, 1>(group, panel, x, y, y_stride);
+}
+
+// Any number of items up to TILE_ITEMS.
+static void multiply(const Group& group, int items, const float* const* x, float* y, size_t y_stride) {
+    if (items == TILE_ITEMS) {
+        multiply_items<TILE_ITEMS>(group, x, y, y_stride);
+        return;
+    }
+    for (; items >= 2; items -= 2, x += 2 * group.taps, y += 2 * y_stride)
+        multiply_items<2>(group, x, y, y_stride);
+    if (items) multiply_items<1>(group, x, y, y_stride);
+}
+
+// Puts the block's inputs into the rings and lists, per item, where the inputs under its taps lie, the oldest first.
+static void remember_inputs(const Instruction& op, const Block& block) {
+    const float* frame = block.frames;
+    const float** input = block.inputs;
+    const int span = (op.kernel_size - 1) * op.dilation + op.shift;
+    for (int row = 0; row < block.rows; ++row) {
+        float* ring = block.memory[row].ring(op);
+        int32_t& head = block.memory[row].head(op);
+        const size_t stride = block.memory[row].stride(op);
+        for (int step = 0; step < block.steps; ++step, frame += block.frame_size) {
+            __builtin_memcpy(ring + head * stride, frame + op.source, op.in_channels * sizeof(float));
+            int position = head < span ? head - span + op.capacity : head - span;
+            for (int tap = 0; tap < op.kernel_size; ++tap) {
+                *input++ = ring + position * stride;
+                position += op.dilation;
+                if (position >= op.capacity) position -= op.capacity;
+            }
+            if (++head == op.capacity) head = 0;
+        }
+    }
+}
+
+// A convolution that sees the present alone reads its inputs where they are.
+static void list_inputs(const Instruction& op, const Block& block) {
+    for (int item = 0; item < block.rows * block.steps; ++item)
+        block.inputs[item] = block.frames + item * block.frame_size + op.source;
+}
+
+// The rings of many rows lie outside the second-level cache: they are asked for while others are multiplied, into the
+// second level (2), since the first is full of weights.
+static void prefetch(const Instruction& op, const float* const* inputs, int count) {
+    for (int i = 0; i < count; ++i)
+        for (int c = 0; c < op.in_channels + PANEL - 1; c += PANEL)
+            __builtin_prefetch(inputs[i] + smaller(c, op.in_channels - 1), 0, 2);
+}
+
+static void convolve(const Instruction& op, const Block& block) {
+    const int items = block.rows * block.steps, taps = op.kernel_size;
+    const int channels = op.in_channels / op.groups, outputs = op.out_channels / op.groups;
+    const int panels = (outputs + PANEL - 1) / PANEL;
+    const size_t weights = static_cast<size_t>(panels) * taps * channels * PANEL;
+    if (op.capacity)
+        remember_inputs(op, block);
+    else
+        list_inputs(op, block);
+    for (int first = 0; first < items; first += TILE_ITEMS) {
+        const float* const* inputs = block.inputs + first * taps;
+        float* y = block.frames + first * block.frame_size + op.target;
+        const int left = items - first - TILE_ITEMS;
+        if (op.capacity && left > 0) prefetch(op, inputs + TILE_ITEMS * taps, smaller(TILE_ITEMS, left) * taps);
+        // The last panel of a group may reach into the next group's outputs, which are written after it.
+        for (int g = 0; g < op.groups; ++g)
+            multiply(Group{op.weight + g * weights, op.bias + g * panels * PANEL, taps, channels, panels, g * channels},
+                     smaller(TILE_ITEMS, items - first), inputs, y + g * outputs, block.frame_size);
+    }
+    finish(op, block);
+}
+
+static void convolve_depthwise(const Instruction& op, const Block& block) {
+    const int taps = op.kernel_size, width = (op.in_channels + PANEL - 1) / PANEL * PANEL;
+    remember_inputs(op, block);
+    for (int item = 0; item < block.rows * block.steps; ++item) {
+        const float* const* input = block.inputs + item * taps;
+        float* y = block.frames + item * block.frame_size + op.target;
+        for (int c = 0; c < op.in_channels; c += LANES) {
+            Vector total = load(op.bias + c);
+            for (int tap = 0; tap < taps; ++tap) total += load(op.weight + tap * width + c) * load(input[tap] + c);
+            store(y + c, total);
+        }
+    }
+    finish(op, block);
+}
+
+// ------------------------------------------------------------------------------------ operations on an item alone
+
+static void point(const Instruction& op, float* frame) {
+    for (int c = 0; c < op.out_channels; c += LANES) store(frame + op.target + c, load(frame + op.source + c));
+}
+
+static void multiply_values(const Instruction& op, float* frame) {
+    for (int c = 0; c < op.out_channels; c += LANES)
+        store(frame + op.target + c, load(frame + op.source + c) * load(frame + op.other + c));
+}
+
+static void gate(const Instruction& op, float* frame) {
+    const float* signal = frame + op.source;
+    for (int c = 0; c < op.out_channels; c += LANES)
+        store(frame + op.target + c,
+              activate(op.activation, load(signal + c)) * sigmoid(load(signal + op.out_channels + c)));
+}
+
+static void modulate(const Instruction& op, float* frame) {
+    const float* scale = frame + op.other;
+    for (int c = 0; c < op.out_channels; c += LANES)
+        store(frame + op.target + c,
+              load(frame + op.source + c) * (1.0f + load(scale + c)) + load(scale + op.out_channels + c));
+}
+
+static void scale(const Instruction& op, float* frame) {
+    for (int c = 0; c < op.out_channels; c += LANES)
+        store(frame + op.target + c, load(frame + op.source + c) * load(op.weight + c) + load(op.bias + c));
+}
+
+// The sum of (x - centre)^2.
+static float squares(const float* x, int channels, float centre) {
+    Vector total{};
+    int c = 0;
+    for (; c + LANES <= channels; c += LANES) {
+        const Vector difference = load(x + c) - centre;
+        total += difference * difference;
+    }
+    float rest = 0;
+    for (; c < channels; ++c) rest += (x[c] - centre) * (x[c] - centre);
+    return sum(total) + rest;
+}
+
+static float mean(const float* x, int channels) {
+    Vector total{};
+    int c = 0;
+    for (; c + LANES <= channels; c += LANES) total += load(x + c);
+    float rest = 0;
+    for (; c < channels; ++c) rest += x[c];
+    return (sum(total) + rest) / static_cast<float>(channels);
+}
+
+static void standardise(const Instruction& op, float* frame, float centre, float factor) {
+    for (int c = 0; c < op.out_channels; c += LANES)
+        store(frame + op.target + c,
+              (load(frame + op.source + c) - centre) * factor * load(op.weight + c) + load(op.bias + c));
+}
+
+static void normalise(const Instruction& op, float* frame) {
+    const float* x = frame + op.source;
+    const int channels = op.out_channels;
+    const float centre = op.kind == LAYER_NORM ? mean(x, channels) : 0.0f;
+    const float variance = squares(x, channels, centre) / static_cast<float>(channels);
+    standardise(op, frame, centre, 1.0f / __builtin_sqrtf(variance + op.epsilon));
+}
+
+// ------------------------------------------------------------------------------ operations that remember of a row
+
+// Sum, sum of squares and count of all values so far, in that order.
+static void normalise_cumulatively(const Instruction& op, float* frame, const RowMemory& memory) {
+    double* total = reinterpret_cast<double*>(memory.kept(op));
+    const float* x = frame + op.source;
+    double sums[2] = {0, 0};
+    for (int c = 0; c < op.out_channels; ++c) {
+        sums[0] += x[c];
+        sums[1] += static_cast<double>(x[c]) * x[c];
+    }
+    total[0] += sums[0];
+    total[1] += sums[1];
+    total[2] += op.out_channels;
+    const double centre = total[0] / total[2];
+    const double difference = total[1] / total[2] - centre * centre;
+    const double variance = difference < 0 ? 0 : difference;  // NaN stays
+    standardise(op, frame, static_cast<float>(centre),
+                static_cast<float>(1 / __builtin_sqrt(variance + static_cast<double>(op.epsilon))));
+}
+
+// The sum of each channel so far, and the count behind them.
+static void average(const Instruction& op, float* frame, const RowMemory& memory) {
+    double* total = reinterpret_cast<double*>(memory.kept(op));
+    const double count = total[op.out_channels] += 1;
+    for (int c = 0; c < op.out_channels; ++c) {
+        total[c] += frame[op.source + c];
+        frame[op.target + c] = static_cast<float>(total[c] / count);
+    }
+}
+
+static void remember(const Instruction& op, const float* frame, const RowMemory& memory) {
+    __builtin_memcpy(memory.kept(op), frame + op.source, op.in_channels * sizeof(float));
+}
+
+// -------------------------------------------------------------------------------------------------------- dispatch
+
+static void execute_items(const Instruction& op, const Block& block) {
+    float* frame = block.frames;
+    for (int row = 0; row < block.rows; ++row) {
+        const RowMemory& memory = block.memory[row];
+        for (int step = 0; step < block.steps; ++step, frame += block.frame_size) {
+            switch (op.kind) {
+                case POINTWISE: point(op, frame); break;
+                case MULTIPLY: multiply_values(op, frame); break;
+                case GATE: gate(op, frame); break;
+                case MODULATE: modulate(op, frame); break;
+                case SCALE: scale(op, frame); break;
+                case LAYER_NORM:
+                case RMS_NORM: normalise(op, frame); break;
+                case CUMULATIVE_NORM: normalise_cumulatively(op, frame, memory); break;
+                case RUNNING_MEAN: average(op, frame, memory); break;
+                case EMBED:
+                    __builtin_memcpy(frame + op.target, op.weight + block.tokens[row][step] * op.out_channels,
+                                     op.out_channels * sizeof(float));
+                    break;
+                case REMEMBER: remember(op, frame, memory); break;
+                default: break;
+            }
+        }
+    }
+    if (op.kind == POINTWISE || op.kind == SCALE) finish(op, block);
+}
+
+static void execute(const Instruction* operations, int count, const Block& block) {
+    for (const Instruction* op = operations; op != operations + count; ++op) {
+        if (op->kind == CONVOLUTION)
+            convolve(*op, block);
+        else if (op->kind == DEPTHWISE)
+            convolve_depthwise(*op, block);
+        else
+            execute_items(*op, block);
+    }
+}

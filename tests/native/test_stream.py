@@ -1,0 +1,321 @@
+"""Programs of native operations: each against PyTorch's own function, and what rows may do.
+
+Nets of layers are compared in tests/inference/test_compile.py.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tcn.native import library
+from tcn.native.library import INSTRUCTION_SETS
+from tcn.native.stream import Builder, StreamProgram, Value
+
+pytestmark = pytest.mark.skipif(library() is None, reason="the native library is not built")
+
+
+@pytest.fixture(params=INSTRUCTION_SETS, scope="module")
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each set of instructions that this machine has, in turn."""
+    kernels = library()
+    assert kernels is not None
+    wanted = INSTRUCTION_SETS.index(request.param)
+    if kernels.tcn_set_instruction_set(wanted) != wanted:
+        pytest.skip(f"this machine has no {request.param}")
+    yield request.param
+    kernels.tcn_set_instruction_set(len(INSTRUCTION_SETS) - 1)
+
+
+def program(channels: int, compute: Callable[[Builder, Value], Value]) -> StreamProgram:
+    """A program that remembers nothing."""
+    builder = Builder()
+    built = builder.build(compute(builder, builder.input(channels)), ())
+    assert built is not None
+    return built
+
+
+def convolution(weight: Tensor, bias: Tensor, **numbers: int) -> StreamProgram:
+    builder = Builder()
+    y, past = builder.convolve(
+        builder.input(weight.shape[1] * numbers.get("groups", 1)), weight, bias, **numbers
+    )
+    built = builder.build(y, (past,))
+    assert built is not None
+    return built
+
+
+def seeded(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ------------------------------------------------------------------------ arithmetic
+
+EXACT: dict[str, tuple[tuple[float, ...], Callable[[Tensor], Tensor]]] = {
+    "relu": ((), torch.relu),
+    "leaky_relu": ((0.2,), lambda x: F.leaky_relu(x, 0.2)),
+    "elu": ((1.0, 0.7, 1.0), lambda x: F.elu(x, 0.7)),
+    "gelu": ((), F.gelu),
+    "silu": ((), F.silu),
+    "mish": ((), F.mish),
+    "tanh": ((), torch.tanh),
+    "sigmoid": ((), torch.sigmoid),
+    "softsign": ((), F.softsign),
+    "clamp": ((-1.0, 2.0), lambda x: F.hardtanh(x, -1.0, 2.0)),
+    "hard_sigmoid": ((), F.hardsigmoid),
+    "hard_swish": ((), F.hardswish),
+}
+
+
+@pytest.mark.parametrize("function", EXACT)
+def test_activations_to_float32_rounding(instruction_set: str, function: str) -> None:
+    parameters, exact = EXACT[function]
+    dense = torch.linspace(-20, 20, 40_001)
+    x = torch.cat([dense, dense * 1e-3, dense * 10, torch.tensor([0.0, 1e30, -1e30])]).view(
+        1, 1, -1
+    )
+    rows = program(1, lambda builder, value: builder.activate(value, function, *parameters)).rows(1)
+    expected = exact(x.double())
+    error = (rows.push(x) - expected).abs()
+    assert (error <= 4e-7 * (1 + expected.abs())).all()
+
+
+@pytest.mark.parametrize("function", ["tanh", "elu"])
+def test_small_values_keep_their_relative_accuracy(instruction_set: str, function: str) -> None:
+    parameters, exact = EXACT[function]
+    x = -torch.logspace(-30, -2, 1000).view(1, 1, -1)
+    rows = program(1, lambda builder, value: builder.activate(value, function, *parameters)).rows(1)
+    expected = exact(x.double())
+    assert ((rows.push(x) - expected).abs() <= 4e-7 * expected.abs()).all()
+
+
+@pytest.mark.parametrize("function", EXACT)
+def test_nan_stays_nan(instruction_set: str, function: str) -> None:
+    parameters, _ = EXACT[function]
+    rows = program(1, lambda builder, value: builder.activate(value, function, *parameters)).rows(1)
+    y = rows.push(torch.tensor([[[math.nan, 1.0]]]))
+    assert y[0, 0, 0].isnan()
+    assert y[0, 0, 1].isfinite()
+
+
+@given(
+    groups=st.sampled_from([1, 1, 2, 3]),
+    inputs=st.integers(1, 35),
+    outputs=st.integers(1, 70),
+    depthwise=st.booleans(),
+    kernel_size=st.integers(1, 8),
+    dilation=st.integers(1, 20),
+    shift=st.integers(0, 1),
+    rows=st.integers(1, 19),
+    time=st.integers(1, 40),
+)
+def test_convolution(
+    instruction_set: str,
+    groups: int,
+    inputs: int,
+    outputs: int,
+    depthwise: bool,
+    kernel_size: int,
+    dilation: int,
+    shift: int,
+    rows: int,
+    time: int,
+) -> None:
+    if depthwise:
+        groups, inputs, outputs = inputs, 1, 1
+    weight = seeded(outputs * groups, inputs, kernel_size)
+    bias = seeded(outputs * groups, seed=1)
+    x = seeded(rows, inputs * groups, time, seed=2)
+    built = convolution(weight, bias, dilation=dilation, shift=shift, groups=groups)
+    padded = F.pad(x.double(), ((kernel_size - 1) * dilation + shift, -shift))
+    expected = F.conv1d(padded, weight.double(), bias.double(), dilation=dilation, groups=groups)
+    y = built.rows(rows).push(x)
+    torch.testing.assert_close(y, expected.float(), atol=2e-5, rtol=1e-5)
+
+
+def test_convolution_by_hand(instruction_set: str) -> None:
+    weight = torch.tensor([[[1.0, 10.0]]])  # one step earlier, and now
+    rows = convolution(weight, torch.tensor([0.5])).rows(1)
+    assert rows.push(torch.tensor([[[1.0, 2.0]]])).tolist() == [[[10.5, 21.5]]]
+    assert rows.push(torch.tensor([[[3.0]]])).tolist() == [[[32.5]]]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16, 25, 40])
+def test_operations_on_one_step(instruction_set: str, channels: int) -> None:
+    x = seeded(2, 2 * channels, 5)
+    weight, bias = seeded(2 * channels, seed=1), seeded(2 * channels, seed=2)
+    half, other = x.chunk(2, dim=1)
+    last = x.transpose(1, 2)
+    normal = F.layer_norm(last, (2 * channels,), weight, bias, 1e-5).transpose(1, 2)
+    rms = F.rms_norm(last, (2 * channels,), weight, 1e-5).transpose(1, 2)
+    scaled = x * weight[:, None] + bias[:, None]
+    cases: list[tuple[Callable[[Builder, Value], Value], Tensor]] = [
+        (lambda b, v: b.gate(v), torch.tanh(half) * torch.sigmoid(other)),
+        (lambda b, v: b.scale(v, weight, bias), scaled),
+        (lambda b, v: b.layer_norm(v, weight, bias, 1e-5), normal),
+        (lambda b, v: b.rms_norm(v, weight, 1e-5), rms),
+        (lambda b, v: b.multiply(v, v), x * x),
+        (lambda b, v: b.add(v, v), 2 * x),
+        (lambda b, v: b.activate(b.add(v, b.scale(v, weight, bias)), "relu"), (x + scaled).relu()),
+        (lambda b, v: b.add(b.activate(b.scale(v, weight, bias), "relu"), v), scaled.relu() + x),
+        (lambda b, v: b.modulate(b.gate(v, "identity"), v), _modulated(half, other)),
+    ]
+    for compute, expected in cases:
+        y = program(2 * channels, compute).rows(2).push(x)
+        torch.testing.assert_close(y, expected, atol=2e-6, rtol=2e-6)
+
+
+def _modulated(half: Tensor, other: Tensor) -> Tensor:
+    return half * torch.sigmoid(other) * (1 + half) + other
+
+
+def test_a_shared_value_is_not_changed_by_its_readers() -> None:
+    def compute(builder: Builder, x: Value) -> Value:
+        y = builder.share(builder.scale(x, torch.tensor([2.0]), torch.tensor([0.0])))
+        return builder.add(y, builder.activate(y, "relu"))
+
+    assert program(1, compute).rows(1).push(torch.tensor([[[-1.0, 1.0]]])).tolist() == [
+        [[-2.0, 4.0]]
+    ]
+
+
+def test_running_statistics_by_hand(instruction_set: str) -> None:
+    builder = Builder()
+    x = builder.input(2)
+    mean, sums = builder.running_mean(x)
+    latest = builder.remember(x)
+    built = builder.build(mean, (sums, latest))
+    assert built is not None
+    rows = built.rows(1)
+    chunk = torch.tensor([[[1.0, 3.0], [2.0, -2.0]]])
+    assert rows.push(chunk).tolist() == [[[1.0, 2.0], [2.0, 0.0]]]
+    sums_now, latest_now = rows.get_state()
+    assert sums_now.dtype == torch.float64
+    assert sums_now.tolist() == [[[4.0], [0.0], [2.0]]]
+    assert latest_now.tolist() == [[3.0, -2.0]]
+
+
+# ------------------------------------------------------------------------------ rows
+
+
+@pytest.fixture
+def delay() -> StreamProgram:
+    """Returns its input of two steps before."""
+    return convolution(torch.tensor([[[1.0, 0.0, 0.0]]]), torch.zeros(1))
+
+
+def test_rows_that_pause_are_left_alone(delay: StreamProgram) -> None:
+    rows = delay.rows(3)
+    rows.push(torch.tensor([[[1.0]], [[2.0]], [[3.0]]]))
+    some = torch.tensor([2, 0])
+    assert rows.push(torch.full((2, 1, 2), 9.0), some)[..., -1].tolist() == [[3.0], [1.0]]
+    assert rows.push(torch.full((3, 1, 2), 7.0))[..., -1].tolist() == [[9.0], [2.0], [9.0]]
+
+
+def test_reset_and_copy(delay: StreamProgram) -> None:
+    rows = delay.rows(3)
+    rows.push(torch.arange(1.0, 7.0).view(3, 1, 2))
+    rows.copy_rows(torch.tensor([0, 1]), torch.tensor([1, 0]))
+    assert rows.get_state()[0].tolist() == [[[3.0, 4.0]], [[1.0, 2.0]], [[5.0, 6.0]]]
+    rows.reset(torch.tensor([2]))
+    assert rows.get_state()[0].tolist() == [[[3.0, 4.0]], [[1.0, 2.0]], [[0.0, 0.0]]]
+    rows.set_state((torch.tensor([[[8.0, 9.0]]]),), torch.tensor([2]))
+    assert rows.get_state()[0].tolist() == [[[3.0, 4.0]], [[1.0, 2.0]], [[8.0, 9.0]]]
+    rows.reset()
+    assert not rows.get_state()[0].any()
+
+
+def test_input_may_have_gaps(delay: StreamProgram) -> None:
+    rows = delay.rows(2)
+    x = torch.arange(12.0).view(2, 1, 6)
+    assert rows.push(x[..., ::2])[..., 2].tolist() == [[0.0], [6.0]]
+
+
+def test_threads_change_no_bit() -> None:
+    weight = seeded(40, 30, 5)
+    built = convolution(weight, seeded(40, seed=1), dilation=3)
+    x = seeded(133, 30, 17, seed=2)
+    one = built.rows(133).push(x)
+    torch.set_num_threads(3)
+    try:
+        three = built.rows(133).push(x)
+        steps = built.rows(133)
+        several = torch.cat([steps.push(chunk) for chunk in x.split(1, dim=-1)], dim=-1)
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(one, three)
+    torch.testing.assert_close(several, one, atol=2e-5, rtol=1e-5)
+
+
+def test_the_program_lives_as_long_as_its_rows(delay: StreamProgram) -> None:
+    rows = convolution(torch.tensor([[[1.0, 0.0]]]), torch.zeros(1)).rows(1)
+    assert rows.push(torch.tensor([[[1.0, 2.0]]])).tolist() == [[[0.0, 1.0]]]
+
+
+# ---------------------------------------------------------------------------- errors
+
+
+WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
+    "channels": (lambda rows: rows.push(torch.zeros(2, 3, 1)), r"x: .*\(2, 3, 1\).*\(2, 1, time\)"),
+    "batch": (lambda rows: rows.push(torch.zeros(3, 1, 1)), r"x: .*\(3, 1, 1\)"),
+    "empty": (lambda rows: rows.push(torch.zeros(2, 1, 0)), "x: .*at least one step"),
+    "type": (lambda rows: rows.push(torch.zeros(2, 1, 1).double()), "x: torch.float64"),
+    "condition": (
+        lambda rows: rows.push(torch.zeros(2, 1, 1), condition=torch.zeros(2, 1)),
+        "condition: .*reads none",
+    ),
+    "row": (
+        lambda rows: rows.push(torch.zeros(1, 1, 1), torch.tensor([2])),
+        r"rows: \[2\].*between 0 and 1",
+    ),
+    "twice": (lambda rows: rows.reset(torch.tensor([1, 1])), r"rows: \[1, 1\] names a row twice"),
+    "row type": (lambda rows: rows.reset(torch.tensor([1.0])), "rows: torch.float32"),
+    "no rows": (lambda rows: rows.reset(torch.zeros(0, dtype=torch.int64)), "rows: .*at least"),
+    "copy": (lambda rows: rows.copy_rows(torch.tensor([0]), torch.tensor([0, 1])), "target: "),
+    "copied row": (
+        lambda rows: rows.copy_rows(torch.tensor([-1]), torch.tensor([0])),
+        r"\[-1, 0\]",
+    ),
+    "state shape": (lambda rows: rows.set_state((torch.zeros(2, 1, 3),)), r"state: .*\(2, 1, 2\)"),
+    "state tree": (lambda rows: rows.set_state(torch.zeros(2)), "state: .*tuple of 1.*Tensor"),
+    "state leaf": (lambda rows: rows.set_state(((),)), "state: .*tensor.*tuple of 0"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_calls_are_refused_and_change_nothing(delay: StreamProgram, what: str) -> None:
+    call, message = WRONG[what]
+    rows = delay.rows(2)
+    rows.push(torch.arange(1.0, 5.0).view(2, 1, 2))
+    with pytest.raises(ValueError, match=message):
+        call(rows)
+    assert rows.get_state()[0].tolist() == [[[1.0, 2.0]], [[3.0, 4.0]]]
+
+
+def test_no_rows_are_refused(delay: StreamProgram) -> None:
+    with pytest.raises(ValueError, match="count: 0"):
+        delay.rows(0)
+
+
+def test_tokens_beyond_the_vocabulary_are_refused() -> None:
+    builder = Builder()
+    built = builder.build(builder.embed(torch.tensor([[1.0], [2.0]])), ())
+    assert built is not None
+    rows = built.rows(1)
+    assert rows.push(torch.tensor([[1, 0]])).tolist() == [[[2.0, 1.0]]]
+    for token in (-1, 2):
+        with pytest.raises(ValueError, match=f"x: tokens from .*{token}"):
+            rows.push(torch.tensor([[token]]))
+
+
+def test_conditions_of_one_net_have_one_width() -> None:
+    builder = Builder()
+    builder.condition(3)
+    with pytest.raises(ValueError, match="channels: 2 of a condition that has 3"):
+        builder.condition(2)
