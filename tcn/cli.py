@@ -1,5 +1,11 @@
-"""The command line: ``tcn fit|validate|test|predict --config configs/<task>/<model>.yaml``."""
+"""The command line.
 
+tcn fit|validate|test|predict --config configs/<task>/<model>.yaml
+tcn export [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT]
+"""
+
+import argparse
+import sys
 import warnings
 from collections.abc import Sequence
 from os import PathLike
@@ -16,6 +22,8 @@ from typing_extensions import override
 
 # Imported for their names: `class_path: tcn.models.TCN` and, shorter, `class_path: TCN`.
 from tcn import data, models  # noqa: F401
+from tcn.inference.export import export
+from tcn.inference.pretrained import from_pretrained, load_checkpoint
 from tcn.training import SeedEveryEpoch, Task
 
 
@@ -33,6 +41,7 @@ class TCNCLI(LightningCLI):
         # Otherwise --trainer.max_epoch is taken for --trainer.max_epochs, but not in a file.
         strict: dict[str, Any] = {"allow_abbrev": False}
         per_command = dict.fromkeys(self.subcommands(), strict)
+        epilog = "A trained net becomes a file by `tcn export`: see `tcn export --help`."
         super().__init__(
             Task,
             LightningDataModule,
@@ -40,7 +49,9 @@ class TCNCLI(LightningCLI):
             subclass_mode_data=True,
             seed_everything_default=1111,  # the authors' default
             save_config_kwargs={"overwrite": True},
-            parser_kwargs=strict | (per_command if run else {"exit_on_error": False}),
+            parser_kwargs=strict
+            | {"epilog": epilog}
+            | (per_command if run else {"exit_on_error": False}),
             auto_configure_optimizers=False,
             # The configuration stands beside the log: a checkpoint need not name code to be run.
             load_from_checkpoint_support=False,
@@ -107,9 +118,61 @@ def build(config_path: str | PathLike[str], overrides: Sequence[str] = ()) -> TC
             raise ValueError(f"{config_path}: {error}") from error
 
 
+def export_command(arguments: Sequence[str]) -> None:
+    """``tcn export``: writes the net of a folder, or of a configuration, to a file."""
+    parser = argparse.ArgumentParser(
+        prog="tcn export",
+        usage="%(prog)s [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT] [--streaming]",
+        description="Writes a net to an ONNX (.onnx) or torch.export (.pt2) file for every batch "
+        "size and length. The file is run and compared with the net before it is called done.",
+        epilog="Either `tcn export FOLDER model.onnx`, or `tcn export --config "
+        "configs/digits/tcn.yaml --ckpt_path runs/digits/tcn/version_0/checkpoints/best.ckpt "
+        "--output model.onnx`.",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="FOLDER FILE",
+        help="a folder that save_pretrained wrote, and the file to write",
+    )
+    parser.add_argument("--config", help="the YAML file that the net was trained with")
+    parser.add_argument("--ckpt_path", help="its checkpoint; read without running code in it")
+    parser.add_argument("--output", help="the file to write, if not the last argument")
+    parser.add_argument(
+        "--streaming",
+        action="store_true",
+        help="take a chunk and a state and give the next state, instead of whole sequences",
+    )
+    given = parser.parse_args(arguments)
+    paths = given.paths + ([] if given.output is None else [given.output])
+    configured = given.config is not None and given.ckpt_path is not None
+    if len(paths) != (1 if configured else 2) or (given.config is None) != (not configured):
+        parser.error("expected FOLDER and FILE, or --config, --ckpt_path and FILE")
+    try:
+        net = _trained(given.config, given.ckpt_path) if configured else _saved(paths[0])
+        path = export(net, paths[-1], streaming=given.streaming)
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+        parser.exit(1, f"tcn export: {error}\n")
+    print(f"{path}: {path.stat().st_size:,} bytes; its outputs are those of the net")
+
+
+def _trained(config: str, checkpoint: str) -> Any:
+    task = build(config, ["trainer.accelerator=cpu"]).model
+    return load_checkpoint(task.net, checkpoint)
+
+
+def _saved(folder: str) -> Any:
+    if not Path(folder).is_dir():
+        raise ValueError(f"FOLDER: {folder!r} is no folder; save_pretrained writes one")
+    return from_pretrained(folder)
+
+
 def main() -> None:
     """The console script ``tcn``."""
-    TCNCLI()
+    if sys.argv[1:2] == ["export"]:  # needs neither task nor trainer, so it is none of LightningCLI
+        export_command(sys.argv[2:])
+    else:
+        TCNCLI()
 
 
 def _loggers(root: str | None) -> list[Logger]:

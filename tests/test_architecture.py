@@ -10,11 +10,13 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 STDLIB = frozenset(sys.stdlib_module_names)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 # What each part of the library may import of the library. "tcn" is the package's own __init__,
 # which re-exports the nets: whoever may import models and is not imported by it may use it.
@@ -39,6 +41,11 @@ ARROWS: dict[str, frozenset[str]] = {
 
 # `import tcn` and everything deployable needs torch alone.
 TORCH_ALONE = frozenset({"native", "layers", "models", "inference", "testing", "tcn"})
+# Beside torch: safetensors, and what an extra brings, which is imported where it is called.
+BESIDE_TORCH = {"inference": frozenset({"safetensors"})}
+WHERE_CALLED = {
+    "inference": frozenset({"huggingface_hub", "onnx", "onnxruntime", "onnxscript"}),
+}
 # Heavy packages stop at the pipeline that needs them.
 CONFINED = {"torchaudio": "audio", "pandas": "forecasting"}
 OUTSIDE = frozenset({"benchmarks", "tests", "configs"})
@@ -52,18 +59,29 @@ def module_name(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path, root: Path) -> Iterator[tuple[int, str]]:
-    """Line and absolute dotted name of everything `path` imports, at any depth of the code."""
+class Imported(NamedTuple):
+    """An absolute dotted name, and whether it waits for a function to be called."""
+
+    line: int
+    name: str
+    waits: bool
+
+
+def imported(path: Path, root: Path) -> Iterator[Imported]:
+    """Everything `path` imports, at any depth of the code."""
     package = list(path.relative_to(root).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    functions = [node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)]
+    inside = {node for function in functions for node in ast.walk(function)}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, alias.name
+                yield Imported(node.lineno, alias.name, node in inside)
         elif isinstance(node, ast.ImportFrom):
             parent = package[: len(package) - node.level + 1] if node.level else []
             base = [*parent, *(node.module.split(".") if node.module else [])]
             for alias in node.names:
-                yield node.lineno, ".".join([*base, alias.name])
+                yield Imported(node.lineno, ".".join([*base, alias.name]), node in inside)
 
 
 def part_of(name: str) -> str:
@@ -75,7 +93,7 @@ def part_of(name: str) -> str:
     return second if second in ARROWS else "tcn"
 
 
-def wrong_import(module: str, target: str) -> str | None:
+def wrong_import(module: str, target: str, *, waits: bool) -> str | None:
     """Why `module` must not import `target`, or None where it may."""
     top = target.split(".")[0]
     if module.split(".")[0] != "tcn":
@@ -86,7 +104,9 @@ def wrong_import(module: str, target: str) -> str | None:
     if top == "tcn":
         allowed = part_of(target) in ARROWS[part]
         return None if allowed else f"{part} must not import {part_of(target)}"
-    if part in TORCH_ALONE and top != "torch" and top not in STDLIB:
+    if top in WHERE_CALLED.get(part, ()):
+        return None if waits else f"{top} is imported where it is called"
+    if part in TORCH_ALONE and top not in STDLIB | {"torch"} | BESIDE_TORCH.get(part, set()):
         return f"{part} needs torch alone"
     if CONFINED.get(top, part) != part:
         return f"{top} stops at tcn/{CONFINED[top]}"
@@ -102,8 +122,8 @@ def violations(root: Path) -> list[str]:
         found += [f"{where}: no name of its own: {n}" for n in module.split(".") if n in SHAPELESS]
         if module.startswith("tcn.") and module.split(".")[1] not in ARROWS:
             found.append(f"{where}: give {module} its arrows in ARROWS")
-        for line, target in imported(path, root):
-            if reason := wrong_import(module, target):
+        for line, target, waits in imported(path, root):
+            if reason := wrong_import(module, target, waits=waits):
                 found.append(f"{where}:{line}: imports {target}: {reason}")
     return found
 
@@ -130,6 +150,7 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
             "tcn/layers/deep/inner.py": "from ..convolution import C\nfrom ... import layers\n",
             "tcn/models/tcn.py": "from collections import abc\nfrom ..layers import Convolution\n",
             "tcn/training/task.py": "import pytorch_lightning as pl\nfrom tcn import TCN\n",
+            "tcn/inference/a.py": "import safetensors.torch\ndef f():\n    import onnx.helper\n",
             "tcn/data/digits.py": "import sklearn.datasets\nfrom tcn.training.batch import Batch\n",
             "tcn/audio/features.py": "import torchaudio\nfrom tcn.inference import stream\n",
             "tcn/forecasting/windows.py": "import pandas as pd\nfrom tcn import data\n",
@@ -154,6 +175,8 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
         ("tcn/models/a.py", "from tcn.inference import stream", "models must not import inference"),
         ("tcn/models/a.py", "import pytorch_lightning", "models needs torch alone"),
         ("tcn/inference/a.py", "import lightning", "inference needs torch alone"),
+        ("tcn/inference/a.py", "import onnxruntime", "onnxruntime is imported where it is called"),
+        ("tcn/models/a.py", "import safetensors", "models needs torch alone"),
         ("tcn/__init__.py", "from .training import Task", "tcn must not import training"),
         ("tcn/__init__.py", "import scipy.io", "tcn needs torch alone"),
         (

@@ -15,7 +15,11 @@ ROOT = Path(__file__).parent.parent
 KEPT_OUT = [
     "jsonargparse",
     "lightning",
+    "huggingface_hub",
     "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
     "pandas",
     "pooch",
     "pytorch_lightning",
@@ -55,7 +59,7 @@ def probe(statement: str) -> dict:
     return json.loads(answer.stdout)
 
 
-@pytest.mark.parametrize("package", ["tcn", "tcn.layers", "tcn.models"])
+@pytest.mark.parametrize("package", ["tcn", "tcn.layers", "tcn.models", "tcn.inference"])
 def test_import_needs_torch_alone(package: str) -> None:
     loaded = set(probe(f"import {package}")["loaded"])
     assert "tcn" in loaded
@@ -65,6 +69,18 @@ def test_import_needs_torch_alone(package: str) -> None:
 def test_probe_sees_what_an_import_loads() -> None:
     # Guards the test above: a probe that saw nothing would let everything pass.
     assert "scipy" in probe("import scipy")["loaded"]
+
+
+def test_import_leaves_the_compiler_of_torch_alone() -> None:
+    # torch._dynamo takes a second; some of torch's own decorators load it.
+    code = (
+        "import sys, torch; before = set(sys.modules); import tcn; print(set(sys.modules) - before)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "tcn.models" in answer.stdout
+    assert "torch._dynamo" not in answer.stdout
 
 
 def test_import_time(record_property: Callable[[str, object], None]) -> None:

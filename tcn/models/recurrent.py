@@ -16,6 +16,7 @@ from tcn.layers.validation import (
     check_state,
     wrong_state,
 )
+from tcn.models.recording import recorded
 
 
 class _Recurrent(SequenceModule):
@@ -28,6 +29,7 @@ class _Recurrent(SequenceModule):
     cell: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]
     states: int
 
+    @recorded
     def __init__(
         self, in_channels: int, hidden: int, layers: int = 1, *, dropout: float = 0.0
     ) -> None:
@@ -135,6 +137,7 @@ class LSTM(_Recurrent):
     cell = nn.LSTM
     states = 2
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

@@ -9,6 +9,7 @@ from tcn.layers import Context, Reach, SequenceModule, State
 from tcn.layers.grid import Grid
 from tcn.layers.readout import readout_of
 from tcn.layers.validation import check_input, check_positive, wrong_state
+from tcn.models.recording import recorded
 
 
 class SequenceModel(SequenceModule):
@@ -18,6 +19,7 @@ class SequenceModel(SequenceModule):
     (see :mod:`tcn.layers.grid`); the result is that of the whole sequence.
     """
 
+    @recorded
     def __init__(
         self,
         backbone: SequenceModule,

@@ -12,6 +12,7 @@ from tcn.layers import BLOCKS, Chain, Dropout, look_ahead
 from tcn.layers.blocks import Builder
 from tcn.layers.initialization import initialize
 from tcn.layers.validation import check_positive, per_axis
+from tcn.models.recording import recorded
 
 Block = Callable[..., nn.Module]
 
@@ -32,6 +33,7 @@ class TCN(Chain):
     Source: Bai et al. 2018, arXiv:1803.01271, section 3 and figure 1.
     """
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tcn.native.library import library
+from tcn.native.library import EXPECTED, library
 
 
 class Geometry(NamedTuple):
@@ -121,13 +121,9 @@ def _serves(x: Tensor) -> bool:
     if torch.compiler.is_exporting() or torch.jit.is_tracing():
         return False  # an exported graph has to run without this package
     # torch.func (vmap, jvp, ...) takes functions apart in ways that PyTorch's own operators know.
-    transformed = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
-    return not transformed and _is_built()
-
-
-@torch.compiler.assume_constant_result
-def _is_built() -> bool:
-    return library() is not None
+    if torch.compiler.is_compiling():
+        return EXPECTED
+    return not torch._C._are_functorch_transforms_active() and library() is not None
 
 
 MOST_CHANNELS = 128

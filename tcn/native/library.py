@@ -29,14 +29,14 @@ def library() -> ctypes.CDLL | None:
     if not _switched_on():
         logger.info("native kernels: switched off by TCN_NATIVE=0, PyTorch does the work")
         return None
-    found = [path for path in _candidates() if path.exists()]
-    if not found:
+    path = _built()
+    if path is None:
         logger.info("native kernels: not built (no C++ compiler at installation?), using PyTorch")
         return None
     try:
-        kernels = ctypes.CDLL(str(found[0]))
+        kernels = ctypes.CDLL(str(path))
     except OSError as error:
-        logger.info("native kernels: %s does not load (%s), using PyTorch", found[0], error)
+        logger.info("native kernels: %s does not load (%s), using PyTorch", path, error)
         return None
     limit = os.environ.get("TCN_INSTRUCTION_SET", INSTRUCTION_SETS[-1])
     if limit not in INSTRUCTION_SETS:
@@ -55,5 +55,10 @@ def _switched_on() -> bool:
     return value == "1"
 
 
-def _candidates() -> list[Path]:
-    return [Path(__file__).with_name(f"_kernels{suffix}") for suffix in EXTENSION_SUFFIXES]
+def _built() -> Path | None:
+    paths = [Path(__file__).with_name(f"_kernels{suffix}") for suffix in EXTENSION_SUFFIXES]
+    return next((path for path in paths if path.exists()), None)
+
+
+EXPECTED = _switched_on() and _built() is not None
+"""Whether :func:`library` should return one: what a graph that is being compiled goes by."""

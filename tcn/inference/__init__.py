@@ -1,0 +1,32 @@
+"""Nets at work: live streams, generation, export, sharing; without a trainer.
+
+    session.py     many streams at once, each in a row of its own
+    generation.py  sequences, a step at a time
+    export.py      ONNX and torch.export, whole sequences or streams
+    pretrained.py  a net as a folder of JSON and safetensors
+
+What a session needs: compile.py (a net as a native program), torch_rows.py (the same work by
+PyTorch), steady.py (what a stream begins with), policy.py and finite.py (NaN), stored.py and
+state.py (states as tensors, rows and files).
+"""
+
+from tcn.inference.export import export, initial_state
+from tcn.inference.generation import generate
+from tcn.inference.pretrained import (
+    from_pretrained,
+    load_checkpoint,
+    push_to_hub,
+    save_pretrained,
+)
+from tcn.inference.session import StreamSession
+
+__all__ = [
+    "StreamSession",
+    "export",
+    "from_pretrained",
+    "generate",
+    "initial_state",
+    "load_checkpoint",
+    "push_to_hub",
+    "save_pretrained",
+]

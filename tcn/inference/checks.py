@@ -1,0 +1,96 @@
+"""What a session refuses at its door, so that nothing half advances."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tcn.inference.finite import all_finite, refuse_not_finite
+from tcn.inference.torch_rows import in_training
+from tcn.layers import SequenceModule
+
+
+def check_net(net: SequenceModule) -> None:
+    """Refuses a net that cannot stream, or not as it is.
+
+    Raises:
+        TypeError: if it is no sequence module, or one that cannot stream, with the reason.
+        ValueError: if it is in training mode.
+    """
+    if not isinstance(net, SequenceModule):
+        raise TypeError(
+            f"net: {type(net).__name__} is not a tcn.layers.SequenceModule; use a net of "
+            "tcn.models or a subclass"
+        )
+    obstacles = net.streaming_obstacles()
+    if obstacles:
+        raise TypeError(
+            f"net: {type(net).__name__} cannot stream: {'; '.join(obstacles)}; use forward() on "
+            "whole sequences, or build the net without it"
+        )
+    if any(module.training for module in net.modules()):
+        raise in_training(net)
+
+
+def takes_tokens(net: SequenceModule) -> bool:
+    """Whether the input is tokens, which the net embeds."""
+    return getattr(net, "embedding", None) is not None
+
+
+def input_dtype(net: SequenceModule) -> torch.dtype:
+    """The type of a chunk."""
+    if takes_tokens(net):
+        return torch.int64
+    return next((p.dtype for p in net.parameters()), torch.get_default_dtype())
+
+
+def check_chunk(
+    net: SequenceModule, x: Tensor, rows: int, dtype: torch.dtype, device: torch.device
+) -> None:
+    """Refuses a chunk that is not ``rows`` rows of at least one step of this net's input.
+
+    Raises:
+        ValueError: naming what was given and what is expected.
+    """
+    sizes: tuple[str | int, ...] = ("height", "time")[-net.ndim :]
+    channels = getattr(net, "in_channels", None)
+    expected = (rows, *sizes) if takes_tokens(net) else (rows, channels or "channels", *sizes)
+    fits = x.dim() == len(expected) and all(
+        isinstance(size, str) or size == given
+        for given, size in zip(x.shape, expected, strict=True)
+    )
+    if not fits:
+        shape = ", ".join(map(str, expected))
+        raise ValueError(
+            f"chunk: shape {tuple(x.shape)} for {rows} rows of {type(net).__name__}; expected "
+            f"({shape})"
+        )
+    if x.shape[-1] == 0:
+        raise ValueError(
+            f"chunk: no step in shape {tuple(x.shape)}; skip the call when nothing has arrived"
+        )
+    if x.dtype != dtype or x.device != device:
+        raise ValueError(
+            f"chunk: {x.dtype} on {x.device}, the net takes {dtype} on {device}; use "
+            f"chunk.to({str(device)!r}, {dtype})"
+        )
+
+
+def check_condition(condition: Tensor, rows: int, index: Tensor | None) -> None:
+    """Refuses a condition of another number of rows, or that is not finite.
+
+    Args:
+        condition: ``(rows, channels, ...)``.
+        rows: how many rows the chunk has.
+        index: their numbers in the session; None for all in order.
+
+    Raises:
+        ValueError: naming the numbers of rows, or row, channel and step of the value.
+    """
+    if len(condition) != rows:
+        raise ValueError(
+            f"condition: {len(condition)} rows for a chunk of {rows}; give one condition per row"
+        )
+    if not all_finite(condition):
+        index = torch.arange(rows) if index is None else index
+        refuse_not_finite("condition", condition, index, "a condition must be finite")

@@ -1,0 +1,267 @@
+"""A net as one file that other programs run: ONNX, or PyTorch's own ``.pt2``.
+
+Two graphs can be written, both for every batch size and length. Which tensors they take and give::
+
+    whole      x [, condition]                    ->  y
+    streaming  x, state_0, ... [, condition]      ->  y, next_state_0, ...
+
+A stream starts from :func:`initial_state`, which the file also holds: under ``initial_state`` in
+its metadata, a JSON list with the name, shape, dtype and value (a number, or a nested list where it
+is not the same everywhere) of each state tensor of one row. A stream in onnxruntime alone::
+
+    session = onnxruntime.InferenceSession("net.onnx")
+    metadata = session.get_modelmeta().custom_metadata_map
+    state = {
+        tensor["name"]: numpy.full([batch, *tensor["shape"]], tensor["value"], tensor["dtype"])
+        for tensor in json.loads(metadata["initial_state"])
+    }
+    while True:
+        y, *after = session.run(None, {"x": next_chunk(), **state})
+        state = dict(zip(state, after))
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tcn.inference.files import replacing
+from tcn.inference.graph import Graph
+from tcn.inference.recurrence import onnx_translation
+from tcn.layers import SequenceModule
+
+OPSET = 18
+"""The ONNX operator set, which every runtime since early 2023 reads."""
+
+TOLERANCE = 1e-5
+"""Largest difference allowed between the file and the net, relative to outputs above 1."""
+
+Run = Callable[[Sequence[Tensor]], list[Tensor]]
+"""The function that a file holds."""
+
+
+def export(
+    net: SequenceModule,
+    path: str | PathLike[str],
+    *,
+    streaming: bool = False,
+    format: str | None = None,
+    example: Tensor | None = None,
+    condition: Tensor | None = None,
+) -> Path:
+    """Writes a net to a file, and runs that file before calling it done.
+
+    What is written is a copy in evaluation mode on the CPU, its weight norm folded. The file is run
+    (by onnxruntime, or loaded again by PyTorch) on other batch sizes and lengths than it was traced
+    with, and takes its place at ``path`` only if it computes what the net computes.
+
+    Args:
+        net: TCN, LSTM, GRU, a :class:`tcn.models.SequenceModel` around one of them, or any other
+            :class:`tcn.layers.SequenceModule`.
+        path: the file.
+        streaming: whether the graph evaluates a chunk and hands its state on, or whole sequences.
+        format: ``"onnx"`` or ``"pt2"`` (``torch.export``); the suffix of ``path`` unless given. To
+            load a ``.pt2`` file of a recurrent net, import ``tcn.inference.recurrence`` first.
+        example: ``(batch, in_channels, *sizes)`` or tokens, at least 2 long on every axis; random
+            unless given.
+        condition: for a net that is conditioned, what goes with the example: ``(batch, channels)``
+            for a graph that takes one for the whole sequence or chunk, ``(batch, channels,
+            *sizes)`` for one per step. The former unless given.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ImportError: if a package of the extra ``export`` is missing.
+        RuntimeError: if the file computes something else; the message has the largest difference.
+        TypeError: if the net is no :class:`tcn.layers.SequenceModule`.
+        ValueError: if the suffix or format is unknown, the net cannot stream, or the example does
+            not fit.
+    """
+    path = Path(path)
+    chosen = _format_of(path, format)
+    given = [None if tensor is None else tensor.detach().cpu() for tensor in (example, condition)]
+    graph = Graph(_evaluated(net), streaming=streaming, example=given[0], condition=given[1])
+    with replacing(path) as file, torch.no_grad():
+        chosen.write(graph, file)
+        _compare(graph, chosen.load(file))
+    return path
+
+
+def initial_state(net: SequenceModule, batch: int = 1) -> dict[str, Tensor]:
+    """The state before the first step, by the names that a streaming graph gives its tensors.
+
+    Args:
+        net: a net that streams.
+        batch: rows of the state.
+
+    Returns:
+        Tensors with the batch on axis 0: zeros, but for the maxima that the readouts ``"max"`` and
+        ``"attention"`` keep, which begin at minus infinity.
+
+    Raises:
+        TypeError: if the net is no :class:`tcn.layers.SequenceModule`.
+        ValueError: if the net cannot stream.
+    """
+    return Graph(_evaluated(net), streaming=True).initial_state(batch)
+
+
+def _evaluated(net: SequenceModule) -> SequenceModule:
+    """A copy for evaluation on the CPU."""
+    if not isinstance(net, SequenceModule):
+        raise TypeError(
+            f"net: {type(net).__name__} is not a tcn.layers.SequenceModule; make it a subclass, or "
+            "export it by torch.onnx.export or torch.export"
+        )
+    return copy.deepcopy(net).cpu().eval().requires_grad_(False)
+
+
+# ---------------------------------------------------------------------------- formats
+
+
+class Format(NamedTuple):
+    """How a file is written, and how it is read back."""
+
+    write: Callable[[Graph, Path], None]
+    load: Callable[[Path], Run]
+
+
+def _write_onnx(graph: Graph, file: Path) -> None:
+    _require("onnx", "onnxscript", "onnxruntime")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what PyTorch's exporter says to other parts of PyTorch
+        program = torch.onnx.export(
+            graph.function(),
+            graph.inputs(),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=graph.input_names,
+            output_names=graph.output_names,
+            dynamic_shapes=(graph.dynamic_shapes(),),
+            custom_translation_table=onnx_translation(),
+        )
+    assert program is not None
+    program.model.metadata_props.update(graph.metadata())
+    program.save(file)
+
+
+def _load_onnx(file: Path) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+
+    def run(inputs: Sequence[Tensor]) -> list[Tensor]:
+        arrays = {name: x.numpy() for name, x in zip(names, inputs, strict=True)}
+        return [torch.from_numpy(array) for array in session.run(None, arrays)]
+
+    return run
+
+
+def _write_pt2(graph: Graph, file: Path) -> None:
+    shapes = (graph.dynamic_shapes(),)
+    program = torch.export.export(
+        graph.function(), graph.inputs(), dynamic_shapes=shapes, strict=False
+    )
+    torch.export.save(program, file, extra_files={"tcn.json": json.dumps(graph.metadata())})
+
+
+def _load_pt2(file: Path) -> Run:
+    module = torch.export.load(file).module()
+
+    def run(inputs: Sequence[Tensor]) -> list[Tensor]:
+        found = module(*inputs)
+        return [found] if isinstance(found, Tensor) else list(found)
+
+    return run
+
+
+FORMATS = {"onnx": Format(_write_onnx, _load_onnx), "pt2": Format(_write_pt2, _load_pt2)}
+"""What ``format="..."`` and the suffix mean."""
+
+
+def _format_of(path: Path, format: str | None) -> Format:
+    found = path.suffix.removeprefix(".") if format is None else format
+    if found not in FORMATS:
+        what = f"path: the suffix of {str(path)!r}" if format is None else f"format: {format!r}"
+        raise ValueError(f"{what} is not one of {', '.join(map(repr, FORMATS))}")
+    return FORMATS[found]
+
+
+def _require(*packages: str) -> None:
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ImportError(
+                f"{package} is missing; install the extra: pip install 'tcn[export]'"
+            ) from error
+
+
+# ------------------------------------------------------------------------- comparison
+
+
+def _compare(graph: Graph, run: Run) -> None:
+    """Runs the file on sizes that it was not traced with.
+
+    Raises:
+        RuntimeError: if it differs from the net.
+    """
+    pairs = _streamed if graph.streaming else _whole
+    for found, expected, what in pairs(graph, run):
+        if found.shape != expected.shape:
+            raise RuntimeError(
+                f"export: {what} gives shape {tuple(found.shape)}, the net "
+                f"{tuple(expected.shape)}; nothing was written"
+            )
+        difference = _largest(found - expected)
+        if not difference <= TOLERANCE * max(1.0, _largest(expected)):
+            raise RuntimeError(
+                f"export: {what} differs from the net by {difference:.2g} in outputs up to "
+                f"{_largest(expected):.2g}; nothing was written"
+            )
+
+
+def _largest(tensor: Tensor) -> float:
+    """The largest absolute value; NaN if there is one, 0 if there is none."""
+    return tensor.abs().max().item() if tensor.numel() else 0.0
+
+
+def _whole(graph: Graph, run: Run) -> Iterator[tuple[Tensor, Tensor, str]]:
+    """Outputs of the file and of the net, and what they are outputs of."""
+    others = [size + 1 for size in graph.sizes[:-1]]
+    for batch, length in ((len(graph.example) + 1, graph.shortest), (1, graph.sizes[-1] + 5)):
+        x, condition = graph.samples(batch, (*others, length))
+        found = run([x] if condition is None else [x, condition])[0]
+        yield found, _call(graph.net, x, condition), f"the file with {batch} rows of {length} steps"
+
+
+def _streamed(graph: Graph, run: Run) -> Iterator[tuple[Tensor, Tensor, str]]:
+    """The same for a stream in chunks of several lengths."""
+    others = [size + 1 for size in graph.sizes[:-1]]
+    for batch in (len(graph.example) + 1, 1):
+        before, state = list(graph.initial_state(batch, (*others, 1)).values()), None
+        early = graph.net.latency  # outputs of a look-ahead that belong to no step of the stream
+        for length in (graph.sizes[-1] + 5, 1, 2, 1):
+            x, condition = graph.samples(batch, (*others, length))
+            found, *before = run([x, *before] if condition is None else [x, *before, condition])
+            expected, state = graph.net.step(x, state, condition=condition)
+            if expected.dim() > 2:
+                found, expected = found[..., early:], expected[..., early:]
+            early = max(early - length, 0)
+            yield found, expected, f"a chunk of {length} steps in a stream of {batch} rows"
+
+
+def _call(net: SequenceModule, x: Tensor, condition: Tensor | None) -> Tensor:
+    return net(x) if condition is None else net(x, condition=condition)

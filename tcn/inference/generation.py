@@ -1,0 +1,239 @@
+"""Generation: a net's outputs, sampled, are its next inputs.
+
+    prompt   p0 p1 p2
+    outputs        y2   y3   y4          one step of the net per sample: the past is in its state
+    samples          s3   s4   s5        s3 = sample(y2) is the input that gives y3
+
+Categorical samples are drawn by the Gumbel-max trick: the largest of ``logits + temperature *
+noise``, with Gumbel noise, is distributed as ``softmax(logits / temperature)``. At temperature 0
+it is the largest logit, without a special case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tcn.inference.session import StreamSession
+from tcn.layers import SequenceModule
+from tcn.layers.validation import check_positive
+
+Sampler = Callable[[Tensor, torch.Generator], Tensor]
+"""Makes the next input, ``(batch, in_channels)`` or ``(batch,)`` tokens, of the last outputs,
+``(batch, out_channels)``."""
+
+# Noise is drawn for so many steps at a time, whatever the number of steps asked for: a longer
+# generation from the same seed begins with the shorter one.
+BLOCK = 64
+
+
+def generate(
+    net: SequenceModule,
+    prompt: Tensor,
+    steps: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    condition: Tensor | None = None,
+    seed: int | torch.Generator | None = None,
+    output: str | Sampler = "categorical",
+    native: bool | None = None,
+) -> Tensor:
+    """Continues each row of a prompt by ``steps`` samples, every step of the net computed once.
+
+    Args:
+        net: a net without look-ahead, in evaluation mode. A categorical one returns a logit per
+            token and takes tokens, embedded by the net or, if it embeds none, one-hot.
+        prompt: ``(batch, time)`` tokens; ``(batch, in_channels, time)`` if not categorical.
+        steps: how many samples to add.
+        temperature: logits are divided by it; 0 takes the likeliest token.
+        top_k: only the ``top_k`` likeliest tokens are drawn.
+        top_p: only the fewest tokens are drawn that together have this probability, after
+            temperature and ``top_k``. Holtzman et al. 2020, section 3.1.
+        condition: ``(batch, channels)``, or ``(batch, channels, time + steps)`` with one of each
+            step, the prompt's first.
+        seed: of the random numbers, or a generator of them; PyTorch's global ones if None.
+        output: ``"categorical"``; ``"continuous"``, where an output is the next input; or a
+            function of the last outputs ``(batch, out_channels)`` and a generator that returns the
+            next input, ``(batch, in_channels)`` or tokens ``(batch,)``.
+        native: as of :class:`StreamSession`.
+
+    Returns:
+        The samples without the prompt: ``(batch, steps)`` tokens, or ``(batch, in_channels,
+        steps)``.
+
+    Raises:
+        TypeError: if the net cannot stream.
+        ValueError: if an argument does not fit the net, naming it and the cure.
+    """
+    check_positive("steps", [steps])
+    generator = _generator(seed)
+    sampler = _sampler(net, output, temperature, top_k, top_p, generator)
+    _check_prompt(net, prompt, categorical=output == "categorical")
+    _check_condition(condition, prompt, steps)
+    session = _session(net, len(prompt), native)
+    encode = _encoder(net, categorical=output == "categorical")
+    samples: list[Tensor] = []
+    with torch.no_grad():
+        x = encode(prompt)
+        begin = 0
+        for _ in range(steps):
+            part = _condition_of(condition, begin, x.shape[-1])
+            begin += x.shape[-1]
+            y = session.push(x, condition=part)
+            sample = sampler(y if y.dim() == 2 else y[..., -1], generator)
+            samples.append(sample)
+            x = encode(sample.unsqueeze(-1))
+        return torch.stack(samples, dim=-1)
+
+
+class _Categorical:
+    """Draws tokens; the noise of a step depends on the generator alone."""
+
+    def __init__(self, temperature: float, top_k: int | None, top_p: float | None) -> None:
+        self.temperature = temperature
+        self.top_k = top_k
+        self.top_p = top_p
+        self._noise: list[Tensor] = []
+
+    def __call__(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        """``(batch, vocabulary)`` logits to ``(batch,)`` tokens."""
+        if not self._noise:
+            self._noise = self._draw(logits, generator)
+        return (self._likely(logits) + self._noise.pop()).argmax(1)
+
+    def _draw(self, logits: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Gumbel noise for the next steps, in reverse order."""
+        noise = torch.empty((BLOCK, *logits.shape), dtype=logits.dtype, device=generator.device)
+        # An exponential number that rounds to 0 would be an infinite noise.
+        noise.exponential_(generator=generator).clamp_min_(torch.finfo(logits.dtype).tiny)
+        return list(noise.log_().mul_(-self.temperature).to(logits.device).unbind())
+
+    def _likely(self, logits: Tensor) -> Tensor:
+        """The logits, minus infinity for the tokens that are not to be drawn."""
+        if self.top_k is not None and self.top_k < logits.shape[1]:
+            least = logits.topk(self.top_k, dim=1).values[:, -1:]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        if self.top_p is not None and self.top_p < 1 and self.temperature > 0:
+            ordered, order = logits.sort(dim=1, descending=True, stable=True)
+            probability = (ordered / self.temperature).softmax(1)
+            # What the tokens before already have: the first is always kept.
+            enough = probability.cumsum(1) - probability >= self.top_p
+            excluded = torch.zeros_like(enough).scatter(1, order, enough)
+            logits = logits.masked_fill(excluded, -torch.inf)
+        return logits
+
+
+def _sampler(
+    net: SequenceModule,
+    output: str | Sampler,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    generator: torch.Generator,
+) -> Sampler:
+    if callable(output):
+        return output
+    channels = getattr(net, "out_channels", None)
+    if output == "continuous":
+        if channels != getattr(net, "in_channels", None) or _vocabulary(net) is not None:
+            raise ValueError(
+                f"output: 'continuous', but {type(net).__name__} takes other inputs than it "
+                f"returns ({channels} channels); pass a function of the outputs as output"
+            )
+        return lambda y, _: y
+    if output != "categorical":
+        raise ValueError(
+            f"output: {output!r} is neither 'categorical', 'continuous' nor a function"
+        )
+    _check_categorical(net, temperature, top_k, top_p)
+    return _Categorical(temperature, top_k, top_p)
+
+
+def _check_categorical(
+    net: SequenceModule, temperature: float, top_k: int | None, top_p: float | None
+) -> None:
+    if temperature < 0:
+        raise ValueError(f"temperature: {temperature} must be at least 0, the likeliest token")
+    if top_k is not None:
+        check_positive("top_k", [top_k])
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p: {top_p} is not in (0, 1]; it is a share of probability")
+    tokens = _vocabulary(net) or getattr(net, "in_channels", None)
+    channels = getattr(net, "out_channels", None)
+    if channels != tokens:
+        raise ValueError(
+            f"net: {channels} output channels for a vocabulary of {tokens}; a categorical net has "
+            "a logit per token: give it out_channels = vocabulary, or pass a function as output"
+        )
+
+
+def _generator(seed: int | torch.Generator | None) -> torch.Generator:
+    if isinstance(seed, torch.Generator):
+        return seed
+    return torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
+
+
+def _vocabulary(net: SequenceModule) -> int | None:
+    """How many tokens the net embeds; None if it takes channels."""
+    embedding = getattr(net, "embedding", None)
+    return None if embedding is None else embedding.num_embeddings
+
+
+def _check_prompt(net: SequenceModule, prompt: Tensor, *, categorical: bool) -> None:
+    tokens = categorical or _vocabulary(net) is not None
+    if net.ndim != 1:
+        raise ValueError(f"net: {type(net).__name__} has {net.ndim} axes; only sequences continue")
+    if prompt.dim() != (2 if tokens else 3) or prompt.is_floating_point() == tokens:
+        expected = "(batch, time) int64 tokens" if tokens else "(batch, in_channels, time) numbers"
+        raise ValueError(
+            f"prompt: {prompt.dtype} of shape {tuple(prompt.shape)}; expected {expected}"
+        )
+    if not prompt.numel():
+        raise ValueError(
+            f"prompt: empty, of shape {tuple(prompt.shape)}; the first sample follows from at "
+            "least one step: begin with a start token or zeros"
+        )
+    size = _vocabulary(net) or net.in_channels
+    if tokens and not 0 <= prompt.min() <= prompt.max() < size:
+        raise ValueError(
+            f"prompt: tokens from {int(prompt.min())} to {int(prompt.max())} for a vocabulary of "
+            f"{size}; tokens lie between 0 and {size - 1}"
+        )
+
+
+def _check_condition(condition: Tensor | None, prompt: Tensor, steps: int) -> None:
+    expected = prompt.shape[-1] + steps
+    if condition is not None and condition.dim() > 2 and condition.shape[-1] != expected:
+        raise ValueError(
+            f"condition: {condition.shape[-1]} steps for {prompt.shape[-1]} of the prompt and "
+            f"{steps} generated; expected one per step, {expected}"
+        )
+
+
+def _session(net: SequenceModule, batch_size: int, native: bool | None) -> StreamSession:
+    session = StreamSession(net, batch_size, native=native)
+    if session.latency:
+        raise ValueError(
+            f"net: {type(net).__name__} looks {session.latency} steps ahead, at what is yet to be "
+            "generated; use a net with lookahead=0"
+        )
+    return session
+
+
+def _encoder(net: SequenceModule, *, categorical: bool) -> Callable[[Tensor], Tensor]:
+    """From samples ``(batch, ..., time)`` to the net's input."""
+    if not categorical or _vocabulary(net) is not None:
+        return lambda samples: samples
+    parameter = next(net.parameters())
+    one_hot = torch.eye(net.in_channels, dtype=parameter.dtype, device=parameter.device)
+    return lambda tokens: one_hot[tokens].transpose(1, 2)
+
+
+def _condition_of(condition: Tensor | None, begin: int, steps: int) -> Tensor | None:
+    if condition is None or condition.dim() == 2:
+        return condition
+    return condition[..., begin : begin + steps]

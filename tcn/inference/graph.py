@@ -1,0 +1,252 @@
+"""A net as a function of a flat list of tensors, which is all that exported files know.
+
+whole      x [, condition]                    ->  y
+streaming  x, state_0, ... [, condition]      ->  y, next_state_0, ...
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tcn.inference.recurrence import exportable_recurrence
+from tcn.inference.state import Skeleton, flatten, names, skeleton, unflatten
+from tcn.inference.steady import blank_state
+from tcn.layers import SequenceModule, State, fold_weight_norm
+from tcn.layers.convolution import Convolution
+
+
+class Graph:
+    """What is fixed and what varies about the inputs of a net, and inputs to try it with.
+
+    Attributes:
+        net: the net, in evaluation mode.
+        streaming: whether the function takes a chunk and its state or whole sequences.
+        example: ``(batch, in_channels, *sizes)``, or tokens.
+        condition: what goes with the example; None if the net is not conditioned.
+    """
+
+    def __init__(
+        self,
+        net: SequenceModule,
+        *,
+        streaming: bool,
+        example: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> None:
+        """Examples that are not given are made.
+
+        Raises:
+            ValueError: if the net cannot stream, or an example is too small or cannot be made.
+        """
+        if streaming:
+            _check_streams(net)
+        self.net = net
+        self.streaming = streaming
+        self.example = _example(net, self.shortest + 6) if example is None else example
+        self.condition = _condition(net, self.example) if condition is None else condition
+        if min(self.example.shape[0], *self.sizes) < 2:
+            raise ValueError(
+                f"example: shape {tuple(self.example.shape)}; a graph for every size is traced "
+                "with at least 2 rows and 2 steps"
+            )
+
+    def function(self) -> nn.Module:
+        """The function, of a copy of the net that PyTorch's exporter can follow."""
+        net = copy.deepcopy(self.net)
+        exportable_recurrence(fold_weight_norm(net))
+        conditioned = self.condition is not None
+        if not self.streaming:
+            return _Whole(net, conditioned)
+        state = blank_state(self.net, self.example, self.condition)
+        return _Step(net, conditioned, skeleton(state))
+
+    @property
+    def input_names(self) -> list[str]:
+        """In the order of the function's arguments."""
+        return ["x", *self.initial_state(1), *([] if self.condition is None else ["condition"])]
+
+    @property
+    def output_names(self) -> list[str]:
+        """In the order of the function's results."""
+        return ["y", *(f"next_{name}" for name in self.initial_state(1))]
+
+    @property
+    def shortest(self) -> int:
+        """The shortest sequence that the function takes."""
+        body = getattr(self.net, "backbone", self.net)
+        if body.preserves_length:
+            return 1
+        field = body.receptive_field
+        # One beyond what gives an output: PyTorch's exporter treats a size of 1 as a special case.
+        return int(field[-1] if isinstance(field, tuple) else field) + 1
+
+    def samples(self, batch: int, sizes: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """A random input of other sizes than the example's, and a condition to go with it."""
+        generator = torch.Generator().manual_seed(1000 * batch + sum(sizes))
+        condition = self.condition
+        if condition is not None:
+            local = sizes if condition.dim() > 2 else ()
+            condition = _random(condition, (batch, condition.shape[1], *local), generator)
+        if self.example.is_floating_point():
+            x = _random(self.example, (batch, self.example.shape[1], *sizes), generator)
+        else:
+            x = torch.randint(_vocabulary(self.net), (batch, *sizes), generator=generator)
+        return x, condition
+
+    def initial_state(self, batch: int, sizes: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """The state before the first step of inputs with these sizes; {} if not streaming."""
+        if not self.streaming:
+            return {}
+        *others, _ = self.sizes if sizes is None else sizes
+        state = blank_state(self.net, *self.samples(batch, (*others, 1)))
+        return dict(zip(_state_names(state), flatten(state), strict=True))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of the example: ``(time,)`` or ``(height, time)``."""
+        return tuple(self.example.shape[-self.net.ndim :])
+
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The arguments for the example, at the start of a stream."""
+        condition = () if self.condition is None else (self.condition,)
+        return (self.example, *self.initial_state(len(self.example)).values(), *condition)
+
+    def dynamic_shapes(self) -> tuple[dict[int, Any], ...]:
+        """Which axes of each argument vary, as ``torch.export`` wants it."""
+        dim = torch.export.Dim
+        batch = {0: dim("batch", min=1)}
+        axes = [*(dim("height", min=1) for _ in self.sizes[:-1]), dim("time", min=self.shortest)]
+        sizes = dict(enumerate(axes, start=self.example.dim() - len(axes)))
+        taller = self.initial_state(2, [size + 1 for size in self.sizes])
+        shapes: list[dict[int, Any]] = [batch | sizes]
+        for name, tensor in self.initial_state(2).items():
+            pairs = enumerate(zip(tensor.shape, taller[name].shape, strict=True))
+            varying = [
+                (axis, size - self.sizes[0]) for axis, (size, other) in pairs if size != other
+            ]
+            shapes.append(batch | {axis: axes[0] + padding for axis, padding in varying})
+        if self.condition is not None:
+            shapes.append(batch | (sizes if self.condition.dim() > 2 else {}))
+        return tuple(shapes)
+
+    def metadata(self) -> dict[str, str]:
+        """What a reader of the file wants to know about the net."""
+        initial = [
+            {
+                "name": name,
+                "shape": list(tensor.shape[1:]),
+                "dtype": str(tensor.dtype).removeprefix("torch."),
+                "value": _constant(tensor[0]),
+            }
+            for name, tensor in self.initial_state(1).items()
+        ]
+        return {
+            # The parent package is always loaded; to import it by name would point backwards.
+            "tcn_version": sys.modules[__name__.split(".")[0]].__version__,
+            "streaming": json.dumps(self.streaming),
+            "receptive_field": json.dumps(self.net.receptive_field),
+            "latency": json.dumps(getattr(self.net, "latency", 0)),
+            "initial_state": json.dumps(initial),
+        }
+
+
+class _Whole(nn.Module):
+    """Whole sequences."""
+
+    def __init__(self, net: SequenceModule, conditioned: bool) -> None:
+        super().__init__()
+        self.net = net
+        self.conditioned = conditioned
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """``x [, condition]`` to ``y``."""
+        x, *condition = inputs
+        return self.net(x, condition=condition[0]) if self.conditioned else self.net(x)
+
+
+class _Step(nn.Module):
+    """A chunk of a stream."""
+
+    def __init__(self, net: SequenceModule, conditioned: bool, state: Skeleton) -> None:
+        super().__init__()
+        self.net = net
+        self.conditioned = conditioned
+        self.skeleton = state
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """``x, state_0, ... [, condition]`` to ``y, next_state_0, ...``."""
+        x, *state = inputs
+        condition = state.pop() if self.conditioned else None
+        y, after = self.net.step(x, unflatten(state, self.skeleton), condition=condition)
+        return (y, *flatten(after))
+
+
+def _state_names(state: State) -> list[str]:
+    """Such as ``state_0_1_0``, by the place of each tensor in the net's nested state."""
+    return ["_".join(["state", *name.split(".")]) for name in names(state)]
+
+
+def _check_streams(net: SequenceModule) -> None:
+    obstacles = net.streaming_obstacles()
+    if any(isinstance(m, Convolution) and m.stride[-1] > 1 for m in net.modules()):
+        obstacles.append("with a stride its state has another size from chunk to chunk")
+    if obstacles:
+        raise ValueError(
+            f"streaming: True, but {type(net).__name__} cannot be exported as a stream: "
+            f"{'; '.join(obstacles)}. Use streaming=False, or build the net without it"
+        )
+
+
+def _example(net: SequenceModule, length: int) -> Tensor:
+    """Two random rows."""
+    if getattr(net, "embedding", None) is not None:
+        return torch.randint(_vocabulary(net), (2, length))
+    if not hasattr(net, "in_channels"):
+        raise ValueError(
+            f"example: None, and {type(net).__name__} has no in_channels to make one from; pass a "
+            "tensor (batch, channels, *sizes)"
+        )
+    sizes = [5] * (net.ndim - 1) + [length]
+    return torch.randn(2, net.in_channels, *sizes, dtype=_dtype(net))
+
+
+def _condition(net: SequenceModule, example: Tensor) -> Tensor | None:
+    """One random condition per row, if the net is conditioned."""
+    readers = [m for m in net.modules() if getattr(m, "reads_condition", False)]
+    if not readers:
+        return None
+    channels = getattr(readers[0], "condition_channels", None)
+    if channels is None:
+        raise ValueError(
+            f"condition: None, and {type(readers[0]).__name__} has no condition_channels to make "
+            "one from; pass a tensor (batch, channels) or (batch, channels, *sizes)"
+        )
+    return torch.randn(len(example), channels, dtype=_dtype(net))
+
+
+def _vocabulary(net: SequenceModule) -> int:
+    embedding: Any = net.embedding
+    return embedding.num_embeddings
+
+
+def _dtype(net: nn.Module) -> torch.dtype:
+    return next((parameter.dtype for parameter in net.parameters()), torch.float32)
+
+
+def _random(like: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator).to(like.dtype)
+
+
+def _constant(tensor: Tensor) -> Any:
+    """The value of a tensor: one number if it is the same everywhere."""
+    values = tensor.flatten()
+    if not len(values):
+        return 0
+    return values[0].item() if bool((values == values[0]).all()) else tensor.tolist()

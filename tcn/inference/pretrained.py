@@ -1,0 +1,347 @@
+"""A trained net as a folder, in the layout that the Hugging Face hub knows.
+
+    config.json          which classes of this library were called with which arguments,
+                         and the SHA-256 of the weights
+    model.safetensors    the weights: numbers alone, never code
+
+Nothing in such a folder is executed. Pickles (``.bin``, ``.ckpt``, ``.pt``) are refused unread.
+Saving and loading need neither Lightning nor, within the own disk, ``huggingface_hub``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+import sys
+import tempfile
+from importlib import resources
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from tcn.inference.construction import construct, refuse_opaque
+from tcn.inference.files import replacing_all
+from tcn.inference.schema import first_error
+from tcn.layers import SequenceModule, fold_weight_norm
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+FORMAT_VERSION = 1
+
+_PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
+    """Writes ``config.json`` and ``model.safetensors``.
+
+    Both are complete on the disk before either takes its place, so what the folder held before
+    stays usable if writing fails.
+
+    Args:
+        net: a net of :mod:`tcn.models`, unchanged since it was built but for its weights; weight
+            norm may be folded.
+        folder: made if it is missing.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: if the net cannot be built again from plain data (a class of your own, a lambda
+            as a builder), or has other tensors than one built anew.
+    """
+    folder = Path(folder)
+    tensors = _tensors(net)
+    config: dict[str, Any] = {
+        "format": "tcn",
+        "format_version": FORMAT_VERSION,
+        # The parent package is always loaded; to import it by name would point backwards.
+        "tcn_version": sys.modules[__name__.split(".")[0]].__version__,
+        "net": _construction(net),
+        "dtype": _dtype_of(tensors),
+    }
+    config["folded"] = _is_folded(config, tensors)
+    data = to_safetensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    config["weights"] = {
+        "file": WEIGHTS,
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+    with replacing_all([folder / WEIGHTS, folder / CONFIG]) as (weights_file, config_file):
+        weights_file.write_bytes(data)
+        config_file.write_text(text, encoding="utf-8")
+    return folder
+
+
+def from_pretrained(
+    source: str | PathLike[str],
+    *,
+    revision: str | None = None,
+    cache_dir: str | PathLike[str] | None = None,
+    local_files_only: bool = False,
+) -> SequenceModule:
+    """The net of a folder, or of a repository of the Hugging Face hub, in evaluation mode.
+
+    Args:
+        source: a folder, or a repository such as ``"name/model"`` if there is no such folder.
+        revision: branch, tag or commit of the repository.
+        cache_dir: where downloads are kept; that of ``huggingface_hub`` unless given.
+        local_files_only: whether to use what has been downloaded before, without the network.
+
+    Returns:
+        The net on the CPU.
+
+    Raises:
+        ImportError: if a repository is asked for without the extra ``hub``.
+        ValueError: if a file is missing, truncated, changed, a pickle, or does not fit the others;
+            the message names the file and the reason.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = _download(
+            str(source), revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+        )
+    config = _read_config(folder)
+    tensors = _read_weights(folder, config)
+    _check_tensors(tensors, _build(config, torch.device("meta")), folder / WEIGHTS)
+    with torch.random.fork_rng(devices=[]):  # the random weights of the new net are of no use
+        net = _build(config, torch.device("cpu"))
+    with torch.no_grad():
+        for name, tensor in _tensors(net).items():
+            tensor.copy_(tensors[name])
+    return net.eval()
+
+
+def push_to_hub(
+    net: SequenceModule,
+    repository: str,
+    *,
+    token: str | None = None,
+    private: bool | None = None,
+    revision: str | None = None,
+    message: str = "Upload net",
+) -> str:
+    """Saves a net to a repository of the Hugging Face hub, which is made if it is missing.
+
+    Args:
+        net: as of :func:`save_pretrained`.
+        repository: such as ``"name/model"``.
+        token: of an account that may write; the one logged in unless given.
+        private: whether a new repository is private; the account's default unless given.
+        revision: branch to write to.
+        message: of the commit.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ImportError: if the extra ``hub`` is missing.
+        ValueError: as of :func:`save_pretrained`.
+    """
+    hub = _hub()
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(net, folder)
+        api = hub.HfApi(token=token)
+        repository = api.create_repo(repository, private=private, exist_ok=True).repo_id
+        commit = api.upload_folder(
+            repo_id=repository, folder_path=folder, revision=revision, commit_message=message
+        )
+    return str(commit.commit_url)
+
+
+def load_checkpoint(net: nn.Module, path: str | PathLike[str]) -> nn.Module:
+    """Loads the weights of a net from a checkpoint of its training, in place.
+
+    The checkpoint is read by PyTorch's restricted unpickler, which runs no code; only the tensors
+    of the task's net are taken from it.
+
+    Args:
+        net: built as it was for the training.
+        path: a ``.ckpt`` file that ``tcn fit`` wrote.
+
+    Returns:
+        The net.
+
+    Raises:
+        ValueError: if the file holds more than data, no net, or another net.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path}: not a checkpoint that can be read without running code: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: no state_dict in it; expected a checkpoint of `tcn fit`")
+    own = {k.removeprefix("net."): v for k, v in state.items() if k.startswith("net.")}
+    try:
+        net.load_state_dict(own)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: of another net: {error}") from error
+    return net
+
+
+# ----------------------------------------------------------------------------- saving
+
+
+def _tensors(net: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name; one that two modules share comes once."""
+    unique: dict[int, str] = {}
+    state = net.state_dict(keep_vars=True)
+    for name, tensor in state.items():
+        unique.setdefault(id(tensor), name)
+    return {name: state[name] for name in unique.values()}
+
+
+def _construction(net: SequenceModule) -> Any:
+    construction = getattr(net, "construction", None)
+    if construction is None:
+        raise ValueError(
+            f"net: {type(net).__name__} does not know how it was built; only the nets of "
+            "tcn.models do. Save a net of your own by its state_dict"
+        )
+    refuse_opaque(construction)
+    return construction
+
+
+def _dtype_of(tensors: dict[str, Tensor]) -> str:
+    dtypes = {
+        str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point()
+    }
+    if len(dtypes) != 1:
+        raise ValueError(
+            f"net: parameters of {sorted(dtypes)}; use net.float() or another one type"
+        )
+    return dtypes.pop()
+
+
+def _is_folded(config: dict[str, Any], tensors: dict[str, Tensor]) -> bool:
+    """Whether the weight norm has been folded, found by comparing with a net built anew."""
+    fits = [
+        not _mismatch(tensors, _build(config | {"folded": folded}, torch.device("meta")))
+        for folded in (False, True)
+    ]
+    if not any(fits):
+        reason = _mismatch(tensors, _build(config | {"folded": False}, torch.device("meta")))
+        raise ValueError(
+            f"net: it has been changed since it was built: {reason}; build it with the arguments "
+            "that make it what it is"
+        )
+    return not fits[0]
+
+
+# ---------------------------------------------------------------------------- loading
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ValueError(f"{folder}: no {CONFIG}; {_cure(folder)}")
+    schema = json.loads(resources.files(__package__).joinpath("config.schema.json").read_bytes())
+    try:
+        config = json.loads(path.read_bytes())
+        reason = first_error(config, schema)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if reason is not None:
+        raise ValueError(f"{path}: {reason}")
+    return config
+
+
+def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:
+    path, expected = folder / WEIGHTS, config["weights"]
+    if not path.is_file():
+        raise ValueError(f"{folder}: no {WEIGHTS}; {_cure(folder)}")
+    data = path.read_bytes()
+    if len(data) != expected["size"]:
+        raise ValueError(
+            f"{path}: {len(data)} bytes, {CONFIG} says {expected['size']}; it is truncated or of "
+            "another net: copy or download the folder again"
+        )
+    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+        raise ValueError(
+            f"{path}: its SHA-256 is not that of {CONFIG}; the file has been changed: copy or "
+            "download the folder again"
+        )
+    try:
+        return parse_safetensors(data)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file: {error}") from error
+
+
+def _cure(folder: Path) -> str:
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
+    if not pickles:
+        return "expected a folder that save_pretrained wrote"
+    return (
+        f"{', '.join(pickles)} is a pickle, which can run code and is not read: if you trust it, "
+        "load it yourself into a net (torch.load(..., weights_only=True), or load_checkpoint for "
+        "one of `tcn fit`), then save_pretrained"
+    )
+
+
+def _build(config: dict[str, Any], device: torch.device) -> SequenceModule:
+    """The net of a configuration with weights of its own."""
+    with device:
+        net: SequenceModule = construct(config["net"], f"{CONFIG}: net")
+    if config["folded"]:
+        fold_weight_norm(net)
+    dtype: torch.dtype = getattr(torch, config["dtype"])
+    return net.to(dtype)
+
+
+def _mismatch(found: dict[str, Tensor], net: nn.Module) -> str | None:
+    """The first difference between tensors and those that a net wants."""
+    wanted = _tensors(net)
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in wanted:
+            return f"{name} is not expected"
+        a, b = found[name], wanted[name]
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return f"{name} is {a.dtype} {tuple(a.shape)}, expected {b.dtype} {tuple(b.shape)}"
+    return None
+
+
+def _check_tensors(tensors: dict[str, Tensor], net: nn.Module, path: Path) -> None:
+    reason = _mismatch(tensors, net)
+    if reason is not None:
+        raise ValueError(f"{path}: {reason}; these are not the weights of the net in {CONFIG}")
+
+
+# ----------------------------------------------------------------- Hugging Face hub
+
+
+def _download(repository: str, **settings: Any) -> Path:
+    if not _REPOSITORY.fullmatch(repository):
+        raise ValueError(f"source: {repository!r} is neither a folder nor the name of a repository")
+    hub = _hub()
+    try:
+        return Path(hub.snapshot_download(repository, allow_patterns=[CONFIG, WEIGHTS], **settings))
+    except (OSError, hub.errors.HfHubHTTPError) as error:
+        raise ValueError(
+            f"source: {repository!r} is no folder here, and from the hub it could not be had: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ImportError(
+            "huggingface_hub is missing; install the extra: pip install 'tcn[hub]'"
+        ) from error
+    return huggingface_hub

@@ -1,0 +1,89 @@
+"""Checks plain data against a JSON schema, as much of the language as our own schema uses.
+
+``$ref`` within the schema, ``anyOf``, ``const``, ``enum``, ``type``, ``minimum``, ``pattern``,
+``required``, ``properties``, ``additionalProperties`` and ``items`` of draft 2020-12.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+Schema = Any
+"""A dict, or False where nothing is allowed."""
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "null": (type(None),),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "string": (str,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def first_error(value: Any, schema: Schema) -> str | None:
+    """Where and why a value does not fit, such as ``net.class: 3 is not string``; None if it does.
+
+    Args:
+        value: what ``json.loads`` returned.
+        schema: the whole schema, to whose ``$defs`` a ``$ref`` leads.
+    """
+    return next(_errors(value, schema, schema, ""), None)
+
+
+def _errors(value: Any, schema: Schema, root: Schema, place: str) -> Iterator[str]:
+    if schema is False:
+        yield f"{place} is not known"
+        return
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    name = place or "the file"
+    if "const" in schema and not _same(value, schema["const"]):
+        yield f"{name}: {value!r} is not {schema['const']!r}"
+    if "enum" in schema and not any(_same(value, option) for option in schema["enum"]):
+        yield f"{name}: {value!r} is not one of {', '.join(map(repr, schema['enum']))}"
+    if "type" in schema and not _is_of(value, schema["type"]):
+        yield f"{name}: {str(value)[:40]!r} is not {schema['type']}"
+    if "minimum" in schema and _is_of(value, "number") and value < schema["minimum"]:
+        yield f"{name}: {value} is below {schema['minimum']}"
+    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
+        yield f"{name}: {value[:80]!r} does not match {schema['pattern']}"
+    if "anyOf" in schema:
+        errors = [list(_errors(value, option, root, place)) for option in schema["anyOf"]]
+        if all(errors):
+            yield max(errors, key=_depth)[0]
+    yield from _errors_inside(value, schema, root, place)
+
+
+def _errors_inside(value: Any, schema: Schema, root: Schema, place: str) -> Iterator[str]:
+    if isinstance(value, list) and "items" in schema:
+        for index, item in enumerate(value):
+            yield from _errors(item, schema["items"], root, f"{place}[{index}]")
+    if isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        for key in schema.get("required", ()):
+            if key not in value:
+                yield f"{f'{place}.{key}' if place else key} is missing"
+        for key, item in value.items():
+            inside = f"{place}.{key}" if place else key
+            yield from _errors(item, known.get(key, others), root, inside)
+
+
+def _depth(errors: list[str]) -> int:
+    """How deep the first error lies: that of the alternative which was meant."""
+    return errors[0].partition(":")[0].count(".")
+
+
+def _is_of(value: Any, types: str | list[str]) -> bool:
+    names = [types] if isinstance(types, str) else types
+    if isinstance(value, bool):  # to Python an integer, to JSON none
+        return "boolean" in names
+    whole = isinstance(value, float) and value.is_integer() and "integer" in names
+    return whole or any(isinstance(value, _TYPES[name]) for name in names)
+
+
+def _same(value: Any, other: Any) -> bool:
+    return value == other and isinstance(value, bool) == isinstance(other, bool)

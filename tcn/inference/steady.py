@@ -1,0 +1,168 @@
+"""The states a row may begin with, each defined by what it pretends came before.
+
+    "zeros"     nothing: zeros at every layer, which is what forward's padding means
+    "silence"   zeros at the input, forever: what the net makes of them stands at every layer
+    "first"     the first value of the row, forever
+    "carried"   what led to a state that was handed in
+
+The second and third are steady states: feeding the constant further would change nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tcn.inference.checks import takes_tokens
+from tcn.inference.state import clone, flatten, map_tensors, take_rows
+from tcn.layers import SequenceModule, State
+
+NAMES = ("zeros", "silence", "first")
+
+# A prime number of steps: a state that only repeats itself after a few steps is not taken for a
+# steady one.
+CHUNK = 127
+LONGEST = 100 * CHUNK
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What the rows of a session begin with.
+
+    Attributes:
+        net: the net.
+        name: one of those above.
+        carried: a state with a row for each of the session's; ``()`` unless ``"carried"``.
+    """
+
+    net: SequenceModule
+    name: str
+    carried: State = ()
+
+    @classmethod
+    def of(cls, net: SequenceModule, initial: str | State, batch_size: int) -> Beginning:
+        """From a name, or a state of ``batch_size`` rows or of one.
+
+        Raises:
+            ValueError: if there is no such name, or the state has another number of rows.
+        """
+        if isinstance(initial, str):
+            if initial not in NAMES:
+                names = ", ".join(map(repr, NAMES))
+                raise ValueError(f"initial: {initial!r} is not one of {names}, nor a state")
+            if initial == "silence" and takes_tokens(net):
+                raise ValueError("initial: 'silence', but no token is silence; use 'first'")
+            return cls(net, initial)
+        rows = sorted({len(tensor) for tensor in flatten(initial)})
+        if rows not in ([], [1], [batch_size]):
+            raise ValueError(
+                f"initial: a state of {rows} rows for batch_size={batch_size}; expected one row or "
+                "as many"
+            )
+        expanded = map_tensors(lambda t: t.expand(batch_size, *t.shape[1:]), initial)
+        return cls(net, "carried", clone(expanded))
+
+    def take(self, rows: Tensor) -> Beginning:
+        """That of these rows alone."""
+        return Beginning(self.net, self.name, take_rows(self.carried, rows))
+
+    def state(self, x: Tensor, rows: Tensor, condition: Tensor | None) -> State:
+        """The state of rows that begin.
+
+        Args:
+            x: their first chunk.
+            rows: their numbers in the session.
+            condition: that of ``x``, if the net takes one.
+
+        Raises:
+            ValueError: if the net has no steady state.
+        """
+        if self.name == "carried":
+            return take_rows(self.carried, rows)
+        if self.name == "zeros":
+            return blank_state(self.net, x, condition)
+        first = torch.zeros_like(x[..., :1]) if self.name == "silence" else x
+        return steady_state(self.net, first, condition)
+
+
+@torch.no_grad()
+def blank_state(net: SequenceModule, x: Tensor, condition: Tensor | None) -> State:
+    """The state before anything came, as tensors: that after one step of padding.
+
+    Args:
+        net: without a stride, which a mask does not follow.
+        x: an input of as many rows.
+        condition: that of ``x``, if the net takes one.
+    """
+    nothing = torch.zeros_like(x[..., :1])
+    mask = padding_like(net, nothing)
+    return net.step(nothing, None, condition=_first(condition, 1), mask=mask)[1]
+
+
+def padding_like(net: SequenceModule, x: Tensor) -> Tensor:
+    """The mask that says that all of ``x`` is padding."""
+    sizes = x.shape[1:] if takes_tokens(net) else x.shape[2:]
+    return torch.zeros((len(x), *sizes), dtype=torch.bool, device=x.device)
+
+
+@torch.no_grad()
+def steady_state(net: SequenceModule, x: Tensor, condition: Tensor | None) -> State:
+    """The state in which the net is if the first step of ``x`` has been there forever.
+
+    Args:
+        net: any that streams.
+        x: ``(rows, channels, ..., time)`` or tokens; only the first step is read.
+        condition: that of ``x``; of a condition per step the first one is held too.
+
+    Raises:
+        ValueError: if the state goes on changing, as with a sum over all the past.
+    """
+    needed = _steps_to_settle(net)
+    if not math.isinf(needed):
+        return _hold(net, x, None, condition, int(needed))
+    state = _hold(net, x, None, condition, CHUNK)
+    for _ in range(LONGEST // CHUNK):
+        before, state = state, _hold(net, x, state, condition, CHUNK)
+        if _close(before, state):
+            return state
+    raise ValueError(
+        f"initial: {type(net).__name__} still changes after {LONGEST} steps of a constant, so it "
+        "has no steady state (a cumulative norm or a readout over time has none); begin with "
+        "initial='zeros' or with a carried state"
+    )
+
+
+def _steps_to_settle(net: SequenceModule) -> float:
+    """Steps of a constant after which the state no longer changes; infinite if it may forever."""
+    field = net.receptive_field
+    field = field[-1] if isinstance(field, tuple) else field
+    if math.isinf(field):
+        return math.inf
+    stride = net.reach[-1].jump.numerator if net.reach else 1
+    return math.ceil((field + net.latency) / stride) * stride
+
+
+def _hold(
+    net: SequenceModule, x: Tensor, state: State | None, condition: Tensor | None, steps: int
+) -> State:
+    constant = x[..., :1].expand(*x.shape[:-1], steps)
+    return net.step(constant, state, condition=_first(condition, steps))[1]
+
+
+def _first(condition: Tensor | None, steps: int) -> Tensor | None:
+    """The first step of a condition per step, repeated; one for the whole sequence as it is."""
+    if condition is None or condition.dim() == 2:
+        return condition
+    return condition[..., :1].expand(*condition.shape[:-1], steps)
+
+
+def _close(before: State, after: State) -> bool:
+    pairs = zip(flatten(before), flatten(after), strict=True)
+    return all(
+        bool(((b - a).abs() <= 16 * torch.finfo(a.dtype).eps * (1 + a.abs())).all())
+        for b, a in pairs
+        if a.is_floating_point()
+    )
