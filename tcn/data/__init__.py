@@ -6,6 +6,8 @@ Every module hands out :class:`tcn.training.batch.Batch`, says how many channels
 
 from tcn.data.digits import SequentialDigits
 from tcn.data.fetch import FileUnavailableError, RemoteFile, locate
+from tcn.data.lambada import Lambada
+from tcn.data.language import PennTreebankCharacters, PennTreebankWords, Text8, WikiText103
 from tcn.data.loading import SequenceDataModule
 from tcn.data.mnist import SequentialMNIST
 from tcn.data.music import PolyphonicMusic
@@ -15,10 +17,15 @@ __all__ = [
     "AddingProblem",
     "CopyingMemory",
     "FileUnavailableError",
+    "Lambada",
+    "PennTreebankCharacters",
+    "PennTreebankWords",
     "PolyphonicMusic",
     "RemoteFile",
     "SequenceDataModule",
     "SequentialDigits",
     "SequentialMNIST",
+    "Text8",
+    "WikiText103",
     "locate",
 ]

@@ -1,7 +1,8 @@
 """Nets made of the layers: the TCN and, on the same contract, its recurrent baselines."""
 
+from tcn.models.language import TokenModel
 from tcn.models.recurrent import GRU, LSTM, RNN
 from tcn.models.sequence import SequenceModel
 from tcn.models.tcn import TCN
 
-__all__ = ["GRU", "LSTM", "RNN", "TCN", "SequenceModel"]
+__all__ = ["GRU", "LSTM", "RNN", "TCN", "SequenceModel", "TokenModel"]

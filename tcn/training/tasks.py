@@ -1,6 +1,8 @@
 """The tasks: regression, classification, language modelling and multi-label prediction."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -10,7 +12,9 @@ from torchmetrics import MeanMetric, MeanSquaredError
 from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
-from tcn.training.batch import Batch
+from tcn.layers import SequenceModule, State
+from tcn.models.language import LOGITS, TokenModel, TokenScorer
+from tcn.training.batch import Batch, Prediction
 from tcn.training.schedules import Schedule
 from tcn.training.task import Task
 
@@ -112,13 +116,34 @@ class Classification(Task):
         return output.softmax(dim=1)
 
 
+class Chunk(Batch):
+    """A batch each row of which goes on where the same row of the batch before it ended.
+
+    ``LanguageModel`` lets its net go on from the state in which that batch left it, so that every
+    token is read with all that stands to its left. Gradients do not go back beyond the batch.
+    """
+
+    __slots__ = ()
+
+
+class FirstChunk(Chunk):
+    """The batch with which such rows begin."""
+
+    __slots__ = ()
+
+
 class LanguageModel(Task):
     """Mean cross entropy, in nats per token, of the next token at every step.
 
     Targets: int64 tokens ``(batch, time)`` for outputs ``(batch, vocabulary, time)``; -100 counts
     nowhere (steps of a window that only give context). Logs ``*_loss``, ``{val,test}_perplexity``
-    (the exponential of the loss over the whole set) and ``{val,test}_bits`` (bits per token);
-    predicts the probabilities of the tokens.
+    (the exponential of the loss over the whole set), ``{val,test}_bits`` (bits per token) and
+    ``{val,test}_accuracy`` (share of tokens that were the likeliest); predicts the probabilities
+    of the tokens. Of a ``TokenModel`` only the steps that count get as far as the vocabulary.
+
+    Raises:
+        TypeError: a batch is a ``Chunk`` and the net cannot stream.
+        ValueError: the net sees the future, from which the next token can be read.
     """
 
     def __init__(
@@ -129,8 +154,15 @@ class LanguageModel(Task):
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        if isinstance(net, SequenceModule) and any(axis.right for axis in net.reach):
+            raise ValueError(
+                f"net: {type(net).__name__} sees {net.reach[-1].right} steps of the future, and "
+                "with them the token to be predicted; build it causal and without look-ahead"
+            )
         self.val_perplexity = _ExponentialMean()
         self.test_perplexity = _ExponentialMean()
+        self._states: dict[str, State] = {}
+        self._stream: str | None = None
 
     @property
     @override
@@ -138,19 +170,91 @@ class LanguageModel(Task):
         return "val_loss", "min"
 
     @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        with self._streaming("train", batch):
+            return super().training_step(batch, batch_idx)
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        with self._streaming("val", batch):
+            super().validation_step(batch, batch_idx)
+
+    @override
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        with self._streaming("test", batch):
+            super().test_step(batch, batch_idx)
+
+    @override
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        with self._streaming("predict", batch):
+            return super().predict_step(batch, batch_idx)
+
+    @override
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What the loss is computed from: outputs of the net, of a ``TokenModel`` its features."""
+        whole = self.net.features if isinstance(self.net, TokenModel) else self.net
+        if self._stream is None:
+            output: Tensor = whole(x) if lengths is None else whole(x, lengths=lengths)
+            return output
+        if not isinstance(self.net, SequenceModule):
+            raise TypeError(
+                f"net: {type(self.net).__name__} has no step(), which these batches need, that "
+                "continue each other; make it a tcn.layers.SequenceModule, or have the data cut "
+                "into windows (context='windows', evaluation='authors')"
+            )
+        step = self.net.step_features if isinstance(self.net, TokenModel) else self.net.step
+        output, state = step(x, self._states.get(self._stream))
+        self._states[self._stream] = detached(state)
+        return output
+
+    @override
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        return _cross_entropy(output, _valid_classes(batch))
+        rows, target = self._counting(output, batch)
+        log_likelihood: Tensor = self._scorer.log_likelihood(rows, target)
+        return -log_likelihood.sum() / max(len(target), 1), len(target)
+
+    @override
+    def _evaluation_step(self, stage: str, batch: Batch) -> None:
+        # Not the base's, which computes the loss before: the vocabulary is what takes the time.
+        self.evaluate(stage, self(batch.x, batch.lengths), batch)
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
-        loss, count = self.loss(output, batch)
+        rows, target = self._counting(output, batch)
+        log_likelihood, right = self._scorer.score(rows, target)
+        count = len(target)
+        loss = -log_likelihood.sum() / max(count, 1)
+        self.log_mean(f"{stage}_loss", loss, count)
         self.log_mean(f"{stage}_bits", loss / math.log(2), count)
+        self.log_mean(f"{stage}_accuracy", right.sum() / max(count, 1), count)
         self.log_metric(f"{stage}_perplexity", loss, count)
 
     @override
     def predict(self, output: Tensor) -> Tensor:
         """Probabilities of the next token, along dimension 1."""
-        return output.softmax(dim=1)
+        return self._scorer.probabilities(output)
+
+    @property
+    def _scorer(self) -> TokenScorer:
+        return self.net if isinstance(self.net, TokenModel) else LOGITS
+
+    @contextmanager
+    def _streaming(self, stage: str, batch: Batch) -> Iterator[None]:
+        """Carries the state of the net from chunk to chunk, in every stage its own."""
+        if isinstance(batch, FirstChunk) or not isinstance(batch, Chunk):
+            self._states.pop(stage, None)
+        self._stream = stage if isinstance(batch, Chunk) else None
+        try:
+            yield
+        finally:
+            self._stream = None
+
+    def _counting(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """``(count, channels)`` outputs and ``(count,)`` targets of the steps that count."""
+        target = _valid_classes(batch)
+        _check_classes(output, target)
+        counts = target != IGNORED
+        return output.movedim(1, -1)[counts], target[counts]
 
 
 class MultiLabel(Task):
@@ -192,6 +296,13 @@ class _ExponentialMean(MeanMetric):
         return super().compute().exp()
 
 
+def detached(state: State) -> State:
+    """A state, however nested, without the graph that it was computed by."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    return tuple(detached(part) for part in state)
+
+
 def _accuracy() -> MulticlassAccuracy:
     return MulticlassAccuracy(average="micro", ignore_index=IGNORED, validate_args=False)
 
@@ -228,12 +339,16 @@ def _valid_values(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     return output.mT[valid].flatten(), batch.y.mT[valid].flatten()
 
 
-def _cross_entropy(output: Tensor, target: Tensor) -> tuple[Tensor, int]:
+def _check_classes(output: Tensor, target: Tensor) -> None:
     if output.shape[:1] + output.shape[2:] != target.shape:
         raise ValueError(
             f"output {tuple(output.shape)} and target {tuple(target.shape)} do not fit: targets "
             "are (batch,) for outputs (batch, classes), (batch, time) for (batch, classes, time)"
         )
+
+
+def _cross_entropy(output: Tensor, target: Tensor) -> tuple[Tensor, int]:
+    _check_classes(output, target)
     count = int((target != IGNORED).sum())
     total = functional.cross_entropy(output, target, ignore_index=IGNORED, reduction="sum")
     return total / max(count, 1), count

@@ -1,0 +1,51 @@
+"""Files inside zip and tar archives, read where they lie: nothing is unpacked to disk."""
+
+import gzip
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, TypeVar
+
+from tcn.data.fetch import RemoteFile, locate
+
+Found = TypeVar("Found")
+
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
+
+
+@contextmanager
+def opened_member(archive: RemoteFile, name: str) -> Iterator[IO[bytes]]:
+    """A file inside a zip or tar archive, in whatever folder there.
+
+    Raises:
+        ValueError: the archive is damaged or holds no such file.
+    """
+    path = locate(archive)
+    try:
+        with _opened(path, name) as stream:
+            yield stream
+    except _DAMAGE as error:
+        raise ValueError(f"{path}: not a whole archive ({error})") from error
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as zipped:
+            inside = {PurePosixPath(member).name: member for member in zipped.namelist()}
+            with zipped.open(_found(inside.get(name), path, name)) as stream:
+                yield stream
+    else:
+        with tarfile.open(path) as tarred:
+            # One by one: to list a compressed archive is to read it all.
+            member = next((m for m in tarred if PurePosixPath(m.name).name == name), None)
+            yield _found(tarred.extractfile(_found(member, path, name)), path, name)
+
+
+def _found(member: Found | None, path: Path, name: str) -> Found:
+    if member is None:
+        raise ValueError(f"{path}: holds no file {name}")
+    return member
