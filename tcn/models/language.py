@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tcn.layers import SequenceModule, State
+from tcn.models.recording import recorded
 from tcn.models.sequence import SequenceModel
 
 
@@ -54,6 +55,7 @@ class TokenModel(SequenceModel):
     be numbered by falling frequency.
     """
 
+    @recorded
     def __init__(
         self,
         backbone: SequenceModule,

@@ -28,7 +28,7 @@ from tcn.inference.pretrained import (
 )
 from tcn.inference.schema import first_error
 from tcn.layers import ChannelNorm, Dropout, FiLM, GatedBlock, fold_weight_norm
-from tcn.models import GRU, LSTM, RNN, TCN, SequenceModel
+from tcn.models import GRU, LSTM, RNN, TCN, SequenceModel, TokenModel
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tcn/inference/config.schema.json").read_text())
@@ -68,6 +68,7 @@ def same(net: nn.Module, other: nn.Module) -> bool:
         lambda: TCN(3, [4, 4], 3, lookahead=2),
         lambda: TCN.for_length(30, 3, 3, width=4),
         lambda: SequenceModel(TCN(6, [6], 3), 9, embedding=9, tie_weights=True),
+        lambda: TokenModel(TCN(6, [8], 3), 90, cutoffs=[10, 40], division=2.0),
         lambda: SequenceModel(GRU(3, 4, 2, dropout=0.3), 2, readout="attention", zero_head=True),
         lambda: LSTM(3, 4, forget_bias=1.0).double(),
         lambda: RNN(3, 4).to(torch.bfloat16),
