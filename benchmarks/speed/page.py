@@ -20,6 +20,9 @@ from benchmarks.speed.sweeps import Point, sweep
 from benchmarks.timing import Spread, ratios, spread, take_turns
 
 
+WIDTH = 100
+
+
 @dataclass(frozen=True)
 class Row:
     """One contestant in one case.
@@ -87,7 +90,7 @@ def measure_all(
     if not chosen:
         kinds = ", ".join(dict.fromkeys(repr(kind) for kind, _ in cases()))
         raise ValueError(f"only is {only!r}: no kind of case contains it; there are {kinds}")
-    console = Console()
+    console = Console(width=max(Console().width, WIDTH))
     if not peer_installed():
         console.print(f"{PEER} is not installed: its column is missing (pip install 'tcn[peers]')")
     rows: list[Row] = []
@@ -118,10 +121,11 @@ def _same(row: Row, case: Case, threads: int) -> bool:
 def table(rows: Sequence[Row]) -> Table:
     """The contestants of one case, with the ratio's quartiles."""
     first = rows[0]
-    shown = Table(title=f"{first.kind} | {first.case} | {first.threads} thread(s)")
-    shown.add_column("")
-    for heading in (f"microseconds per {first.unit}", "times ours (quartiles)", "of matrix rate"):
-        shown.add_column(heading, justify="right")
+    heading = f"{first.kind}, {first.threads} thread(s)\n{first.case}; us per {first.unit}"
+    shown = Table(title=heading, title_justify="left")
+    shown.add_column("", no_wrap=True)
+    for heading in ("us", "times ours (quartiles)", "of matrix rate"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         ratio = row.ratio
         shown.add_row(
