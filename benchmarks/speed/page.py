@@ -19,7 +19,6 @@ from benchmarks.speed.limits import Limits, measure_limits
 from benchmarks.speed.sweeps import Point, sweep
 from benchmarks.timing import Spread, ratios, spread, take_turns
 
-
 WIDTH = 100
 
 

@@ -11,7 +11,7 @@ it is the largest logit, without a special case.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -76,44 +76,77 @@ def generate(
     _check_condition(condition, prompt, steps)
     session = _session(net, len(prompt), native)
     encode = _encoder(net, categorical=output == "categorical")
-    samples: list[Tensor] = []
+    time = prompt.shape[-1]
     with torch.no_grad():
-        x = encode(prompt)
-        begin = 0
-        for _ in range(steps):
-            part = _condition_of(condition, begin, x.shape[-1])
-            begin += x.shape[-1]
-            y = session.push(x, condition=part)
-            sample = sampler(y if y.dim() == 2 else y[..., -1], generator)
-            samples.append(sample)
-            x = encode(sample.unsqueeze(-1))
-        return torch.stack(samples, dim=-1)
+        y = _last(session.push(encode(prompt), condition=_condition_of(condition, 0, time)))
+        parts = [sampler(y, generator).unsqueeze(-1)]
+        tokens, steady = _vocabulary(net) is not None, condition is None or condition.dim() == 2
+        if (
+            isinstance(sampler, _Categorical)
+            and sampler.keeps_all(y.shape[1])
+            and steady
+            and tokens
+        ):
+            parts += _in_blocks(session, sampler, parts[0], y, steps - 1, condition)
+        else:
+            for step in range(time, time + steps - 1):
+                part = _condition_of(condition, step, 1)
+                y = _last(session.push(encode(parts[-1]), condition=part))
+                parts.append(sampler(y, generator).unsqueeze(-1))
+        return torch.cat(parts, dim=-1)
 
 
 class _Categorical:
     """Draws tokens; the noise of a step depends on the generator alone."""
 
-    def __init__(self, temperature: float, top_k: int | None, top_p: float | None) -> None:
+    def __init__(
+        self,
+        temperature: float,
+        top_k: int | None,
+        top_p: float | None,
+        generator: torch.Generator,
+    ) -> None:
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p
-        self._noise: list[Tensor] = []
+        self.generator = generator
+        self._noise = torch.empty(0)
 
-    def __call__(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, logits: Tensor, _: torch.Generator) -> Tensor:
         """``(batch, vocabulary)`` logits to ``(batch,)`` tokens."""
-        if not self._noise:
-            self._noise = self._draw(logits, generator)
-        return (self._likely(logits) + self._noise.pop()).argmax(1)
+        return (self._likely(logits) + self.noise(1, logits)[0]).argmax(1)
 
-    def _draw(self, logits: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """Gumbel noise for the next steps, in reverse order."""
-        noise = torch.empty((BLOCK, *logits.shape), dtype=logits.dtype, device=generator.device)
+    def noise(self, most: int, logits: Tensor) -> Tensor:
+        """The noise of the next steps, at least one and at most ``most``.
+
+        Returns:
+            ``(steps, batch, vocabulary)``, for logits like these.
+        """
+        if not len(self._noise):
+            self._noise = self._draw(logits)
+        noise, self._noise = self._noise[:most], self._noise[most:]
+        return noise
+
+    def keeps_all(self, tokens: int) -> bool:
+        """Whether each of so many tokens may be drawn."""
+        top_k = self.top_k is None or self.top_k >= tokens
+        top_p = self.top_p is None or self.top_p >= 1 or self.temperature == 0
+        return top_k and top_p
+
+    def _draw(self, logits: Tensor) -> Tensor:
+        """Gumbel noise for a block of steps."""
+        noise = torch.empty(
+            (BLOCK, *logits.shape), dtype=logits.dtype, device=self.generator.device
+        )
         # An exponential number that rounds to 0 would be an infinite noise.
-        noise.exponential_(generator=generator).clamp_min_(torch.finfo(logits.dtype).tiny)
-        return list(noise.log_().mul_(-self.temperature).to(logits.device).unbind())
+        noise.exponential_(generator=self.generator).clamp_min_(torch.finfo(logits.dtype).tiny)
+        # From its end: the order is arbitrary, but has to stay for a seed to keep its samples.
+        return noise.log_().mul_(-self.temperature).flip(0).to(logits.device)
 
     def _likely(self, logits: Tensor) -> Tensor:
         """The logits, minus infinity for the tokens that are not to be drawn."""
+        if self.keeps_all(logits.shape[1]):
+            return logits
         if self.top_k is not None and self.top_k < logits.shape[1]:
             least = logits.topk(self.top_k, dim=1).values[:, -1:]
             logits = logits.masked_fill(logits < least, -torch.inf)
@@ -125,6 +158,39 @@ class _Categorical:
             excluded = torch.zeros_like(enough).scatter(1, order, enough)
             logits = logits.masked_fill(excluded, -torch.inf)
         return logits
+
+
+def _in_blocks(
+    session: StreamSession,
+    sampler: _Categorical,
+    token: Tensor,
+    logits: Tensor,
+    steps: int,
+    condition: Tensor | None,
+) -> Iterator[Tensor]:
+    """Samples that follow ``token``, ``(batch, 1)``, a block of noise at a time.
+
+    Args:
+        session: whose rows have begun.
+        sampler: one that keeps all tokens.
+        token: the next input.
+        logits: as the net returns them, ``(batch, vocabulary)``.
+        steps: how many samples.
+        condition: the same for every step.
+
+    Yields:
+        ``(batch, steps of a block)`` tokens.
+    """
+    while steps:
+        noise = sampler.noise(steps, logits)
+        samples = session.sample(token[:, -1], noise, condition)
+        yield samples
+        token, steps = samples, steps - len(noise)
+
+
+def _last(y: Tensor) -> Tensor:
+    """The last step's outputs, ``(batch, out_channels)``; of a readout, they are all there is."""
+    return y if y.dim() == 2 else y[..., -1]
 
 
 def _sampler(
@@ -150,7 +216,7 @@ def _sampler(
             f"output: {output!r} is neither 'categorical', 'continuous' nor a function"
         )
     _check_categorical(net, temperature, top_k, top_p)
-    return _Categorical(temperature, top_k, top_p)
+    return _Categorical(temperature, top_k, top_p, generator)
 
 
 def _check_categorical(

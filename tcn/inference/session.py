@@ -181,6 +181,34 @@ class StreamSession:
             self._record.remember(self._policy.last(x, y), rows)
         return y
 
+    def sample(self, tokens: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Advances all rows by steps of which each makes the next one's token.
+
+        A token is the largest of the net's last outputs plus the noise of the step. Natively, this
+        is one call for all steps.
+
+        Args:
+            tokens: ``(batch_size,)``, the first step's, of a net that embeds them.
+            noise: ``(steps, batch_size, vocabulary)``, of the type of the outputs.
+            condition: ``(batch_size, channels)``, where the net takes one.
+
+        Returns:
+            ``(batch_size, steps)`` tokens, of which the last has not been pushed.
+
+        Raises:
+            ValueError: if a shape or type does not fit, or a condition is not finite.
+        """
+        if self.native and not self._waiting and not self._policy.remembers:
+            if condition is not None:
+                check_condition(condition, self.batch_size, None)
+            return self._engine.sample(tokens, noise, condition)
+        samples = []
+        for now in noise:
+            y = self.push(tokens.unsqueeze(-1), condition=condition)
+            tokens = ((y if y.dim() == 2 else y[..., -1]) + now).argmax(1)
+            samples.append(tokens)
+        return torch.stack(samples, dim=1)
+
     def _begin(self, x: Tensor, rows: Tensor | None, condition: Tensor | None) -> Tensor:
         """Gives the rows that begin with ``x`` their initial state; returns which they are."""
         rows = self._index(None) if rows is None else rows

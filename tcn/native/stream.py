@@ -45,6 +45,9 @@ FUNCTIONS = (
 
 WITH_EPILOGUE = ("convolution", "depthwise", "pointwise", "scale")
 PANEL = 16
+CACHED_WEIGHTS = 1 << 18
+"""Weights that a second-level cache holds beside everything else. Nets of more add up the past of
+their convolutions several steps ahead, see stream.h."""
 
 
 @dataclass(eq=False)
@@ -280,6 +283,7 @@ class Builder:
             condition=places.get(self._condition, -1),
             condition_channels=self._condition.channels if self._condition is not None else 0,
             vocabulary=self._vocabulary,
+            ahead=_weights_read(self._operations) > CACHED_WEIGHTS,
         )
         return StreamProgram(kernels, operations, interface, states)
 
@@ -410,6 +414,53 @@ class StreamRows:
             raise self._refused(refusal, rows, x)
         return y
 
+    def sample(self, tokens: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Advances all rows by steps of which each makes the next one's token.
+
+        It is ``tokens = (push(tokens) + noise).argmax(1)`` for each step's noise, in one call.
+
+        Args:
+            tokens: ``(count,)`` int64, the first step's.
+            noise: ``(steps, count, vocabulary)`` float32, added to the logits.
+            condition: ``(count, channels)`` float32, if the net has one.
+
+        Returns:
+            ``(count, steps)`` int64, the tokens made, of which the last has not been pushed.
+
+        Raises:
+            ValueError: if a shape, a type or a token does not fit, or the net does not return a
+                logit per token that it embeds; nothing has happened then.
+        """
+        count, vocabulary = self.count, self.program.vocabulary
+        if not vocabulary or self.program.out_channels != vocabulary:
+            raise ValueError(
+                f"tokens: this net returns {self.program.out_channels} channels for a vocabulary "
+                f"of {vocabulary}; only a logit per token that it embeds can be sampled"
+            )
+        if noise.shape[1:] != (count, vocabulary) or not _is_native(noise, torch.float32):
+            raise ValueError(
+                f"noise: {noise.dtype} of shape {tuple(noise.shape)}; expected (steps, {count}, "
+                f"{vocabulary}) float32 on the CPU"
+            )
+        if tokens.shape != (count,) or not _is_native(tokens, torch.int64):
+            raise ValueError(
+                f"tokens: {tokens.dtype} of shape {tuple(tokens.shape)}; expected ({count},) int64 "
+                "on the CPU"
+            )
+        pointer = None
+        if condition is not None or self.program.condition_channels:
+            condition = self._checked_condition(condition, count)
+            pointer = condition.data_ptr()
+        tokens, noise = tokens.contiguous(), noise.contiguous()
+        samples = torch.empty((count, len(noise)), dtype=torch.int64)
+        refusal = self._kernels.tcn_stream_sample(
+            self._handle, tokens.data_ptr(), pointer, noise.data_ptr(), len(noise),
+            samples.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        if refusal:
+            raise self._refused(refusal, None, tokens)
+        return samples
+
     def get_state(self, rows: Tensor | None = None) -> Any:
         """The state of rows in PyTorch's form: nested tuples of ``(n, ...)`` tensors."""
         count, index = (self.count, None) if rows is None else self._index(rows)
@@ -495,16 +546,20 @@ class StreamRows:
             raise ValueError("rows: a tensor with gaps; use rows.contiguous()")
         return len(rows), rows.data_ptr()
 
-    def _checked_condition(self, condition: Tensor | None, count: int, time: int) -> Tensor:
+    def _checked_condition(
+        self, condition: Tensor | None, count: int, time: int | None = None
+    ) -> Tensor:
+        """A condition that fits: one of all steps or, where there is a ``time``, one of each."""
         channels = self.program.condition_channels
+        shapes = (
+            [(count, channels)] if time is None else [(count, channels), (count, channels, time)]
+        )
+        expected = " or ".join(map(str, shapes))
         if condition is None:
-            raise ValueError(
-                f"condition: None, but this net is conditioned; pass ({count}, {channels}) or "
-                f"({count}, {channels}, {time})"
-            )
-        fits = condition.shape[:2] == (count, channels) and condition.shape[2:] in ((), (time,))
-        if not channels or not fits or condition.dtype != torch.float32 or not condition.is_cpu:
-            expected = f"({count}, {channels}) or ({count}, {channels}, {time}) float32 on the CPU"
+            raise ValueError(f"condition: None, but this net is conditioned; pass {expected}")
+        fits = condition.shape in shapes and _is_native(condition, torch.float32)
+        if not channels or not fits:
+            expected += " float32 on the CPU"
             raise ValueError(
                 f"condition: {condition.dtype} of shape {tuple(condition.shape)} does not fit; "
                 + (f"expected {expected}" if channels else "this net reads none: leave it out")
@@ -539,6 +594,11 @@ class StreamRows:
                 f"{self.program.vocabulary - 1}"
             )
         return MemoryError("no memory for the values of a native stream")
+
+
+def _is_native(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Whether it lies where native code can read it, as ``dtype``."""
+    return tensor.dtype is dtype and tensor.is_cpu
 
 
 def _map(function: Callable[[Slot], Tensor], states: Any) -> Any:
@@ -588,7 +648,7 @@ class _Interface(ctypes.Structure):
         (name, c_int32)
         for name in (
             "frame_size", "input", "in_channels", "output", "out_channels", "condition",
-            "condition_channels", "vocabulary",
+            "condition_channels", "vocabulary", "ahead",
         )
     )  # fmt: skip
 
@@ -609,6 +669,10 @@ def _kernels() -> ctypes.CDLL | None:
             c_int,
             [handle, c_void_p, c_void_p, c_int64, index, count, c_int64, c_void_p, c_int],
         ),
+        "sample": (
+            c_int,
+            [handle, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_int],
+        ),
         "exchange": (c_int, [handle, c_int, index, count, c_void_p, c_int]),
         "reset": (c_int, [handle, index, count]),
         "copy": (c_int, [handle, index, index, count]),
@@ -621,6 +685,15 @@ def _kernels() -> ctypes.CDLL | None:
 
 def _delete_rows(kernels: ctypes.CDLL, handle: int, program: StreamProgram) -> None:
     kernels.tcn_stream_delete_rows(handle)
+
+
+def _weights_read(operations: Sequence[_Operation]) -> int:
+    """How many weights a step reads."""
+    return sum(
+        operation.weight.numel()
+        for operation in operations
+        if operation.weight is not None and operation.kind != "embed"
+    )
 
 
 def _place(

@@ -3,6 +3,7 @@
 #include "stream.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -139,7 +140,14 @@ struct Interface {
     int32_t condition;
     int32_t condition_channels;  // 0 if the net is not conditioned
     int32_t vocabulary;          // 0 if the input is not tokens
+    int32_t ahead;               // whether past taps are added up ahead, see stream.h
 };
+
+// For how many steps past taps are added up ahead: as many as are known, if they are more than one.
+int steps_ahead(const Operation& op) {
+    const bool possible = op.kind == CONVOLUTION && op.kernel_size > 1 && op.groups == 1 && op.shift == 0;
+    return possible && op.dilation > 1 ? std::min(op.dilation, STEPS_AHEAD) : 0;
+}
 
 struct Program {
     Program(const Operation* operations, int count, const Interface& interface);
@@ -156,28 +164,32 @@ struct Program {
 Program::Program(const Operation* operations, int count, const Interface& interface)
     : places(interface), frame_size(odd_lines(interface.frame_size * sizeof(float) + SLACK) / sizeof(float)) {
     size_t floats = 0;
-    int rings = 0;
+    int heads = 0;
     for (int i = 0; i < count; ++i) {
         Instruction op{};
         static_cast<Operation&>(op) = operations[i];
         const int context = context_of(op);
         if (op.kind == DEPTHWISE || context) {
             op.capacity = context + BLOCK_STEPS;
-            op.head = rings++;
+            op.head = heads++;
         }
+        op.ahead = interface.ahead ? steps_ahead(op) : 0;
+        if (op.ahead) op.left = heads++;
         taps = std::max(taps, op.kernel_size);
         const size_t size = weight_size(op);
         work += op.kind == EMBED ? 0 : static_cast<double>(size);
         floats += size + bias_size(op);
         instructions.push_back(op);
     }
-    row_size = round_up(rings * sizeof(int32_t), LINE);
+    row_size = round_up(heads * sizeof(int32_t), LINE);
     weights = std::make_unique<Memory>(floats * sizeof(float));
     float* to = weights->floats();
     for (Instruction& op : instructions) {
         op.memory = row_size;
         op.kept_size = kept_size(op);
         row_size += round_up(op.kept_size + sizeof(float) * op.capacity * op.in_channels, LINE);
+        op.sums = row_size;
+        row_size += round_up(sizeof(float) * RowMemory::sums_size(op), LINE);
         const size_t size = weight_size(op), biases = bias_size(op);
         if (op.weight) pack_weight(op, to);
         op.weight = to;
@@ -342,10 +354,22 @@ int threads_worth(const Rows& rows, const Push& push, int threads) {
     return most < threads ? static_cast<int>(most) : threads;
 }
 
+// The first of the largest sums; NaN is larger than any number, as PyTorch has it.
+int64_t likeliest(const float* logits, const float* noise, int64_t count) {
+    int64_t best = 0;
+    float most = logits[0] + noise[0];
+    for (int64_t token = 1; token < count && !std::isnan(most); ++token) {
+        const float value = logits[token] + noise[token];
+        if (value > most || std::isnan(value)) best = token, most = value;
+    }
+    return best;
+}
+
 // The latest inputs of a convolution, (in_channels, context), to or from the row's ring.
 void exchange_ring(const Instruction& op, const RowMemory& memory, float* data, bool into_row) {
     const int context = context_of(op);
     int32_t& head = memory.head(op);
+    if (into_row && op.ahead) memory.left(op) = 0;
     if (into_row) head = context;  // positions 0 to context - 1, and context < capacity
     for (int step = 0; step < context; ++step) {
         float* here = memory.ring(op) + (head - context + step + op.capacity) % op.capacity * memory.stride(op);
@@ -364,6 +388,8 @@ void visit_memory(const Program& program, const RowMemory& memory, const Visit& 
         for (int position = 0; position < op.capacity; ++position)
             visit(memory.ring(op) + position * memory.stride(op), op.in_channels * sizeof(float));
         visit(memory.kept(op), op.kept_size);
+        if (op.ahead) visit(&memory.left(op), sizeof(int32_t));
+        visit(memory.sums(op), sizeof(float) * RowMemory::sums_size(op));
     }
 }
 
@@ -414,6 +440,24 @@ EXPORT int tcn_stream_push(Rows* rows, const void* x, const float* condition, in
     if (const int refusal = check_rows(*rows, index, count)) return refusal;
     if (const int refusal = check_tokens(push, rows->program.places.vocabulary)) return refusal;
     advance_all(*rows, push, threads_worth(*rows, push, threads));
+    return NONE;
+} catch (const std::bad_alloc&) {
+    return NO_MEMORY;
+}
+
+// Advances all rows over steps of which each draws the next one's token: the largest of logit and noise.
+EXPORT int tcn_stream_sample(Rows* rows, const int64_t* tokens, const float* condition, const float* noise,
+                             int64_t steps, int64_t* samples, int threads) try {
+    const int64_t count = rows->count, vocabulary = rows->program.places.vocabulary;
+    std::vector<int64_t> inputs(tokens, tokens + count);
+    std::vector<float> logits(count * vocabulary);
+    const Push push{inputs.data(), condition, 1, nullptr, count, 1, logits.data()};
+    if (const int refusal = check_tokens(push, vocabulary)) return refusal;
+    for (int64_t step = 0; step < steps; ++step) {
+        advance_all(*rows, push, threads_worth(*rows, push, threads));
+        for (int64_t row = 0; row < count; ++row, noise += vocabulary)
+            samples[row * steps + step] = inputs[row] = likeliest(&logits[row * vocabulary], noise, vocabulary);
+    }
     return NONE;
 } catch (const std::bad_alloc&) {
     return NO_MEMORY;

@@ -15,6 +15,14 @@
 //      ring        position 0: row 0, row 1, ... row 63     each of them in_channels floats
 //                  position 1: row 0, row 1, ... row 63
 //                  ...
+//
+// Of a net whose weights exceed the second-level cache, each single step would read all of them anew. There a dilated
+// convolution adds up the products of the past taps for several steps *ahead* at once: with dilation d, the next d
+// steps' past is known already. Each of these steps then adds the product of the present alone:
+//
+//      step            0                1     2     3     4                ...      dilation 4, kernel size 2
+//      weights read    past, present    present ...       past, present
+//      sums ahead      4 -> 3           2     1     0     4 -> 3
 
 #pragma once
 
@@ -27,6 +35,8 @@ constexpr int PANEL = 16;
 constexpr int BLOCK_STEPS = 16;
 // Items at a time: enough to reuse weights, few enough for their frames to stay in cache.
 constexpr int BLOCK_ITEMS = 64;
+// Steps for which past taps are added up ahead, at most: what a tile of the widest vectors holds.
+constexpr int STEPS_AHEAD = 8;
 // Rows that share a piece of memory, at most.
 constexpr int ROWS_TOGETHER = BLOCK_ITEMS;
 
@@ -93,6 +103,9 @@ struct Instruction : Operation {
     int32_t head;      // index into the table of heads
     size_t memory;     // offset in bytes, times the rows that lie together
     size_t kept_size;  // in bytes, of what is no ring
+    int32_t ahead;     // steps for which past taps are added up at once; 0 if they are not
+    int32_t left;      // index into the table of heads: of the sums ahead, how many are still to be used
+    size_t sums;       // offset of the sums ahead as of `memory`
 };
 
 // Where what is remembered of a row lies.
@@ -110,6 +123,17 @@ struct RowMemory {
     }
     // From one position of the ring to the next, in floats.
     size_t stride(const Instruction& op) const { return static_cast<size_t>(rows) * op.in_channels; }
+
+    // The sums ahead: `ahead` times all panels of outputs.
+    int32_t& left(const Instruction& op) const {
+        return reinterpret_cast<int32_t*>(shared)[op.left * rows + row];
+    }
+    float* sums(const Instruction& op) const {
+        return reinterpret_cast<float*>(shared + op.sums * rows) + row * sums_size(op);
+    }
+    static size_t sums_size(const Instruction& op) {
+        return static_cast<size_t>(op.ahead) * ((op.out_channels + PANEL - 1) / PANEL * PANEL);
+    }
 
     std::byte* kept(const Instruction& op) const { return shared + op.memory * rows + row * op.kept_size; }
 };

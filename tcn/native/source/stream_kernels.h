@@ -33,46 +33,66 @@ static Vector activate(const Activation& how, Vector x) {
     }
 }
 
-// after(activation(target) + other), in place, of every item.
-static void finish(const Instruction& op, const Block& block) {
-    if (op.activation.function == IDENTITY && op.other < 0 && op.after.function == IDENTITY) return;
+template <typename First, typename Then>
+static void finish_items(const Instruction& op, const Block& block, First first, Then then) {
     float* frame = block.frames;
     for (int item = 0; item < block.rows * block.steps; ++item, frame += block.frame_size) {
         for (int c = 0; c < op.out_channels; c += LANES) {
             float* place = frame + op.target + c;
-            Vector x = activate(op.activation, load(place));
+            Vector x = first(load(place));
             if (op.other >= 0) x += load(frame + op.other + c);
-            store(place, activate(op.after, x));
+            store(place, then(x));
         }
+    }
+}
+
+static bool only_cuts(const Activation& how) { return how.function == IDENTITY || how.function == RELU; }
+
+static float lowest(const Activation& how) { return how.function == RELU ? 0.0f : -__builtin_inff(); }
+
+// after(activation(target) + other), in place, of every item.
+static void finish(const Instruction& op, const Block& block) {
+    if (op.activation.function == IDENTITY && op.other < 0 && op.after.function == IDENTITY) return;
+    if (only_cuts(op.activation) && only_cuts(op.after)) {  // most nets: worth a loop without a choice in it
+        const float first = lowest(op.activation), then = lowest(op.after);
+        finish_items(op, block, [=](Vector x) { return at_least(x, first); },
+                     [=](Vector x) { return at_least(x, then); });
+    } else {
+        finish_items(op, block, [&](Vector x) { return activate(op.activation, x); },
+                     [&](Vector x) { return activate(op.after, x); });
     }
 }
 
 // ---------------------------------------------------------------------------------------------------- convolution
 
-// The weights of one group of channels, packed as (panel, tap, channel, PANEL), and their bias, (panel, PANEL).
+// The weights of one group of channels, or of some of its taps: packed as (panel, tap, channel, PANEL).
 struct Group {
     const float* weight;
-    const float* bias;
+    size_t panel_size;  // from one panel's weights to the next, in floats
     int taps;
     int channels;
     int panels;
     int first_channel;  // of the inputs
+    // What the products are added to, (panel, PANEL) of each item: the bias (stride 0) or sums of other taps.
+    const float* initial;
+    size_t initial_stride;
 };
 
-// y = bias + weight x for ITEMS items and PANELS panels of outputs; x[i * taps + tap] points to item i's inputs.
+// y = initial + weight x for ITEMS items and PANELS panels of outputs; x[i * taps + tap] points to item i's inputs.
 template <int ITEMS, int PANELS>
 static void multiply_tile(const Group& group, int panel, const float* const* x, float* y, size_t y_stride) {
     constexpr int WIDTH = PANELS * VECTORS;
     // Each sum waits for the one before: at least eight of them under way keep the multipliers busy.
     constexpr int PARTS = ITEMS * WIDTH < 8 ? 8 / (ITEMS * WIDTH) : 1;
-    const size_t panel_size = static_cast<size_t>(group.taps) * group.channels * PANEL;
-    const float* weight = group.weight + panel * panel_size;
+    const size_t panel_size = group.panel_size, tap_size = static_cast<size_t>(group.channels) * PANEL;
+    const float* initial = group.initial + panel * PANEL;
     Vector sums[PARTS][ITEMS][WIDTH];
     for (int part = 0; part < PARTS; ++part)
         for (int i = 0; i < ITEMS; ++i)
             for (int v = 0; v < WIDTH; ++v)
-                sums[part][i][v] = part ? Vector{} : load(group.bias + panel * PANEL + v * LANES);
+                sums[part][i][v] = part ? Vector{} : load(initial + i * group.initial_stride + v * LANES);
     for (int tap = 0; tap < group.taps; ++tap) {
+        const float* weight = group.weight + panel * panel_size + tap * tap_size;
         const float* from[ITEMS];
         for (int i = 0; i < ITEMS; ++i) from[i] = x[i * group.taps + tap] + group.first_channel;
         int c = 0;
@@ -105,35 +125,72 @@ static void multiply_items(const Group& group, const float* const* x, float* y, 
 }
 
 // Any number of items up to TILE_ITEMS.
-static void multiply(const Group& group, int items, const float* const* x, float* y, size_t y_stride) {
+static void multiply(Group group, int items, const float* const* x, float* y, size_t y_stride) {
     if (items == TILE_ITEMS) {
         multiply_items<TILE_ITEMS>(group, x, y, y_stride);
         return;
     }
-    for (; items >= 2; items -= 2, x += 2 * group.taps, y += 2 * y_stride)
-        multiply_items<2>(group, x, y, y_stride);
+    const auto done = [&](int count) {
+        items -= count, x += count * group.taps, y += count * y_stride, group.initial += count * group.initial_stride;
+    };
+    for (; items >= 2; done(2)) multiply_items<2>(group, x, y, y_stride);
     if (items) multiply_items<1>(group, x, y, y_stride);
 }
 
-// Puts the block's inputs into the rings and lists, per item, where the inputs under its taps lie, the oldest first.
+// Writes no further than the last value: beside it lies another row's.
+INLINE void copy_channels(float* to, const float* from, int channels) {
+    if (channels < LANES) {
+        for (int c = 0; c < channels; ++c) to[c] = from[c];
+        return;
+    }
+    for (int c = 0; c + LANES < channels; c += LANES) store(to + c, load(from + c));
+    store(to + channels - LANES, load(from + channels - LANES));
+}
+
+// Lists where the inputs under the first `taps` taps of some steps lie, the oldest first; of the first step, the present
+// is at `head`.
+static void list_taps(const Instruction& op, const float* ring, size_t stride, int head, int taps, int steps,
+                      const float** input) {
+    const int span = (op.kernel_size - 1) * op.dilation + op.shift;
+    for (int step = 0; step < steps; ++step) {
+        int position = head < span ? head - span + op.capacity : head - span;
+        for (int tap = 0; tap < taps; ++tap) {
+            *input++ = ring + position * stride;
+            position += op.dilation;
+            if (position >= op.capacity) position -= op.capacity;
+        }
+        if (++head == op.capacity) head = 0;
+    }
+}
+
+// Puts an item's inputs into the row's ring.
+INLINE void remember_step(const Instruction& op, const RowMemory& memory, const float* frame) {
+    int32_t& head = memory.head(op);
+    copy_channels(memory.ring(op) + head * memory.stride(op), frame + op.source, op.in_channels);
+    if (++head == op.capacity) head = 0;
+}
+
+// Puts the block's inputs into the rings and lists, per item, where the inputs under its taps lie.
 static void remember_inputs(const Instruction& op, const Block& block) {
     const float* frame = block.frames;
-    const float** input = block.inputs;
-    const int span = (op.kernel_size - 1) * op.dilation + op.shift;
-    for (int row = 0; row < block.rows; ++row) {
-        float* ring = block.memory[row].ring(op);
-        int32_t& head = block.memory[row].head(op);
+    const float** inputs = block.inputs;
+    const int per_row = block.steps * op.kernel_size;
+    const float* ring_before = nullptr;
+    int head_before = -1;
+    size_t stride_before = 0;
+    for (int row = 0; row < block.rows; ++row, inputs += per_row) {
+        const float* ring = block.memory[row].ring(op);
         const size_t stride = block.memory[row].stride(op);
-        for (int step = 0; step < block.steps; ++step, frame += block.frame_size) {
-            __builtin_memcpy(ring + head * stride, frame + op.source, op.in_channels * sizeof(float));
-            int position = head < span ? head - span + op.capacity : head - span;
-            for (int tap = 0; tap < op.kernel_size; ++tap) {
-                *input++ = ring + position * stride;
-                position += op.dilation;
-                if (position >= op.capacity) position -= op.capacity;
-            }
-            if (++head == op.capacity) head = 0;
+        const int head = block.memory[row].head(op);
+        for (int step = 0; step < block.steps; ++step, frame += block.frame_size)
+            remember_step(op, block.memory[row], frame);
+        if (head == head_before && stride == stride_before) {  // in step with the row before: the same list, moved
+            const float* const* before = inputs - per_row;
+            for (int i = 0; i < per_row; ++i) inputs[i] = before[i] + (ring - ring_before);
+        } else {
+            list_taps(op, ring, stride, head, op.kernel_size, block.steps, inputs);
         }
+        ring_before = ring, head_before = head, stride_before = stride;
     }
 }
 
@@ -147,19 +204,63 @@ static void list_inputs(const Instruction& op, const Block& block) {
 // second level (2), since the first is full of weights.
 static void prefetch(const Instruction& op, const float* const* inputs, int count) {
     for (int i = 0; i < count; ++i)
-        for (int c = 0; c < op.in_channels + PANEL - 1; c += PANEL)
-            __builtin_prefetch(inputs[i] + smaller(c, op.in_channels - 1), 0, 2);
+        for (int c = 0; c < op.in_channels; c += PANEL) __builtin_prefetch(inputs[i] + c, 0, 2);
 }
 
-static void convolve(const Instruction& op, const Block& block) {
-    const int items = block.rows * block.steps, taps = op.kernel_size;
-    const int channels = op.in_channels / op.groups, outputs = op.out_channels / op.groups;
-    const int panels = (outputs + PANEL - 1) / PANEL;
-    const size_t weights = static_cast<size_t>(panels) * taps * channels * PANEL;
+static Group group_of(const Instruction& op, int index) {
+    const int channels = op.in_channels / op.groups, panels = (op.out_channels / op.groups + PANEL - 1) / PANEL;
+    const size_t panel_size = static_cast<size_t>(op.kernel_size) * channels * PANEL;
+    return {op.weight + index * panels * panel_size,
+            panel_size,
+            op.kernel_size,
+            channels,
+            panels,
+            index * channels,
+            op.bias + index * panels * PANEL,
+            0};
+}
+
+// The products of the past taps for the row's next steps, which begin at the ring's head.
+static void add_up_ahead(const Instruction& op, const RowMemory& memory, const float** inputs) {
+    Group past = group_of(op, 0);
+    past.taps -= 1;
+    const size_t width = past.panels * PANEL;
+    for (int step = 0; step < op.ahead; step += TILE_ITEMS) {
+        const int steps = smaller(TILE_ITEMS, op.ahead - step);
+        list_taps(op, memory.ring(op), memory.stride(op), (memory.head(op) + step) % op.capacity, past.taps, steps,
+                  inputs);
+        multiply(past, steps, inputs, memory.sums(op) + step * width, width);
+    }
+    memory.left(op) = op.ahead;
+}
+
+// One step of each row: the present alone, on top of the sums ahead.
+static void convolve_present(const Instruction& op, const Block& block) {
+    Group present = group_of(op, 0);
+    const size_t width = present.panels * PANEL;
+    for (int row = 0; row < block.rows; ++row) {
+        const RowMemory& memory = block.memory[row];
+        float* frame = block.frames + row * block.frame_size;
+        if (memory.left(op) == 0) add_up_ahead(op, memory, block.inputs);
+        const float* sums = memory.sums(op) + (op.ahead - memory.left(op)--) * width;
+        copy_channels(frame + op.target, sums, width);
+        remember_step(op, memory, frame);
+    }
+    list_inputs(op, block);
+    present.weight += static_cast<size_t>(present.taps - 1) * present.channels * PANEL;
+    present.taps = 1;
+    present.initial = block.frames + op.target;
+    present.initial_stride = block.frame_size;
+    multiply(present, block.rows, block.inputs, block.frames + op.target, block.frame_size);
+}
+
+static void convolve_all_taps(const Instruction& op, const Block& block) {
+    const int items = block.rows * block.steps, taps = op.kernel_size, outputs = op.out_channels / op.groups;
     if (op.capacity)
         remember_inputs(op, block);
     else
         list_inputs(op, block);
+    for (int row = 0; op.ahead && row < block.rows; ++row) block.memory[row].left(op) = 0;
     for (int first = 0; first < items; first += TILE_ITEMS) {
         const float* const* inputs = block.inputs + first * taps;
         float* y = block.frames + first * block.frame_size + op.target;
@@ -167,9 +268,16 @@ static void convolve(const Instruction& op, const Block& block) {
         if (op.capacity && left > 0) prefetch(op, inputs + TILE_ITEMS * taps, smaller(TILE_ITEMS, left) * taps);
         // The last panel of a group may reach into the next group's outputs, which are written after it.
         for (int g = 0; g < op.groups; ++g)
-            multiply(Group{op.weight + g * weights, op.bias + g * panels * PANEL, taps, channels, panels, g * channels},
-                     smaller(TILE_ITEMS, items - first), inputs, y + g * outputs, block.frame_size);
+            multiply(group_of(op, g), smaller(TILE_ITEMS, items - first), inputs, y + g * outputs, block.frame_size);
     }
+}
+
+static void convolve(const Instruction& op, const Block& block) {
+    // Each row's sums ahead are a pass over the weights of their own, and all rows' present another.
+    if (block.steps == 1 && block.rows < op.ahead)
+        convolve_present(op, block);
+    else
+        convolve_all_taps(op, block);
     finish(op, block);
 }
 
