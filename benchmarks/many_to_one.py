@@ -1,10 +1,13 @@
 """What computing only the last step saves in training, against computing the whole sequence.
 
-Both sides are the same net with the same weights on the same batch, and take turns.
+Both sides are the same net with the same weights on the same batch, and take turns; once on plain
+PyTorch layers, where the ratio is that of the work, and once with the native kernels, which make
+the whole sequence faster still than its part.
 """
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +22,7 @@ from benchmarks.provenance import commit, machine, versions
 from benchmarks.runs import write_atomically
 from benchmarks.timing import ratios, spread, take_turns
 from tcn.models import TCN, SequenceModel
+from tcn.native import library, switched_off
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Timing:
     """Milliseconds of a training step: medians; and the quartiles of the ratios of the turns."""
 
     case: str
+    kernels: bool
     last_step: float
     whole_sequence: float
     ratio: float
@@ -60,7 +65,7 @@ def whole_sequence(net: SequenceModel, x: Tensor) -> Tensor:
     return output
 
 
-def measure(case: Case, *, rounds: int = 15, seed: int = 0) -> Timing:
+def measure(case: Case, *, kernels: bool = True, rounds: int = 15, seed: int = 0) -> Timing:
     """Times both ways in turns.
 
     Raises:
@@ -85,10 +90,12 @@ def measure(case: Case, *, rounds: int = 15, seed: int = 0) -> Timing:
         "last": lambda: _step(net, optimizer, last, y),
         "whole": lambda: _step(net, optimizer, lambda: whole_sequence(net, x), y),
     }
-    turns = take_turns(actions, rounds=rounds)
+    with nullcontext() if kernels else switched_off():
+        turns = take_turns(actions, rounds=rounds)
     ratio = ratios(turns["whole"], turns["last"])
     return Timing(
         case=case.name,
+        kernels=kernels and library() is not None,
         last_step=1000 * spread(turns["last"]).median,
         whole_sequence=1000 * spread(turns["whole"]).median,
         ratio=ratio.median,
@@ -113,19 +120,21 @@ def measure_all(*, threads: int = 1, rounds: int = 15, output: Path | None = Non
     if threads < 1:
         raise ValueError(f"threads is {threads}: give 1 or more")
     torch.set_num_threads(threads)
-    timings = [measure(case, rounds=rounds) for case in CASES]
+    ways = (False, True) if library() is not None else (False,)
+    timings = [measure(case, kernels=kernels, rounds=rounds) for case in CASES for kernels in ways]
     table = Table(title=f"Milliseconds of a training step, {threads} thread(s)")
-    for heading in ("net", "last step only", "whole sequence", "ratio (quartiles)", "difference"):
-        table.add_column(heading, justify="left" if heading == "net" else "right")
+    for heading in ("net", "layers", "last step only", "whole", "ratio (quartiles)", "difference"):
+        table.add_column(heading, justify="left" if heading in ("net", "layers") else "right")
     for each in timings:
         table.add_row(
             each.case,
+            "native kernels" if each.kernels else "PyTorch",
             f"{each.last_step:.1f}",
             f"{each.whole_sequence:.1f}",
             f"{each.ratio:.2f} ({each.ratio_low:.2f} to {each.ratio_high:.2f})",
             f"{each.difference:.0e}",
         )
-    Console().print(table)
+    Console(width=max(Console().width, 100)).print(table)
     if output is not None:
         content = {
             "command": f"python -m benchmarks many_to_one --threads {threads} --rounds {rounds}",

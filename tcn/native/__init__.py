@@ -9,6 +9,6 @@ compiler at installation), or ``TCN_NATIVE=0`` is set, the PyTorch layers do the
 line of the log says so.
 """
 
-from tcn.native.library import library
+from tcn.native.library import library, switched_off
 
-__all__ = ["library"]
+__all__ = ["library", "switched_off"]

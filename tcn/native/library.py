@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
 import os
+from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -16,7 +18,6 @@ logger = logging.getLogger(__name__)
 INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 
-@functools.cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None where there are none; the log says once which it is.
 
@@ -26,6 +27,25 @@ def library() -> ctypes.CDLL | None:
     Raises:
         ValueError: if one of the two environment variables has another value.
     """
+    return None if _switched_off else _load()
+
+
+_switched_off = 0
+
+
+@contextlib.contextmanager
+def switched_off() -> Iterator[None]:
+    """Within it PyTorch does the work, in every thread: to compare one with the other."""
+    global _switched_off
+    _switched_off += 1
+    try:
+        yield
+    finally:
+        _switched_off -= 1
+
+
+@functools.cache
+def _load() -> ctypes.CDLL | None:
     if not _switched_on():
         logger.info("native kernels: switched off by TCN_NATIVE=0, PyTorch does the work")
         return None

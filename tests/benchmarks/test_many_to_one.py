@@ -6,6 +6,7 @@ import torch
 from benchmarks import many_to_one
 from benchmarks.many_to_one import CASES, Case, measure, measure_all, whole_sequence
 from tcn.models import TCN, SequenceModel
+from tcn.native import library
 
 TINY = Case("tiny", 1, 2, (4, 4, 4), 3, 40, 2)
 
@@ -55,4 +56,6 @@ def test_the_file_says_what_made_it(tmp_path, monkeypatch, capsys):
     assert content["command"] == "python -m benchmarks many_to_one --threads 1 --rounds 3"
     assert content["machine"]["threads"] == 1
     assert content["timings"][0]["case"] == "tiny"
+    ways = [timing["kernels"] for timing in content["timings"]]
+    assert ways == ([False, True] if library() is not None else [False])
     assert "tiny" in capsys.readouterr().out
