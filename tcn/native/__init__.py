@@ -2,7 +2,9 @@
 
     source/          the C++, compiled once per instruction set, chosen when it is loaded
     stream.py        a causal net as one call per chunk of a stream
-    convolution.py   dilated convolution of few channels, forward and both gradients
+    convolution.py   dilated convolution of few channels and what follows it, in one pass
+    operators.py     its kernels as operators of PyTorch, with their gradients
+    reference.py     the same in a few lines of PyTorch
 
 They know nothing of the layers and are accelerators only: wherever the library is missing (no
 compiler at installation), or ``TCN_NATIVE=0`` is set, the PyTorch layers do the same work, and one

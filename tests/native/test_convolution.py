@@ -16,14 +16,13 @@ from tcn.native import library
 from tcn.native.convolution import (
     MOST_CHANNELS,
     Geometry,
-    _backward,
-    _mask,
     convolve,
     dropout,
     drops,
     wins,
 )
 from tcn.native.library import INSTRUCTION_SETS
+from tcn.native.reference import backward, mask
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the native library is not built")
 
@@ -260,11 +259,11 @@ def test_dropout_is_the_hash_it_says(instruction_set: str) -> None:
     """The kernels on every set of instructions drop what the plain lines of PyTorch drop."""
     x, seed = torch.randn(3, 7, 53), torch.tensor([2**61 + 12345])
     found = torch.ops.tcn.dropout(x, seed, 0.4)
-    torch.testing.assert_close(found, x * _mask(x, seed, 0.4))
+    torch.testing.assert_close(found, x * mask(x, seed, 0.4))
     weight, bias = torch.randn(5, 7, 3), torch.randn(5)
     fused = torch.ops.tcn.convolve(x, weight, bias, None, seed, 2, 0, 1, 1, True, 0.4)
     plain = reference(x, weight, bias, Geometry(left=2), True)
-    torch.testing.assert_close(fused, plain * _mask(plain, seed, 0.4), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fused, plain * mask(plain, seed, 0.4), rtol=1e-4, atol=1e-5)
 
 
 def test_gradient_is_masked_as_the_output_is() -> None:
@@ -288,7 +287,7 @@ def test_native_and_plain_gradients_under_dropout_and_shortcut() -> None:
     found = torch.ops.tcn.convolve_backward(
         gradient, x, weight, y, shortcut, 2, 0, 1, 1, True, 0.3, wanted
     )
-    plain = _backward(gradient, x, weight, y, shortcut, Geometry(2), True, 0.3, wanted)
+    plain = backward(gradient, x, weight, y, shortcut, Geometry(2), True, 0.3, wanted)
     assert_same(list(found), list(plain), 1e-5)  # type: ignore[arg-type]
 
 
@@ -303,11 +302,11 @@ def test_net_equals_its_double(readout: str, causal: bool) -> None:
     double = copy.deepcopy(net).double()
     x = leaf(3, 2, 41)
     y = net(x)
-    assert "_ConvolutionBackward" in graph_of(y)
+    assert "ConvolveBackward" in graph_of(y)
     found = values_and_gradients(y, [x, *net.parameters()])
     wide = x.detach().double().requires_grad_()
     y = double(wide)
-    assert "_ConvolutionBackward" not in graph_of(y)
+    assert "ConvolveBackward" not in graph_of(y)
     expected = values_and_gradients(y, [wide, *double.parameters()])
     assert_same([t.double() for t in found], expected, 1e-5)
 

@@ -1,4 +1,4 @@
-// Dilated convolution in one dimension for few channels, forward and both gradients, for tcn/native/convolution.py.
+// Dilated convolution in one dimension for few channels, forward and both gradients, for tcn/native/operators.py.
 //
 // Threads share the batch. Each adds up its own part of the weight gradient, and the parts are added in the order of
 // the threads, so that results depend on the number of threads alone.

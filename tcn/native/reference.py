@@ -1,0 +1,99 @@
+"""What the kernels of the convolution compute, in a few lines of PyTorch: the slow obvious version.
+
+It serves what is not float32 and machines without the compiled kernels, and is what the tests
+compare with.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Geometry(NamedTuple):
+    """Where the taps lie, in steps; a negative number of zeros cuts.
+
+    Output ``t`` sees the inputs ``t * stride + k * dilation - left`` for ``k = 0, 1, ...``
+    """
+
+    left: int = 0
+    right: int = 0
+    stride: int = 1
+    dilation: int = 1
+
+    def out_steps(self, in_steps: int, kernel_size: int) -> int:
+        """Steps of the output."""
+        span = (kernel_size - 1) * self.dilation
+        return (in_steps + self.left + self.right - span - 1) // self.stride + 1
+
+
+def forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    shortcut: Tensor | None,
+    seed: Tensor | None,
+    geometry: Geometry,
+    relu: bool,
+    dropout: float,
+) -> Tensor:
+    """What ``tcn::convolve`` computes."""
+    left, right, stride, dilation = geometry
+    y = F.conv1d(F.pad(x, (left, right)), weight, bias, stride, 0, dilation)
+    if relu:
+        y = F.relu(y)
+    if seed is not None:
+        y = y * mask(y, seed, dropout)
+    if shortcut is not None:
+        y = F.relu(y + shortcut)
+    return y
+
+
+def backward(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    y: Tensor,
+    shortcut: Tensor | None,
+    geometry: Geometry,
+    relu: bool,
+    dropout: float,
+    wanted: list[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, weight, bias and shortcut, from operators that have gradients again."""
+    left, right, stride, dilation = geometry
+    before = gradient
+    if shortcut is not None:
+        gradient = gradient.masked_fill(y <= 0, 0)
+        before = gradient.masked_fill(y <= shortcut, 0)
+    elif relu:
+        before = gradient.masked_fill(y <= 0, 0)
+    if dropout:
+        before = before / (1 - dropout)
+    padded_gradient, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        before, F.pad(x, (left, right)), weight, [weight.shape[0]],
+        [stride], [0], [dilation], False, [0], 1, wanted[:3],
+    )  # fmt: skip
+    of_x = F.pad(padded_gradient, (-left, -right)) if wanted[0] else None
+    return of_x, of_weight, of_bias, gradient if wanted[3] else None
+
+
+def mask(x: Tensor, seed: Tensor, probability: float) -> Tensor:
+    """0 where a value is dropped, otherwise what keeps the mean; as the kernels compute it."""
+    number, low = int(seed), 2**32 - 1
+    index = torch.arange(x.numel(), device=x.device)
+    bits = (index + number) & low
+    bits = ((bits ^ (bits >> 16)) * 0x7FEB352D) & low
+    bits = bits ^ (bits >> 15) ^ (((number >> 32) + (index >> 32)) & low)
+    bits = (bits * 0x846CA68B) & low
+    bits = (bits ^ (bits >> 16)) >> 1
+    kept = bits >= drop_below(probability)
+    return (kept.view(x.shape) / (1 - probability)).to(x.dtype)
+
+
+def drop_below(probability: float) -> int:
+    """Of a random number of 31 bits, the limit below which a value is dropped."""
+    return round(probability * 2**31)
