@@ -37,14 +37,15 @@ from tcn.layers import blocks as library_blocks
 from tcn.layers.normalization import EPSILON
 from tcn.models import SequenceModel
 from tcn.native.library import library
-from tcn.native.stream import Activation, Builder, StreamProgram, StreamRows, Value
+from tcn.native.rows import StreamRows
+from tcn.native.stream import Activation, Builder, StreamProgram, Value
 
 __all__ = ["StreamProgram", "StreamRows", "compile_stream"]
 
 logger = logging.getLogger(__name__)
 
 States = Any
-"""The form of a state: nested tuples of :class:`tcn.native.stream.Slot`."""
+"""The form of a state: nested tuples of :class:`tcn.native.rows.Slot`."""
 
 Translator = Callable[[Builder, Any, Value], tuple[Value, States]]
 """Writes down what a layer does to a value; returns its output and the form of its state."""

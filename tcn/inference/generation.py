@@ -80,13 +80,9 @@ def generate(
     with torch.no_grad():
         y = _last(session.push(encode(prompt), condition=_condition_of(condition, 0, time)))
         parts = [sampler(y, generator).unsqueeze(-1)]
-        tokens, steady = _vocabulary(net) is not None, condition is None or condition.dim() == 2
-        if (
-            isinstance(sampler, _Categorical)
-            and sampler.keeps_all(y.shape[1])
-            and steady
-            and tokens
-        ):
+        embedded = _vocabulary(net) is not None
+        steady = condition is None or condition.dim() == 2
+        if embedded and steady and isinstance(sampler, _Categorical) and sampler.keeps_all(y):
             parts += _in_blocks(session, sampler, parts[0], y, steps - 1, condition)
         else:
             for step in range(time, time + steps - 1):
@@ -127,9 +123,9 @@ class _Categorical:
         noise, self._noise = self._noise[:most], self._noise[most:]
         return noise
 
-    def keeps_all(self, tokens: int) -> bool:
-        """Whether each of so many tokens may be drawn."""
-        top_k = self.top_k is None or self.top_k >= tokens
+    def keeps_all(self, logits: Tensor) -> bool:
+        """Whether every token may be drawn."""
+        top_k = self.top_k is None or self.top_k >= logits.shape[1]
         top_p = self.top_p is None or self.top_p >= 1 or self.temperature == 0
         return top_k and top_p
 
@@ -145,7 +141,7 @@ class _Categorical:
 
     def _likely(self, logits: Tensor) -> Tensor:
         """The logits, minus infinity for the tokens that are not to be drawn."""
-        if self.keeps_all(logits.shape[1]):
+        if self.keeps_all(logits):
             return logits
         if self.top_k is not None and self.top_k < logits.shape[1]:
             least = logits.topk(self.top_k, dim=1).values[:, -1:]

@@ -21,7 +21,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from ctypes import POINTER, c_float, c_int, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from tcn.native.library import library
+from tcn.native.rows import Slot, StreamRows
 
 KINDS = (
     "convolution", "depthwise", "pointwise", "multiply", "gate", "modulate", "scale", "layer_norm",
@@ -46,8 +47,8 @@ FUNCTIONS = (
 WITH_EPILOGUE = ("convolution", "depthwise", "pointwise", "scale")
 PANEL = 16
 CACHED_WEIGHTS = 1 << 18
-"""Weights that a second-level cache holds beside everything else. Nets of more add up the past of
-their convolutions several steps ahead, see stream.h."""
+"""How many weights, at 4 bytes, a second-level cache is sure to hold. A net of more adds up past
+taps several steps ahead (see stream.h): a single step of one row then takes about a third less."""
 
 
 @dataclass(eq=False)
@@ -57,15 +58,6 @@ class Value:
     channels: int
     padding: int = 0
     shared: bool = False
-
-
-@dataclass(eq=False)
-class Slot:
-    """A leaf of the state: what an operation remembers of a row, as PyTorch holds it."""
-
-    operation: int
-    shape: tuple[int, ...]
-    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True)
@@ -349,279 +341,6 @@ class StreamProgram:
         return StreamRows(self, count)
 
 
-class StreamRows:
-    """The streams of ``count`` rows, each with a state and a pace of its own.
-
-    Not to be pushed from two threads at once. Rows are named by a 1-D int64 tensor of distinct
-    indices; None is all of them in order.
-    """
-
-    def __init__(self, program: StreamProgram, count: int) -> None:
-        """Makes fresh rows; see :meth:`StreamProgram.rows`."""
-        if count < 1:
-            raise ValueError(f"count: {count} must be at least 1 row")
-        self.program = program
-        self.count = count
-        kernels = program.kernels
-        self._push = kernels.tcn_stream_push
-        self._dtype = torch.int64 if program.vocabulary else torch.float32
-        # A stream's chunks are mostly alike: what has been checked once is not checked again.
-        self._shape = torch.Size()
-        self._like = torch.empty(0)
-        self._kernels = kernels
-        self._handle = kernels.tcn_stream_rows(program.handle, count)
-        if not self._handle:
-            raise MemoryError(f"count: no memory for the state of {count} rows")
-        # The argument `program` keeps alive what these rows point to.
-        weakref.finalize(self, _delete_rows, kernels, self._handle, program)
-
-    def push(
-        self, x: Tensor, rows: Tensor | None = None, condition: Tensor | None = None
-    ) -> Tensor:
-        """Advances rows over their next chunk.
-
-        Args:
-            x: ``(n, in_channels, time)`` float32, or ``(n, time)`` int64 tokens if the net embeds
-                them; ``n`` is ``count`` or ``len(rows)``.
-            rows: the rows that advance, ``(n,)`` int64; the others pause.
-            condition: ``(n, channels)`` or ``(n, channels, time)`` float32, if the net has one.
-
-        Returns:
-            ``(n, out_channels, time)``, every step of the chunk.
-
-        Raises:
-            ValueError: if a shape, a type, a row or a token does not fit; nothing has happened
-                then.
-        """
-        count, index = (self.count, None) if rows is None else self._index(rows)
-        shape = x.shape
-        if shape != self._shape or shape[0] != count or x.dtype != self._dtype or not x.is_cpu:
-            self._prepare(x, count)
-        time = shape[-1]
-        steps, pointer = 1, None
-        if condition is not None or self.program.condition_channels:
-            condition = self._checked_condition(condition, count, time)
-            steps = condition.shape[2] if condition.dim() == 3 else 1
-            pointer = condition.data_ptr()
-        if not x.is_contiguous():
-            x = x.contiguous()
-        y = torch.empty_like(self._like)
-        refusal = self._push(
-            self._handle, x.data_ptr(), pointer, steps, index, count, time, y.data_ptr(),
-            torch.get_num_threads(),
-        )  # fmt: skip
-        if refusal:
-            raise self._refused(refusal, rows, x)
-        return y
-
-    def sample(self, tokens: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Advances all rows by steps of which each makes the next one's token.
-
-        It is ``tokens = (push(tokens) + noise).argmax(1)`` for each step's noise, in one call.
-
-        Args:
-            tokens: ``(count,)`` int64, the first step's.
-            noise: ``(steps, count, vocabulary)`` float32, added to the logits.
-            condition: ``(count, channels)`` float32, if the net has one.
-
-        Returns:
-            ``(count, steps)`` int64, the tokens made, of which the last has not been pushed.
-
-        Raises:
-            ValueError: if a shape, a type or a token does not fit, or the net does not return a
-                logit per token that it embeds; nothing has happened then.
-        """
-        count, vocabulary = self.count, self.program.vocabulary
-        if not vocabulary or self.program.out_channels != vocabulary:
-            raise ValueError(
-                f"tokens: this net returns {self.program.out_channels} channels for a vocabulary "
-                f"of {vocabulary}; only a logit per token that it embeds can be sampled"
-            )
-        if noise.shape[1:] != (count, vocabulary) or not _is_native(noise, torch.float32):
-            raise ValueError(
-                f"noise: {noise.dtype} of shape {tuple(noise.shape)}; expected (steps, {count}, "
-                f"{vocabulary}) float32 on the CPU"
-            )
-        if tokens.shape != (count,) or not _is_native(tokens, torch.int64):
-            raise ValueError(
-                f"tokens: {tokens.dtype} of shape {tuple(tokens.shape)}; expected ({count},) int64 "
-                "on the CPU"
-            )
-        pointer = None
-        if condition is not None or self.program.condition_channels:
-            condition = self._checked_condition(condition, count)
-            pointer = condition.data_ptr()
-        tokens, noise = tokens.contiguous(), noise.contiguous()
-        samples = torch.empty((count, len(noise)), dtype=torch.int64)
-        refusal = self._kernels.tcn_stream_sample(
-            self._handle, tokens.data_ptr(), pointer, noise.data_ptr(), len(noise),
-            samples.data_ptr(), torch.get_num_threads(),
-        )  # fmt: skip
-        if refusal:
-            raise self._refused(refusal, None, tokens)
-        return samples
-
-    def get_state(self, rows: Tensor | None = None) -> Any:
-        """The state of rows in PyTorch's form: nested tuples of ``(n, ...)`` tensors."""
-        count, index = (self.count, None) if rows is None else self._index(rows)
-
-        def read(slot: Slot) -> Tensor:
-            tensor = torch.empty((count, *slot.shape), dtype=slot.dtype)
-            self._exchange(slot, rows, index, count, tensor, into_rows=False)
-            return tensor
-
-        return _map(read, self.program.states)
-
-    def set_state(self, state: Any, rows: Tensor | None = None) -> None:
-        """Makes rows go on from a state in PyTorch's form, of this net on either path.
-
-        Raises:
-            ValueError: if the state is not one of this net and this number of rows; nothing has
-                happened then.
-        """
-        count, index = (self.count, None) if rows is None else self._index(rows)
-        leaves = list(_pairs(self.program.states, state))
-        for slot, tensor in leaves:
-            if tensor.shape != (count, *slot.shape) or tensor.dtype != slot.dtype:
-                raise ValueError(
-                    f"state: a {tensor.dtype} tensor of shape {tuple(tensor.shape)} where this net "
-                    f"has {slot.dtype} of {(count, *slot.shape)}; the state belongs to another net "
-                    "or number of rows"
-                )
-        for slot, tensor in leaves:
-            tensor = tensor.detach().cpu().contiguous()
-            self._exchange(slot, rows, index, count, tensor, into_rows=True)
-
-    def reset(self, rows: Tensor | None = None) -> None:
-        """Begins rows anew: zeros before the first step of every layer."""
-        count, index = (self.count, None) if rows is None else self._index(rows)
-        refusal = self._kernels.tcn_stream_reset(self._handle, index, count)
-        if refusal:
-            raise self._refused(refusal, rows)
-
-    def copy_rows(self, source: Tensor, target: Tensor) -> None:
-        """Gives each row of ``target`` the state of the row of ``source`` beside it.
-
-        Raises:
-            ValueError: if the two differ in length, a row does not exist, or a target is named
-                twice.
-        """
-        count, sources = self._index(source)
-        if target.shape != source.shape:
-            raise ValueError(
-                f"target: {tuple(target.shape)} rows for source {tuple(source.shape)}; name one "
-                "target for each source"
-            )
-        targets = self._index(target)[1]
-        refusal = self._kernels.tcn_stream_copy(self._handle, sources, targets, count)
-        if refusal:
-            raise self._refused(refusal, torch.cat([source, target]))
-
-    def _exchange(
-        self,
-        slot: Slot,
-        rows: Tensor | None,
-        index: int | None,
-        count: int,
-        tensor: Tensor,
-        *,
-        into_rows: bool,
-    ) -> None:
-        if not tensor.numel():
-            return
-        refusal = self._kernels.tcn_stream_exchange(
-            self._handle, slot.operation, index, count, tensor.data_ptr(), into_rows
-        )
-        if refusal:
-            raise self._refused(refusal, rows)
-
-    def _index(self, rows: Tensor) -> tuple[int, int]:
-        """How many rows are named, and where."""
-        if rows.dtype != torch.int64 or rows.dim() != 1 or not rows.is_cpu or not len(rows):
-            raise ValueError(
-                f"rows: {rows.dtype} of shape {tuple(rows.shape)} on {rows.device}; name at least "
-                "one row by a 1-D int64 tensor on the CPU"
-            )
-        if not rows.is_contiguous():
-            raise ValueError("rows: a tensor with gaps; use rows.contiguous()")
-        return len(rows), rows.data_ptr()
-
-    def _checked_condition(
-        self, condition: Tensor | None, count: int, time: int | None = None
-    ) -> Tensor:
-        """A condition that fits: one of all steps or, where there is a ``time``, one of each."""
-        channels = self.program.condition_channels
-        shapes = (
-            [(count, channels)] if time is None else [(count, channels), (count, channels, time)]
-        )
-        expected = " or ".join(map(str, shapes))
-        if condition is None:
-            raise ValueError(f"condition: None, but this net is conditioned; pass {expected}")
-        fits = condition.shape in shapes and _is_native(condition, torch.float32)
-        if not channels or not fits:
-            expected += " float32 on the CPU"
-            raise ValueError(
-                f"condition: {condition.dtype} of shape {tuple(condition.shape)} does not fit; "
-                + (f"expected {expected}" if channels else "this net reads none: leave it out")
-            )
-        return condition.contiguous()
-
-    def _prepare(self, x: Tensor, count: int) -> None:
-        """Checks an input unlike the one before, and what its output will be like."""
-        program, shape = self.program, x.shape
-        if program.vocabulary:
-            fits, expected = len(shape) == 2, f"({count}, time) int64 tokens"
-        else:
-            fits = len(shape) == 3 and shape[1] == program.in_channels
-            expected = f"({count}, {program.in_channels}, time) float32"
-        if not fits or x.dtype != self._dtype or shape[0] != count or not shape[-1] or not x.is_cpu:
-            raise ValueError(
-                f"x: {x.dtype} of shape {tuple(shape)} on {x.device}; expected {expected} on the "
-                "CPU, one line per row that advances and at least one step"
-            )
-        self._shape = shape
-        self._like = torch.empty((count, program.out_channels, shape[-1]), dtype=torch.float32)
-
-    def _refused(self, refusal: int, rows: Tensor | None, x: Tensor | None = None) -> Exception:
-        named = rows.tolist() if rows is not None else "all"
-        if refusal == 1:
-            return ValueError(f"rows: {named}; rows lie between 0 and {self.count - 1}")
-        if refusal == 2:
-            return ValueError(f"rows: {named} names a row twice; a row advances once per call")
-        if refusal == 3 and x is not None:
-            return ValueError(
-                f"x: tokens from {int(x.min())} to {int(x.max())}; tokens lie between 0 and "
-                f"{self.program.vocabulary - 1}"
-            )
-        return MemoryError("no memory for the values of a native stream")
-
-
-def _is_native(tensor: Tensor, dtype: torch.dtype) -> bool:
-    """Whether it lies where native code can read it, as ``dtype``."""
-    return tensor.dtype is dtype and tensor.is_cpu
-
-
-def _map(function: Callable[[Slot], Tensor], states: Any) -> Any:
-    if isinstance(states, Slot):
-        return function(states)
-    return tuple(_map(function, part) for part in states)
-
-
-def _pairs(states: Any, state: Any) -> Iterable[tuple[Slot, Tensor]]:
-    """Every slot with its tensor, in order."""
-    if isinstance(states, Slot) and isinstance(state, Tensor):
-        yield states, state
-    elif isinstance(states, tuple) and isinstance(state, tuple) and len(states) == len(state):
-        for part, value in zip(states, state, strict=True):
-            yield from _pairs(part, value)
-    else:
-        expected = "a tensor" if isinstance(states, Slot) else f"a tuple of {len(states)}"
-        found = f"a tuple of {len(state)}" if isinstance(state, tuple) else type(state).__name__
-        raise ValueError(
-            f"state: expected {expected}, got {found}; the state belongs to another net"
-        )
-
-
 # ------------------------------------------------------------------- the native side
 
 
@@ -681,10 +400,6 @@ def _kernels() -> ctypes.CDLL | None:
         function = getattr(kernels, f"tcn_stream_{name}")
         function.restype, function.argtypes = result, arguments
     return kernels
-
-
-def _delete_rows(kernels: ctypes.CDLL, handle: int, program: StreamProgram) -> None:
-    kernels.tcn_stream_delete_rows(handle)
 
 
 def _weights_read(operations: Sequence[_Operation]) -> int:

@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -31,8 +32,8 @@ from tcn.layers import (
 )
 from tcn.layers.containers import POINTWISE
 from tcn.models import LSTM, TCN, SequenceModel
-from tcn.native import library
-from tcn.native.stream import StreamRows
+from tcn.native import library, stream
+from tcn.native.rows import StreamRows
 
 native = pytest.mark.skipif(library() is None, reason="the native library is not built")
 
@@ -127,8 +128,10 @@ class Stream:
     own: where a norm divides two almost equal channels by their difference, float32 has no more.
     """
 
-    def __init__(self, net: SequenceModule, rows: int, seed: int) -> None:
-        program = compile_stream(net)
+    def __init__(self, net: SequenceModule, rows: int, seed: int, *, ahead: bool = False) -> None:
+        """With ``ahead``, past taps are added up ahead as of a large net."""
+        with mock.patch.object(stream, "CACHED_WEIGHTS", 0 if ahead else stream.CACHED_WEIGHTS):
+            program = compile_stream(net)
         assert program is not None
         self.net, self.exact_net = net, copy.deepcopy(net).double()
         self.rows = list(range(rows))
@@ -190,7 +193,8 @@ class Stream:
 
 def follow(net: SequenceModule, data: st.DataObject) -> None:
     """Any chunks to any rows, states carried back and forth in between, equal PyTorch."""
-    stream = Stream(net, data.draw(st.integers(1, 11)), data.draw(st.integers(0, 99)))
+    count, seed = data.draw(st.integers(1, 11)), data.draw(st.integers(0, 99))
+    stream = Stream(net, count, seed, ahead=data.draw(st.booleans()))
     for _ in range(data.draw(st.integers(1, 5))):
         rows = stream.rows
         if data.draw(st.booleans()):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tcn.inference import generate
+from tcn.inference import StreamSession, generate
 from tcn.layers import FiLM, SequenceModule
 from tcn.models import GRU, LSTM, TCN, SequenceModel
 
@@ -115,6 +115,38 @@ def test_more_than_a_block_of_noise_and_the_native_program() -> None:
     singles = [generate(net, prompt, 150, temperature=0.0, native=n) for n in (None, False)]
     likeliest = slowly(net.double(), prompt, 150, seed=0, temperature=0.0)
     assert all(torch.equal(single, likeliest) for single in singles)
+
+
+@pytest.mark.parametrize("name", ["embedded", "last", "conditioned", "ahead"])
+def test_blocks_of_native_samples_equal_single_ones(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one seed, token for token; also with past taps added up ahead."""
+    prompt = torch.tensor([[1, 2], [3, 0], [5, 5]])
+    if name == "ahead":
+        monkeypatch.setattr("tcn.native.stream.CACHED_WEIGHTS", 0)
+        name, prompt = "embedded", prompt[:1]
+    net = build(name).float()
+    condition = torch.randn(3, 3) if name == "conditioned" else None
+    blocks = generate(net, prompt, 150, seed=3, condition=condition)
+    monkeypatch.setattr("tcn.inference.generation._Categorical.keeps_all", lambda *_: False)
+    assert torch.equal(generate(net, prompt, 150, seed=3, condition=condition), blocks)
+
+
+def test_a_session_goes_on_after_sampling() -> None:
+    net = build("embedded").float()
+    noise = torch.randn(20, 2, SIZE, generator=torch.Generator().manual_seed(0))
+    tokens = torch.tensor([1, 4])
+    results = []
+    for native, nan in [(None, "raise"), (False, "raise"), (None, "hold")]:
+        session = StreamSession(net, 2, native=native, nan=nan)
+        with torch.no_grad():
+            begun = session.sample(tokens, noise[:5])  # the first call begins the rows
+            samples = torch.cat([begun, session.sample(begun[:, -1], noise[5:])], dim=1)
+            results.append((samples, session.push(tokens[:, None])))
+    for samples, y in results[1:]:
+        assert torch.equal(samples, results[0][0])
+        torch.testing.assert_close(y, results[0][1], rtol=1e-5, atol=1e-5)
 
 
 def test_samples_follow_the_softmax() -> None:

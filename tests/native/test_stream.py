@@ -6,6 +6,7 @@ Nets of layers are compared in tests/inference/test_compile.py.
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tcn.native import library
+from tcn.native import library, stream
 from tcn.native.library import INSTRUCTION_SETS
 from tcn.native.stream import Builder, StreamProgram, Value
 
@@ -256,6 +257,175 @@ def test_threads_change_no_bit() -> None:
 def test_the_program_lives_as_long_as_its_rows(delay: StreamProgram) -> None:
     rows = convolution(torch.tensor([[[1.0, 0.0]]]), torch.zeros(1)).rows(1)
     assert rows.push(torch.tensor([[[1.0, 2.0]]])).tolist() == [[[0.0, 1.0]]]
+
+
+# ----------------------------------------------------------- sums of past taps, ahead
+
+
+class Ahead:
+    """Rows that add up past taps ahead, beside each row's whole past through PyTorch in float64."""
+
+    def __init__(self, rows: int, kernel_size: int, dilations: list[int], channels: int) -> None:
+        self.dilations = dilations
+        self.weights = [
+            seeded(channels, channels, kernel_size, seed=i) / (channels * kernel_size) ** 0.5
+            for i, _ in enumerate(dilations)
+        ]
+        builder = Builder()
+        y, slots = builder.input(channels), []
+        for weight, dilation in zip(self.weights, dilations, strict=True):
+            y, slot = builder.convolve(y, weight, torch.ones(channels), dilation=dilation)
+            slots.append(slot)
+        with mock.patch.object(stream, "CACHED_WEIGHTS", 0):
+            built = builder.build(y, tuple(slots))
+        assert built is not None
+        self.native = built.rows(rows)
+        self.pasts = [torch.zeros(channels, 0) for _ in range(rows)]
+        self.generator = torch.Generator().manual_seed(0)
+
+    def push(self, rows: list[int], time: int) -> None:
+        """Advances rows and compares their outputs with those of their whole pasts."""
+        x = torch.randn(len(rows), len(self.pasts[0]), time, generator=self.generator)
+        expected = []
+        for row, chunk in zip(rows, x, strict=True):
+            y = self.pasts[row] = torch.cat([self.pasts[row], chunk], dim=1)
+            y = y.double()
+            for weight, dilation in zip(self.weights, self.dilations, strict=True):
+                padded = F.pad(y, ((weight.shape[2] - 1) * dilation, 0))
+                y = F.conv1d(padded, weight.double(), dilation=dilation) + 1
+            expected.append(y[:, -time:].float())
+        y = self.native.push(x, torch.tensor(rows))
+        torch.testing.assert_close(y, torch.stack(expected), atol=1e-5, rtol=1e-5)
+
+    def reset(self, row: int) -> None:
+        self.native.reset(torch.tensor([row]))
+        self.pasts[row] = self.pasts[row][:, :0]
+
+    def copy(self, source: int, target: int) -> None:
+        self.native.copy_rows(torch.tensor([source]), torch.tensor([target]))
+        self.pasts[target] = self.pasts[source]
+
+    def carry(self, source: int, target: int) -> None:
+        """As `copy`, through the state."""
+        state = self.native.get_state(torch.tensor([source]))
+        self.native.set_state(state, torch.tensor([target]))
+        self.pasts[target] = self.pasts[source]
+
+
+@given(data=st.data())
+def test_sums_ahead_survive_whatever_happens_to_rows(
+    instruction_set: str, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, 9))
+    numbers = st.integers(0, count - 1)
+    rows = Ahead(
+        count,
+        data.draw(st.integers(2, 4)),
+        data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=2)),
+        data.draw(st.sampled_from([1, 5, 16, 33])),
+    )
+    for _ in range(data.draw(st.integers(1, 12))):
+        what = data.draw(st.sampled_from(["steps", "steps", "chunk", "reset", "copy", "carry"]))
+        if what == "steps":
+            some = data.draw(st.lists(numbers, min_size=1, max_size=count, unique=True))
+            for _ in range(data.draw(st.integers(1, 12))):
+                rows.push(some, 1)
+        elif what == "chunk":
+            some = data.draw(st.lists(numbers, min_size=1, max_size=count, unique=True))
+            rows.push(some, data.draw(st.sampled_from([2, 5, 17])))
+        elif what == "reset":
+            rows.reset(data.draw(numbers))
+        else:
+            getattr(rows, what)(data.draw(numbers), data.draw(numbers))
+
+
+@pytest.mark.parametrize("way", ["copy", "carry"])
+def test_sums_ahead_of_another_phase_are_not_taken_for_ones_own(way: str) -> None:
+    rows = Ahead(2, 2, [8, 5], 3)
+    for row, steps in [(0, 3), (1, 12), (0, 1)]:
+        for _ in range(steps):
+            rows.push([row], 1)
+    getattr(rows, way)(0, 1)
+    for _ in range(20):
+        rows.push([1], 1)
+
+
+def test_sums_ahead_around_the_ring(instruction_set: str) -> None:
+    rows = Ahead(1, 3, [7, 2, 8, 64], 20)
+    for _ in range(400):  # the longest ring has 144 positions
+        rows.push([0], 1)
+
+
+# -------------------------------------------------------------------------- sampling
+
+
+def logits_of_tokens(vocabulary: int = 7, channels: int = 5) -> StreamProgram:
+    """A small net over tokens whose logits depend on the token two steps before."""
+    builder = Builder()
+    x = builder.embed(seeded(vocabulary, channels))
+    y, past = builder.convolve(x, seeded(vocabulary, channels, 3, seed=1))
+    built = builder.build(y, (past,))
+    assert built is not None
+    return built
+
+
+def test_sampling_is_pushing_and_choosing(instruction_set: str) -> None:
+    tokens, noise = torch.tensor([3, 0]), seeded(50, 2, 7, seed=2)
+    one, other = logits_of_tokens().rows(2), logits_of_tokens().rows(2)
+    for part in (noise[:20], noise[20:]):
+        expected = []
+        now = tokens
+        for step in part:
+            now = (one.push(now[:, None])[..., 0] + step).argmax(1)
+            expected.append(now)
+        samples = other.sample(tokens, part)
+        assert torch.equal(samples, torch.stack(expected, dim=1))
+        assert torch.equal(one.get_state()[0], other.get_state()[0])
+        tokens = samples[:, -1]
+    assert other.sample(tokens, noise[:0]).shape == (2, 0)
+
+
+def test_sampling_takes_nan_and_equals_as_argmax_does() -> None:
+    noise = torch.zeros(3, 1, 7)
+    noise[0, 0, 4] = noise[0, 0, 5] = math.nan
+    noise[1, 0, 2] = noise[1, 0, 6] = math.inf
+    noise[2] = -math.inf
+    assert logits_of_tokens().rows(1).sample(torch.tensor([0]), noise).tolist() == [[4, 2, 0]]
+
+
+def test_sampling_under_a_condition() -> None:
+    builder = Builder()
+    builder.embed(torch.zeros(3, 1))
+    built = builder.build(builder.condition(3), ())
+    assert built is not None
+    rows, noise = built.rows(2), torch.zeros(4, 2, 3)
+    condition = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    tokens = torch.tensor([0, 0])
+    assert rows.sample(tokens, noise, condition).tolist() == [[1] * 4, [2] * 4]
+    with pytest.raises(ValueError, match=r"condition: .*\(2, 3, 4\).*expected \(2, 3\) float32"):
+        rows.sample(tokens, noise, condition[..., None].expand(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "noise", "message"),
+    [
+        (torch.zeros(1, dtype=torch.int64), torch.zeros(3, 2, 7), r"tokens: .*\(1,\).*\(2,\)"),
+        (torch.zeros(2), torch.zeros(3, 2, 7), "tokens: torch.float32"),
+        (torch.tensor([0, 7]), torch.zeros(3, 2, 7), "tokens from 0 to 7"),
+        (torch.tensor([0, 1]), torch.zeros(3, 2, 6), r"noise: .*\(3, 2, 6\).*\(steps, 2, 7\)"),
+        (torch.tensor([0, 1]), torch.zeros(3, 2, 7).double(), "noise: torch.float64"),
+    ],
+)
+def test_sampling_refuses_what_does_not_fit(tokens: Tensor, noise: Tensor, message: str) -> None:
+    rows = logits_of_tokens().rows(2)
+    with pytest.raises(ValueError, match=message):
+        rows.sample(tokens, noise)
+    assert not rows.get_state()[0].any()
+
+
+def test_only_logits_of_tokens_are_sampled(delay: StreamProgram) -> None:
+    with pytest.raises(ValueError, match="1 channels for a vocabulary of 0"):
+        delay.rows(1).sample(torch.tensor([0]), torch.zeros(1, 1, 1))
 
 
 # ---------------------------------------------------------------------------- errors

@@ -78,12 +78,12 @@ size_t bias_size(const Operation& op) {
     return groups_of(op) * panels(op.out_channels / groups_of(op)) * PANEL;
 }
 
-// (out, in / groups, taps) to (group, panel, tap, in / groups, PANEL); what fills up the last panel is 0.
+// (out, in / groups, taps) to (group, tap, panel, in / groups, PANEL); what fills up the last panel is 0.
 void pack_convolution(const Operation& op, float* to) {
     const int group_in = op.in_channels / op.groups, group_out = op.out_channels / op.groups;
     for (int group = 0; group < op.groups; ++group)
-        for (int panel = 0; panel < panels(group_out); ++panel)
-            for (int tap = 0; tap < op.kernel_size; ++tap)
+        for (int tap = 0; tap < op.kernel_size; ++tap)
+            for (int panel = 0; panel < panels(group_out); ++panel)
                 for (int in = 0; in < group_in; ++in)
                     for (int lane = 0; lane < PANEL; ++lane, ++to) {
                         const int out = panel * PANEL + lane;
@@ -309,7 +309,7 @@ void advance(const Rows& rows, const Push& push, const Part& part, Workspace& wo
     if (places.condition_channels)
         put_in(part, push.condition, places.condition_channels, push.condition_time, push.condition_time == 1,
                frames + places.condition, size);
-    const Block block{part.rows, part.steps, memory, frames, size, tokens, workspace.inputs.data()};
+    const Block block{part.rows, part.steps, push.rows, memory, frames, size, tokens, workspace.inputs.data()};
     DISPATCH(execute, program.instructions.data(), static_cast<int>(program.instructions.size()), block);
     take_out(part, frames + places.output, size, places.out_channels, push.time, push.y);
 }

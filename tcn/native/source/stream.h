@@ -142,9 +142,10 @@ struct RowMemory {
 struct Block {
     int rows;
     int steps;
+    int64_t pushed_rows;  // of all blocks that are computed at once, by whatever number of threads
     const RowMemory* memory;      // of each row
     float* frames;                // (rows, steps, frame_size)
     size_t frame_size;
     const int64_t* const* tokens;  // of each row, from the block's first step on
-    const float** inputs;          // room for a pointer per item and tap
+    const float** inputs;          // room for a pointer per tap and item
 };

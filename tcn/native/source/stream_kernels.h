@@ -65,10 +65,9 @@ static void finish(const Instruction& op, const Block& block) {
 
 // ---------------------------------------------------------------------------------------------------- convolution
 
-// The weights of one group of channels, or of some of its taps: packed as (panel, tap, channel, PANEL).
+// The weights of one group of channels, or of some of its taps: packed as (tap, panel, channel, PANEL).
 struct Group {
     const float* weight;
-    size_t panel_size;  // from one panel's weights to the next, in floats
     int taps;
     int channels;
     int panels;
@@ -76,25 +75,26 @@ struct Group {
     // What the products are added to, (panel, PANEL) of each item: the bias (stride 0) or sums of other taps.
     const float* initial;
     size_t initial_stride;
+    int listed;  // items whose inputs are listed, see list_taps
 };
 
-// y = initial + weight x for ITEMS items and PANELS panels of outputs; x[i * taps + tap] points to item i's inputs.
+// y = initial + weight x for ITEMS items and PANELS panels of outputs; x[tap * listed + i] points to item i's inputs.
 template <int ITEMS, int PANELS>
 static void multiply_tile(const Group& group, int panel, const float* const* x, float* y, size_t y_stride) {
     constexpr int WIDTH = PANELS * VECTORS;
     // Each sum waits for the one before: at least eight of them under way keep the multipliers busy.
     constexpr int PARTS = ITEMS * WIDTH < 8 ? 8 / (ITEMS * WIDTH) : 1;
-    const size_t panel_size = group.panel_size, tap_size = static_cast<size_t>(group.channels) * PANEL;
+    const size_t panel_size = static_cast<size_t>(group.channels) * PANEL;
     const float* initial = group.initial + panel * PANEL;
     Vector sums[PARTS][ITEMS][WIDTH];
     for (int part = 0; part < PARTS; ++part)
         for (int i = 0; i < ITEMS; ++i)
             for (int v = 0; v < WIDTH; ++v)
                 sums[part][i][v] = part ? Vector{} : load(initial + i * group.initial_stride + v * LANES);
-    for (int tap = 0; tap < group.taps; ++tap) {
-        const float* weight = group.weight + panel * panel_size + tap * tap_size;
+    for (int tap = 0; tap < group.taps; ++tap, x += group.listed) {
+        const float* weight = group.weight + (tap * group.panels + panel) * panel_size;
         const float* from[ITEMS];
-        for (int i = 0; i < ITEMS; ++i) from[i] = x[i * group.taps + tap] + group.first_channel;
+        for (int i = 0; i < ITEMS; ++i) from[i] = x[i] + group.first_channel;
         int c = 0;
         for (; c + PARTS <= group.channels; c += PARTS)
             for (int part = 0; part < PARTS; ++part, weight += PANEL)
@@ -131,7 +131,7 @@ static void multiply(Group group, int items, const float* const* x, float* y, si
         return;
     }
     const auto done = [&](int count) {
-        items -= count, x += count * group.taps, y += count * y_stride, group.initial += count * group.initial_stride;
+        items -= count, x += count, y += count * y_stride, group.initial += count * group.initial_stride;
     };
     for (; items >= 2; done(2)) multiply_items<2>(group, x, y, y_stride);
     if (items) multiply_items<1>(group, x, y, y_stride);
@@ -147,15 +147,20 @@ INLINE void copy_channels(float* to, const float* from, int channels) {
     store(to + channels - LANES, load(from + channels - LANES));
 }
 
-// Lists where the inputs under the first `taps` taps of some steps lie, the oldest first; of the first step, the present
+// Lists where the inputs under the first `taps` taps lie, the oldest first, of some steps of rows that lie side by side
+// and whose rings stand alike: list[tap * listed + item] with item = row * steps + step. Of the first step, the present
 // is at `head`.
-static void list_taps(const Instruction& op, const float* ring, size_t stride, int head, int taps, int steps,
-                      const float** input) {
+static void list_taps(const Instruction& op, const RowMemory& first, int head, int taps, int rows, int steps,
+                      const float** list, int listed) {
     const int span = (op.kernel_size - 1) * op.dilation + op.shift;
+    const float* ring = first.ring(op);
+    const size_t stride = first.stride(op), channels = op.in_channels;
     for (int step = 0; step < steps; ++step) {
         int position = head < span ? head - span + op.capacity : head - span;
         for (int tap = 0; tap < taps; ++tap) {
-            *input++ = ring + position * stride;
+            const float* input = ring + position * stride;
+            const float** to = list + tap * listed + step;
+            for (int row = 0; row < rows; ++row) to[row * steps] = input + row * channels;
             position += op.dilation;
             if (position >= op.capacity) position -= op.capacity;
         }
@@ -170,28 +175,28 @@ INLINE void remember_step(const Instruction& op, const RowMemory& memory, const 
     if (++head == op.capacity) head = 0;
 }
 
-// Puts the block's inputs into the rings and lists, per item, where the inputs under its taps lie.
+// How many rows from the first on lie side by side with their rings standing alike.
+static int rows_alike(const Instruction& op, const RowMemory* first, int rows) {
+    int count = 1;
+    while (count < rows && first[count].shared == first->shared && first[count].row == first->row + count &&
+           first[count].head(op) == first->head(op))
+        ++count;
+    return count;
+}
+
+// Puts the block's inputs into the rings and lists, per tap and item, where they lie.
 static void remember_inputs(const Instruction& op, const Block& block) {
+    const int items = block.rows * block.steps;
+    for (int row = 0, alike; row < block.rows; row += alike) {
+        const RowMemory* first = block.memory + row;
+        alike = rows_alike(op, first, block.rows - row);
+        list_taps(op, *first, first->head(op), op.kernel_size, alike, block.steps, block.inputs + row * block.steps,
+                  items);
+    }
     const float* frame = block.frames;
-    const float** inputs = block.inputs;
-    const int per_row = block.steps * op.kernel_size;
-    const float* ring_before = nullptr;
-    int head_before = -1;
-    size_t stride_before = 0;
-    for (int row = 0; row < block.rows; ++row, inputs += per_row) {
-        const float* ring = block.memory[row].ring(op);
-        const size_t stride = block.memory[row].stride(op);
-        const int head = block.memory[row].head(op);
+    for (int row = 0; row < block.rows; ++row)
         for (int step = 0; step < block.steps; ++step, frame += block.frame_size)
             remember_step(op, block.memory[row], frame);
-        if (head == head_before && stride == stride_before) {  // in step with the row before: the same list, moved
-            const float* const* before = inputs - per_row;
-            for (int i = 0; i < per_row; ++i) inputs[i] = before[i] + (ring - ring_before);
-        } else {
-            list_taps(op, ring, stride, head, op.kernel_size, block.steps, inputs);
-        }
-        ring_before = ring, head_before = head, stride_before = stride;
-    }
 }
 
 // A convolution that sees the present alone reads its inputs where they are.
@@ -200,43 +205,44 @@ static void list_inputs(const Instruction& op, const Block& block) {
         block.inputs[item] = block.frames + item * block.frame_size + op.source;
 }
 
-// The rings of many rows lie outside the second-level cache: they are asked for while others are multiplied, into the
-// second level (2), since the first is full of weights.
-static void prefetch(const Instruction& op, const float* const* inputs, int count) {
-    for (int i = 0; i < count; ++i)
-        for (int c = 0; c < op.in_channels; c += PANEL) __builtin_prefetch(inputs[i] + c, 0, 2);
+// The rings of many rows lie outside the second-level cache: those of some items are asked for while others are
+// multiplied, into the second level (2), since the first is full of weights. One line in two: the other comes along.
+static void prefetch(const Instruction& op, const float* const* inputs, int listed, int items) {
+    for (int tap = 0; tap < op.kernel_size; ++tap, inputs += listed)
+        for (int i = 0; i < items; ++i)
+            for (int c = 0; c < op.in_channels; c += 2 * PANEL) __builtin_prefetch(inputs[i] + c, 0, 2);
 }
 
-static Group group_of(const Instruction& op, int index) {
+// With all taps, and the bias to add to.
+static Group group_of(const Instruction& op, int index, int listed) {
     const int channels = op.in_channels / op.groups, panels = (op.out_channels / op.groups + PANEL - 1) / PANEL;
-    const size_t panel_size = static_cast<size_t>(op.kernel_size) * channels * PANEL;
-    return {op.weight + index * panels * panel_size,
-            panel_size,
+    return {op.weight + static_cast<size_t>(index) * op.kernel_size * panels * channels * PANEL,
             op.kernel_size,
             channels,
             panels,
             index * channels,
             op.bias + index * panels * PANEL,
-            0};
+            0,
+            listed};
 }
 
 // The products of the past taps for the row's next steps, which begin at the ring's head.
 static void add_up_ahead(const Instruction& op, const RowMemory& memory, const float** inputs) {
-    Group past = group_of(op, 0);
+    Group past = group_of(op, 0, STEPS_AHEAD);
     past.taps -= 1;
     const size_t width = past.panels * PANEL;
-    for (int step = 0; step < op.ahead; step += TILE_ITEMS) {
-        const int steps = smaller(TILE_ITEMS, op.ahead - step);
-        list_taps(op, memory.ring(op), memory.stride(op), (memory.head(op) + step) % op.capacity, past.taps, steps,
-                  inputs);
-        multiply(past, steps, inputs, memory.sums(op) + step * width, width);
-    }
-    memory.left(op) = op.ahead;
+    const int head = memory.head(op);
+    // Until a time that is another one for each operation: work that all did at once would make that step slow.
+    const int begin = (head + op.left) % op.ahead;
+    list_taps(op, memory, head, past.taps, 1, op.ahead - begin, inputs, STEPS_AHEAD);
+    for (int step = begin; step < op.ahead; step += TILE_ITEMS, inputs += TILE_ITEMS)
+        multiply(past, smaller(TILE_ITEMS, op.ahead - step), inputs, memory.sums(op) + step * width, width);
+    memory.left(op) = op.ahead - begin;
 }
 
 // One step of each row: the present alone, on top of the sums ahead.
 static void convolve_present(const Instruction& op, const Block& block) {
-    Group present = group_of(op, 0);
+    Group present = group_of(op, 0, block.rows);
     const size_t width = present.panels * PANEL;
     for (int row = 0; row < block.rows; ++row) {
         const RowMemory& memory = block.memory[row];
@@ -247,34 +253,36 @@ static void convolve_present(const Instruction& op, const Block& block) {
         remember_step(op, memory, frame);
     }
     list_inputs(op, block);
-    present.weight += static_cast<size_t>(present.taps - 1) * present.channels * PANEL;
+    present.weight += (present.taps - 1) * width * present.channels;
     present.taps = 1;
     present.initial = block.frames + op.target;
     present.initial_stride = block.frame_size;
     multiply(present, block.rows, block.inputs, block.frames + op.target, block.frame_size);
 }
 
+// Any items; what was added up ahead for their rows is of no use any more.
 static void convolve_all_taps(const Instruction& op, const Block& block) {
-    const int items = block.rows * block.steps, taps = op.kernel_size, outputs = op.out_channels / op.groups;
+    const int items = block.rows * block.steps, outputs = op.out_channels / op.groups;
     if (op.capacity)
         remember_inputs(op, block);
     else
         list_inputs(op, block);
     for (int row = 0; op.ahead && row < block.rows; ++row) block.memory[row].left(op) = 0;
     for (int first = 0; first < items; first += TILE_ITEMS) {
-        const float* const* inputs = block.inputs + first * taps;
+        const float* const* inputs = block.inputs + first;
         float* y = block.frames + first * block.frame_size + op.target;
         const int left = items - first - TILE_ITEMS;
-        if (op.capacity && left > 0) prefetch(op, inputs + TILE_ITEMS * taps, smaller(TILE_ITEMS, left) * taps);
+        if (op.capacity && left > 0) prefetch(op, inputs + TILE_ITEMS, items, smaller(TILE_ITEMS, left));
         // The last panel of a group may reach into the next group's outputs, which are written after it.
         for (int g = 0; g < op.groups; ++g)
-            multiply(group_of(op, g), smaller(TILE_ITEMS, items - first), inputs, y + g * outputs, block.frame_size);
+            multiply(group_of(op, g, items), smaller(TILE_ITEMS, items - first), inputs, y + g * outputs,
+                     block.frame_size);
     }
 }
 
 static void convolve(const Instruction& op, const Block& block) {
-    // Each row's sums ahead are a pass over the weights of their own, and all rows' present another.
-    if (block.steps == 1 && block.rows < op.ahead)
+    // Each row's sums ahead are a pass over the weights of its own: with more rows, one pass for all costs less.
+    if (block.steps == 1 && block.pushed_rows < op.ahead)
         convolve_present(op, block);
     else
         convolve_all_taps(op, block);
@@ -284,12 +292,14 @@ static void convolve(const Instruction& op, const Block& block) {
 static void convolve_depthwise(const Instruction& op, const Block& block) {
     const int taps = op.kernel_size, width = (op.in_channels + PANEL - 1) / PANEL * PANEL;
     remember_inputs(op, block);
-    for (int item = 0; item < block.rows * block.steps; ++item) {
-        const float* const* input = block.inputs + item * taps;
+    const int items = block.rows * block.steps;
+    for (int item = 0; item < items; ++item) {
+        const float* const* input = block.inputs + item;
         float* y = block.frames + item * block.frame_size + op.target;
         for (int c = 0; c < op.in_channels; c += LANES) {
             Vector total = load(op.bias + c);
-            for (int tap = 0; tap < taps; ++tap) total += load(op.weight + tap * width + c) * load(input[tap] + c);
+            for (int tap = 0; tap < taps; ++tap)
+                total += load(op.weight + tap * width + c) * load(input[tap * items] + c);
             store(y + c, total);
         }
     }
