@@ -360,7 +360,8 @@ def _length_mask(lengths: Tensor, batch: int, time: int, device: torch.device) -
             f"lengths: shape {tuple(lengths.shape)} for a batch of {batch}; expected one length "
             f"per row, shape ({batch},)"
         )
-    if not torch.compiler.is_compiling() and not 0 <= lengths.min() <= lengths.max() <= time:
+    checked = batch > 0 and not torch.compiler.is_compiling()
+    if checked and not 0 <= lengths.min() <= lengths.max() <= time:
         raise ValueError(
             f"lengths: {lengths.tolist()} must lie between 0 and the {time} steps of x; "
             "lengths count valid steps before padding"

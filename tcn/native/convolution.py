@@ -87,7 +87,9 @@ def wins(x: Tensor, weight: Tensor) -> bool:
     The threads share the batch, so one row for each of them is the least.
     """
     few = max(weight.shape[:2]) <= MOST_CHANNELS and weight.dtype == torch.float32
-    return few and _serves(x) and x.shape[0] >= torch.get_num_threads()
+    # torch.compile cannot ask for the number of threads without breaking its graph in two.
+    enough = torch.compiler.is_compiling() or x.shape[0] >= torch.get_num_threads()
+    return few and enough and _serves(x)
 
 
 def drops(x: Tensor) -> bool:

@@ -30,6 +30,11 @@ def test_a_condition_that_is_read_is_accepted() -> None:
     assert net(torch.randn(4, 2, 8), condition=torch.randn(4, 5)).shape == (4, 3, 8)
 
 
+def test_a_batch_without_rows_may_have_lengths() -> None:
+    x = torch.randn(0, 2, 5)
+    assert TCN(2, [4], 2)(x, lengths=torch.zeros(0, dtype=torch.long)).shape == (0, 4, 5)
+
+
 def test_lengths_behind_a_stride_are_refused() -> None:
     net = Chain(Conv1d(2, 2, 3, stride=2), Conv1d(2, 2, 3))
     with pytest.raises(ValueError, match="mask: 8 steps for an input of 4; lengths and masks do"):

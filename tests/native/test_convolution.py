@@ -216,6 +216,21 @@ def test_compiles_in_one_graph() -> None:
     )
 
 
+def test_a_net_compiles_in_one_graph() -> None:
+    net, x = TCN(2, [6, 9, 9], 3), torch.randn(3, 2, 41)
+    torch._dynamo.reset()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), net(x))
+    assert "ConvolveBackward" in graph_of(net(x))  # the kernels, where nothing is compiled
+
+
+def test_numbers_below_the_smallest_normal_one_count_as_zero() -> None:
+    """They would slow a multiplication down a hundred times; the caller's own mode stays."""
+    x, weight = torch.full((2, 3, 40), 1e-39), torch.ones(4, 3, 2)
+    assert convolve(x, weight).count_nonzero() == 0
+    assert (x * 0.5).count_nonzero() == x.numel()
+
+
 # ------------------------------------------------------------------------------- dropout
 
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "denormals.h"
 #include "instruction_set.h"
 
 #if defined(__x86_64__)
@@ -171,6 +172,7 @@ EXPORT void tcn_convolve(const Shape* shape, const Finish* finish, const float* 
     const Pass pass = forward_pass(s, taps, weight, packed);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t example = 0; example < s.batch; ++example) {
+        const FlushDenormals flush;
         float* rows = scratch(s.stride * s.in_channels * pass.row);
         fill_rows(s, x + example * s.in_channels * s.in_steps, pass.row, rows);
         convolve_rows(pass, rows, *finish, example, y + example * s.out_channels * s.out_steps);
@@ -192,6 +194,7 @@ EXPORT void tcn_convolve_backward(const Shape* shape, const Finish* finish, cons
     std::vector<float> part(threads * sums, 0.0f);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < threads; ++i) {
+        const FlushDenormals flush;
         float* sum = part.data() + i * sums;
         backward.run(s.batch * i / threads, s.batch * (i + 1) / threads, sum, sum + weights);
     }

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "denormals.h"
 #include "instruction_set.h"
 
 #define KERNELS "stream_kernels.h"
@@ -328,6 +329,7 @@ void advance_all(Rows& rows, const Push& push, int threads) {
     while (rows.workspaces.size() < static_cast<size_t>(threads))
         rows.workspaces.push_back(std::make_unique<Workspace>(rows.program));
     const auto run_group = [&](int64_t group, Workspace& workspace) {
+        const FlushDenormals flush;
         const int64_t first = group * together;
         const int count = static_cast<int>(std::min(together, push.rows - first));
         for (int64_t start = 0; start < push.time; start += BLOCK_STEPS) {

@@ -17,11 +17,12 @@ static Vector activate(const Activation& how, Vector x) {
         case LEAKY_RELU: return x < 0 ? x * p[0] : x;
         case ELU: return p[0] * (x > 0 ? x : p[1] * exponential_minus_one(p[2] * at_most(x, 0.0f)));
         case GELU: return 0.5f * x * (1.0f + error_function(x * 0.70710678f));
-        case SILU: return x * sigmoid(x);
+        // Where the sigmoid is as good as 0, its smallest value must not be multiplied by a huge x.
+        case SILU: return at_least(x, -100.0f) * sigmoid(x);
         case MISH: {  // tanh(log(1 + e)) = (e^2 + 2 e) / (e^2 + 2 e + 2), 1 in float32 from x = 20 on
             const Vector e = exponential(at_most(x, 20.0f));
             const Vector n = e * (e + 2.0f);
-            return x * (n / (n + 2.0f));
+            return at_least(x, -100.0f) * (n / (n + 2.0f));
         }
         case TANH: return tangent(x);
         case SIGMOID: return sigmoid(x);
