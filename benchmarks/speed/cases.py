@@ -201,7 +201,7 @@ def generation() -> Case:
     """Samples of a 256-way net, each fed back."""
     net = SequenceModel(wavenet(), 256, embedding=256).eval()
     prompt = torch.zeros(1, 1, dtype=torch.int64)
-    samples = {OURS: 500, "tcn, PyTorch layers": 10}
+    samples = {OURS: 4000, "tcn, PyTorch layers": 10}
     return Case(
         "generation",
         "20 gated layers, 64 residual, 128 skip, 256-way",
