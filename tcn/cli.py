@@ -146,7 +146,8 @@ def export_command(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     paths = given.paths + ([] if given.output is None else [given.output])
     configured = given.config is not None and given.ckpt_path is not None
-    if len(paths) != (1 if configured else 2) or (given.config is None) != (not configured):
+    halfway = not configured and (given.config is not None or given.ckpt_path is not None)
+    if halfway or len(paths) != (1 if configured else 2):
         parser.error("expected FOLDER and FILE, or --config, --ckpt_path and FILE")
     try:
         net = _trained(given.config, given.ckpt_path) if configured else _saved(paths[0])

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from tcn.inference.finite import all_finite, refuse_not_finite
-from tcn.inference.torch_rows import in_training
 from tcn.layers import SequenceModule
 
 
@@ -32,6 +31,14 @@ def check_net(net: SequenceModule) -> None:
         raise in_training(net)
 
 
+def in_training(net: SequenceModule) -> ValueError:
+    """The error for a net that would drop out, or average over the batch, in a live stream."""
+    return ValueError(
+        f"net: {type(net).__name__} (or a part of it) is in training mode, in which its outputs "
+        "are random or depend on the other rows; call net.eval() first"
+    )
+
+
 def takes_tokens(net: SequenceModule) -> bool:
     """Whether the input is tokens, which the net embeds."""
     return getattr(net, "embedding", None) is not None
@@ -39,8 +46,11 @@ def takes_tokens(net: SequenceModule) -> bool:
 
 def input_dtype(net: SequenceModule) -> torch.dtype:
     """The type of a chunk."""
-    if takes_tokens(net):
-        return torch.int64
+    return torch.int64 if takes_tokens(net) else float_dtype(net)
+
+
+def float_dtype(net: SequenceModule) -> torch.dtype:
+    """The type of what the net computes, and of a condition."""
     return next((p.dtype for p in net.parameters()), torch.get_default_dtype())
 
 
@@ -50,8 +60,11 @@ def check_chunk(
     """Refuses a chunk that is not ``rows`` rows of at least one step of this net's input.
 
     Raises:
+        TypeError: if it is no tensor.
         ValueError: naming what was given and what is expected.
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"chunk: {type(x).__name__} is not a tensor; use torch.as_tensor(chunk)")
     sizes: tuple[str | int, ...] = ("height", "time")[-net.ndim :]
     channels = getattr(net, "in_channels", None)
     expected = (rows, *sizes) if takes_tokens(net) else (rows, channels or "channels", *sizes)
@@ -76,20 +89,28 @@ def check_chunk(
         )
 
 
-def check_condition(condition: Tensor, rows: int, index: Tensor | None) -> None:
-    """Refuses a condition of another number of rows, or that is not finite.
+def check_condition(
+    net: SequenceModule, condition: Tensor, rows: int, index: Tensor | None
+) -> None:
+    """Refuses a condition of another number of rows or type, or that is not finite.
 
     Args:
+        net: the net.
         condition: ``(rows, channels, ...)``.
         rows: how many rows the chunk has.
         index: their numbers in the session; None for all in order.
 
     Raises:
-        ValueError: naming the numbers of rows, or row, channel and step of the value.
+        ValueError: naming the numbers of rows, the types, or row, channel and step of the value.
     """
     if len(condition) != rows:
         raise ValueError(
             f"condition: {len(condition)} rows for a chunk of {rows}; give one condition per row"
+        )
+    dtype = float_dtype(net)
+    if condition.dtype != dtype:
+        raise ValueError(
+            f"condition: {condition.dtype}, the net takes {dtype}; use condition.to({dtype})"
         )
     if not all_finite(condition):
         index = torch.arange(rows) if index is None else index

@@ -45,8 +45,9 @@ def construct(description: Any, place: str) -> Any:
         return functools.partial(CLASSES[name], **values) if values else CLASSES[name]
     try:
         return CLASSES[name](**values)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{place}: {name} cannot be built: {error}") from error
+    except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{place}: {name} cannot be built: {reason}") from error
 
 
 def refuse_opaque(description: Any, place: str = "net") -> None:

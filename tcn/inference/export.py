@@ -1,13 +1,17 @@
 """A net as one file that other programs run: ONNX, or PyTorch's own ``.pt2``.
 
-Two graphs can be written, both for every batch size and length. Which tensors they take and give::
+Two graphs can be written, both for every batch size and length; of a net with two axes, a whole
+graph is for every height, a streaming one for that of the example (``height`` in its metadata,
+which is null otherwise). Which tensors they take and give::
 
     whole      x [, condition]                    ->  y
     streaming  x, state_0, ... [, condition]      ->  y, next_state_0, ...
 
 A stream starts from :func:`initial_state`, which the file also holds: under ``initial_state`` in
 its metadata, a JSON list with the name, shape, dtype and value (a number, or a nested list where it
-is not the same everywhere) of each state tensor of one row. A stream in onnxruntime alone::
+is not the same everywhere) of each state tensor of one row. Infinity, which JSON does not know, is
+the string ``"inf"`` or ``"-inf"``, there and in ``receptive_field``; ``float`` and numpy read it. A
+stream in onnxruntime alone::
 
     session = onnxruntime.InferenceSession("net.onnx")
     metadata = session.get_modelmeta().custom_metadata_map
@@ -18,6 +22,10 @@ is not the same everywhere) of each state tensor of one row. A stream in onnxrun
     while True:
         y, *after = session.run(None, {"x": next_chunk(), **state})
         state = dict(zip(state, after))
+
+The graph of a net that looks ahead returns each output ``latency`` steps late, and has no mask that
+could say where the stream ends: its last ``latency`` outputs cannot be had from it. Use
+:meth:`tcn.inference.StreamSession.finish`, or a whole graph, where they matter.
 """
 
 from __future__ import annotations
@@ -72,7 +80,7 @@ def export(
         format: ``"onnx"`` or ``"pt2"`` (``torch.export``); the suffix of ``path`` unless given. To
             load a ``.pt2`` file of a recurrent net, import ``tcn.inference.recurrence`` first.
         example: ``(batch, in_channels, *sizes)`` or tokens, at least 2 long on every axis; random
-            unless given.
+            unless given. A stream of a net with two axes needs one: its height is that of the file.
         condition: for a net that is conditioned, what goes with the example: ``(batch, channels)``
             for a graph that takes one for the whole sequence or chunk, ``(batch, channels,
             *sizes)`` for one per step. The former unless given.
@@ -97,12 +105,20 @@ def export(
     return path
 
 
-def initial_state(net: SequenceModule, batch: int = 1) -> dict[str, Tensor]:
+def initial_state(
+    net: SequenceModule,
+    batch: int = 1,
+    *,
+    example: Tensor | None = None,
+    condition: Tensor | None = None,
+) -> dict[str, Tensor]:
     """The state before the first step, by the names that a streaming graph gives its tensors.
 
     Args:
         net: a net that streams.
         batch: rows of the state.
+        example: as of :func:`export`; of a net with two axes, it has the height of the stream.
+        condition: as of :func:`export`; a net that looks ahead remembers one of each step.
 
     Returns:
         Tensors with the batch on axis 0: zeros, but for the maxima that the readouts ``"max"`` and
@@ -110,9 +126,10 @@ def initial_state(net: SequenceModule, batch: int = 1) -> dict[str, Tensor]:
 
     Raises:
         TypeError: if the net is no :class:`tcn.layers.SequenceModule`.
-        ValueError: if the net cannot stream.
+        ValueError: if the net cannot stream, or has two axes and there is no example.
     """
-    return Graph(_evaluated(net), streaming=True).initial_state(batch)
+    graph = Graph(_evaluated(net), streaming=True, example=example, condition=condition)
+    return graph.initial_state(batch)
 
 
 def _evaluated(net: SequenceModule) -> SequenceModule:
@@ -249,9 +266,9 @@ def _whole(graph: Graph, run: Run) -> Iterator[tuple[Tensor, Tensor, str]]:
 
 def _streamed(graph: Graph, run: Run) -> Iterator[tuple[Tensor, Tensor, str]]:
     """The same for a stream in chunks of several lengths."""
-    others = [size + 1 for size in graph.sizes[:-1]]
+    others = graph.sizes[:-1]
     for batch in (len(graph.example) + 1, 1):
-        before, state = list(graph.initial_state(batch, (*others, 1)).values()), None
+        before, state = list(graph.initial_state(batch).values()), None
         early = graph.net.latency  # outputs of a look-ahead that belong to no step of the stream
         for length in (graph.sizes[-1] + 5, 1, 2, 1):
             x, condition = graph.samples(batch, (*others, length))

@@ -11,11 +11,15 @@ it is the largest logit, without a special case.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Iterator
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
 
+from tcn.inference.checks import check_net
 from tcn.inference.session import StreamSession
 from tcn.layers import SequenceModule
 from tcn.layers.validation import check_positive
@@ -38,7 +42,7 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     condition: Tensor | None = None,
-    seed: int | torch.Generator | None = None,
+    seed: SupportsIndex | torch.Generator | None = None,
     output: str | Sampler = "categorical",
     native: bool | None = None,
 ) -> Tensor:
@@ -50,7 +54,7 @@ def generate(
         prompt: ``(batch, time)`` tokens; ``(batch, in_channels, time)`` if not categorical.
         steps: how many samples to add.
         temperature: logits are divided by it; 0 takes the likeliest token.
-        top_k: only the ``top_k`` likeliest tokens are drawn.
+        top_k: only the ``top_k`` likeliest tokens are drawn; of equally likely ones the first.
         top_p: only the fewest tokens are drawn that together have this probability, after
             temperature and ``top_k``. Holtzman et al. 2020, section 3.1.
         condition: ``(batch, channels)``, or ``(batch, channels, time + steps)`` with one of each
@@ -66,10 +70,11 @@ def generate(
         steps)``.
 
     Raises:
-        TypeError: if the net cannot stream.
+        TypeError: if the net cannot stream, or the seed is no integer.
         ValueError: if an argument does not fit the net, naming it and the cure.
     """
     check_positive("steps", [steps])
+    check_net(net)
     generator = _generator(seed)
     sampler = _sampler(net, output, temperature, top_k, top_p, generator)
     _check_prompt(net, prompt, categorical=output == "categorical")
@@ -144,8 +149,7 @@ class _Categorical:
         if self.keeps_all(logits):
             return logits
         if self.top_k is not None and self.top_k < logits.shape[1]:
-            least = logits.topk(self.top_k, dim=1).values[:, -1:]
-            logits = logits.masked_fill(logits < least, -torch.inf)
+            logits = logits.masked_fill(~_largest(logits, self.top_k), -torch.inf)
         if self.top_p is not None and self.top_p < 1 and self.temperature > 0:
             ordered, order = logits.sort(dim=1, descending=True, stable=True)
             probability = (ordered / self.temperature).softmax(1)
@@ -154,6 +158,13 @@ class _Categorical:
             excluded = torch.zeros_like(enough).scatter(1, order, enough)
             logits = logits.masked_fill(excluded, -torch.inf)
         return logits
+
+
+def _largest(logits: Tensor, count: int) -> Tensor:
+    """``(batch, vocabulary)`` bool: the ``count`` largest; of equal ones the first, as argmax."""
+    least = logits.topk(count, dim=1).values[:, -1:]
+    above, equal = logits > least, logits == least
+    return above | (equal & (equal.cumsum(1) <= count - above.sum(1, keepdim=True)))
 
 
 def _in_blocks(
@@ -218,8 +229,10 @@ def _sampler(
 def _check_categorical(
     net: SequenceModule, temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
-    if temperature < 0:
-        raise ValueError(f"temperature: {temperature} must be at least 0, the likeliest token")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(
+            f"temperature: {temperature} must be at least 0, the likeliest token, and finite"
+        )
     if top_k is not None:
         check_positive("top_k", [top_k])
     if top_p is not None and not 0 < top_p <= 1:
@@ -233,10 +246,19 @@ def _check_categorical(
         )
 
 
-def _generator(seed: int | torch.Generator | None) -> torch.Generator:
+def _generator(seed: SupportsIndex | torch.Generator | None) -> torch.Generator:
     if isinstance(seed, torch.Generator):
         return seed
-    return torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
+    if seed is None:
+        return torch.default_generator
+    try:
+        return torch.Generator().manual_seed(operator.index(seed))
+    except TypeError as error:
+        raise TypeError(
+            f"seed: {seed!r} is neither an integer, a torch.Generator nor None"
+        ) from error
+    except (RuntimeError, ValueError, OverflowError) as error:
+        raise ValueError(f"seed: {seed!r} must fit into 64 bits") from error
 
 
 def _vocabulary(net: SequenceModule) -> int | None:
@@ -249,7 +271,8 @@ def _check_prompt(net: SequenceModule, prompt: Tensor, *, categorical: bool) -> 
     tokens = categorical or _vocabulary(net) is not None
     if net.ndim != 1:
         raise ValueError(f"net: {type(net).__name__} has {net.ndim} axes; only sequences continue")
-    if prompt.dim() != (2 if tokens else 3) or prompt.is_floating_point() == tokens:
+    fits = prompt.dtype == torch.int64 if tokens else prompt.is_floating_point()
+    if prompt.dim() != (2 if tokens else 3) or not fits:
         expected = "(batch, time) int64 tokens" if tokens else "(batch, in_channels, time) numbers"
         raise ValueError(
             f"prompt: {prompt.dtype} of shape {tuple(prompt.shape)}; expected {expected}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +50,11 @@ class Graph:
             _check_streams(net)
         self.net = net
         self.streaming = streaming
+        if streaming and net.ndim > 1 and example is None:
+            raise ValueError(
+                f"example: None, but a stream of {type(net).__name__} has the height of its "
+                "example; pass a tensor (batch, channels, height, time)"
+            )
         self.example = _example(net, self.shortest + 6) if example is None else example
         self.condition = _condition(net, self.example) if condition is None else condition
         if min(self.example.shape[0], *self.sizes) < 2:
@@ -100,12 +106,11 @@ class Graph:
             x = torch.randint(_vocabulary(self.net), (batch, *sizes), generator=generator)
         return x, condition
 
-    def initial_state(self, batch: int, sizes: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """The state before the first step of inputs with these sizes; {} if not streaming."""
+    def initial_state(self, batch: int) -> dict[str, Tensor]:
+        """The state before the first step; {} if not streaming."""
         if not self.streaming:
             return {}
-        *others, _ = self.sizes if sizes is None else sizes
-        state = blank_state(self.net, *self.samples(batch, (*others, 1)))
+        state = blank_state(self.net, *self.samples(batch, (*self.sizes[:-1], 1)))
         return dict(zip(_state_names(state), flatten(state), strict=True))
 
     @property
@@ -122,16 +127,11 @@ class Graph:
         """Which axes of each argument vary, as ``torch.export`` wants it."""
         dim = torch.export.Dim
         batch = {0: dim("batch", min=1)}
-        axes = [*(dim("height", min=1) for _ in self.sizes[:-1]), dim("time", min=self.shortest)]
-        sizes = dict(enumerate(axes, start=self.example.dim() - len(axes)))
-        taller = self.initial_state(2, [size + 1 for size in self.sizes])
+        sizes = {self.example.dim() - 1: dim("time", min=self.shortest)}
+        if self.net.ndim > 1 and not self.streaming:  # the initial state of a stream has one height
+            sizes[self.example.dim() - 2] = dim("height", min=1)
         shapes: list[dict[int, Any]] = [batch | sizes]
-        for name, tensor in self.initial_state(2).items():
-            pairs = enumerate(zip(tensor.shape, taller[name].shape, strict=True))
-            varying = [
-                (axis, size - self.sizes[0]) for axis, (size, other) in pairs if size != other
-            ]
-            shapes.append(batch | {axis: axes[0] + padding for axis, padding in varying})
+        shapes += [batch for _ in self.initial_state(1)]
         if self.condition is not None:
             shapes.append(batch | (sizes if self.condition.dim() > 2 else {}))
         return tuple(shapes)
@@ -147,13 +147,15 @@ class Graph:
             }
             for name, tensor in self.initial_state(1).items()
         ]
+        fixed = self.sizes[:-1] if self.streaming else ()
         return {
             # The parent package is always loaded; to import it by name would point backwards.
             "tcn_version": sys.modules[__name__.split(".")[0]].__version__,
             "streaming": json.dumps(self.streaming),
-            "receptive_field": json.dumps(self.net.receptive_field),
-            "latency": json.dumps(getattr(self.net, "latency", 0)),
-            "initial_state": json.dumps(initial),
+            "receptive_field": _to_json(self.net.receptive_field),
+            "latency": json.dumps(self.net.latency),
+            "initial_state": _to_json(initial),
+            "height": json.dumps(fixed[0] if fixed else None),
         }
 
 
@@ -242,6 +244,19 @@ def _dtype(net: nn.Module) -> torch.dtype:
 
 def _random(like: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator).to(like.dtype)
+
+
+def _to_json(value: Any) -> str:
+    """Infinite numbers, which JSON does not know, as the strings ``"inf"`` and ``"-inf"``."""
+    return json.dumps(_spelled(value), allow_nan=False)
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled(item) for item in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _constant(tensor: Tensor) -> Any:

@@ -65,6 +65,7 @@ class RowRecord:
     last: Tensor | None = None
 
     @classmethod
+    @torch.inference_mode(False)  # tensors made in it could not be changed outside of it
     def fresh(cls, count: int, device: torch.device) -> RowRecord:
         """Of ``count`` rows of which none has begun."""
         return cls(
@@ -96,9 +97,10 @@ class RowRecord:
     def remember(self, last: Tensor, rows: Tensor | None) -> None:
         """Keeps a copy of the last value of all rows or of some; of the others it is 0 at first."""
         if self.last is None:
-            self.last = last.new_zeros(len(self.begun), *last.shape[1:])
+            with torch.inference_mode(False):
+                self.last = last.new_zeros(len(self.begun), *last.shape[1:])
         if rows is None:
-            self.last.copy_(last)
+            self.last.copy_(last.detach())
         else:
             self.last[rows] = last.detach()
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import re
 import sys
 import tempfile
 from importlib import resources
+from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from torch import Tensor, nn
 
 from tcn.inference.construction import construct, refuse_opaque
 from tcn.inference.files import replacing_all
-from tcn.inference.schema import first_error
+from tcn.inference.schema import Schema, first_error
 from tcn.layers import SequenceModule, fold_weight_norm
 
 CONFIG = "config.json"
@@ -56,7 +58,8 @@ def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
 
     Raises:
         ValueError: if the net cannot be built again from plain data (a class of your own, a lambda
-            as a builder), or has other tensors than one built anew.
+            as a builder), or has other tensors or other layers than one built anew, such as those
+            of a net made to look ahead afterwards.
     """
     folder = Path(folder)
     tensors = _tensors(net)
@@ -68,13 +71,15 @@ def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
         "net": _construction(net),
         "dtype": _dtype_of(tensors),
     }
-    config["folded"] = _is_folded(config, tensors)
+    config["folded"] = _is_folded(net, config)
     data = to_safetensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
     config["weights"] = {
         "file": WEIGHTS,
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
+    if (reason := first_error(config, _schema())) is not None:
+        raise ValueError(f"net: it cannot be written to a file that can be read: {reason}")
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
     with replacing_all([folder / WEIGHTS, folder / CONFIG]) as (weights_file, config_file):
         weights_file.write_bytes(data)
@@ -106,7 +111,9 @@ def from_pretrained(
             the message names the file and the reason.
     """
     folder = Path(source)
-    if not folder.is_dir():
+    if folder.is_file():
+        raise ValueError(f"source: {str(source)!r} is a file; pass the folder that it is in")
+    if not os.fspath(source) or not folder.is_dir():
         folder = _download(
             str(source), revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
         )
@@ -226,19 +233,32 @@ def _dtype_of(tensors: dict[str, Tensor]) -> str:
     return dtypes.pop()
 
 
-def _is_folded(config: dict[str, Any], tensors: dict[str, Tensor]) -> bool:
-    """Whether the weight norm has been folded, found by comparing with a net built anew."""
-    fits = [
-        not _mismatch(tensors, _build(config | {"folded": folded}, torch.device("meta")))
-        for folded in (False, True)
-    ]
-    if not any(fits):
-        reason = _mismatch(tensors, _build(config | {"folded": False}, torch.device("meta")))
+def _is_folded(net: SequenceModule, config: dict[str, Any]) -> bool:
+    """Whether the weight norm has been folded, found by comparing with a net built anew.
+
+    Raises:
+        ValueError: if the net differs from both, folded and not.
+    """
+    meta = torch.device("meta")
+    plain, folded = (_build(config | {"folded": each}, meta) for each in (False, True))
+    reason = _mismatch(_tensors(net), plain)
+    is_folded = reason is not None and _mismatch(_tensors(net), folded) is None
+    if reason is None or is_folded:
+        reason = _difference(str(net), str(folded if is_folded else plain))
+    if reason is not None:
         raise ValueError(
             f"net: it has been changed since it was built: {reason}; build it with the arguments "
             "that make it what it is"
         )
-    return not fits[0]
+    return is_folded
+
+
+def _difference(found: str, anew: str) -> str | None:
+    """The first line in which two nets print otherwise."""
+    for line, built in zip_longest(found.splitlines(), anew.splitlines(), fillvalue=""):
+        if line != built:
+            return f"it prints {line.strip()!r}, built anew {built.strip()!r}"
+    return None
 
 
 # ---------------------------------------------------------------------------- loading
@@ -248,15 +268,22 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise ValueError(f"{folder}: no {CONFIG}; {_cure(folder)}")
-    schema = json.loads(resources.files(__package__).joinpath("config.schema.json").read_bytes())
     try:
-        config = json.loads(path.read_bytes())
-        reason = first_error(config, schema)
+        config = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        reason = first_error(config, _schema())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     if reason is not None:
         raise ValueError(f"{path}: {reason}")
     return config
+
+
+def _schema() -> Schema:
+    return json.loads(resources.files(__package__).joinpath("config.schema.json").read_bytes())
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:

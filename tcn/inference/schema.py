@@ -1,7 +1,8 @@
 """Checks plain data against a JSON schema, as much of the language as our own schema uses.
 
-``$ref`` within the schema, ``anyOf``, ``const``, ``enum``, ``type``, ``minimum``, ``pattern``,
-``required``, ``properties``, ``additionalProperties`` and ``items`` of draft 2020-12.
+``$ref`` within the schema, ``anyOf``, ``const``, ``enum``, ``type``, ``minimum``, ``maximum``,
+``pattern``, ``required``, ``properties``, ``additionalProperties``, ``items`` and ``maxItems`` of
+draft 2020-12.
 """
 
 from __future__ import annotations
@@ -48,7 +49,12 @@ def _errors(value: Any, schema: Schema, root: Schema, place: str) -> Iterator[st
     if "type" in schema and not _is_of(value, schema["type"]):
         yield f"{name}: {str(value)[:40]!r} is not {schema['type']}"
     if "minimum" in schema and _is_of(value, "number") and value < schema["minimum"]:
-        yield f"{name}: {value} is below {schema['minimum']}"
+        yield f"{name}: {str(value)[:40]} is below {schema['minimum']}"
+    if "maximum" in schema and _is_of(value, "number") and value > schema["maximum"]:
+        yield f"{name}: {str(value)[:40]} is above {schema['maximum']}"
+    if "maxItems" in schema and isinstance(value, list) and len(value) > schema["maxItems"]:
+        yield f"{name}: {len(value)} items are more than {schema['maxItems']}"
+        return  # to look at each of them may take minutes
     if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
         yield f"{name}: {value[:80]!r} does not match {schema['pattern']}"
     if "anyOf" in schema:
@@ -74,7 +80,8 @@ def _errors_inside(value: Any, schema: Schema, root: Schema, place: str) -> Iter
 
 def _depth(errors: list[str]) -> int:
     """How deep the first error lies: that of the alternative which was meant."""
-    return errors[0].partition(":")[0].count(".")
+    place = errors[0].partition(":")[0]
+    return place.count(".") + place.count("[")
 
 
 def _is_of(value: Any, types: str | list[str]) -> bool:

@@ -9,10 +9,9 @@ session.save("users.safetensors")       to be continued elsewhere
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -36,9 +35,12 @@ class StreamSession:
     """The state of many streams through one net, each in a row of its own.
 
     The outputs of a row are those of ``net.forward`` on all that the row was given. Where the
-    native library knows the net (float32, on the CPU) it does the work, otherwise ``net.step``; the
-    weights must not change while the session lives. No gradient is kept. A session must not be used
-    by two threads at once; two sessions of one net may be.
+    native library knows the net (float32, on the CPU) it does the work, otherwise ``net.step``. No
+    gradient is kept. A session must not be used by two threads at once; two sessions of one net may
+    be.
+
+    A native session keeps the weights that the net had when it was built, and stays in float32
+    under autocast, while ``net.step`` follows both: after further training, build a new session.
 
     Attributes:
         net: the net, in evaluation mode.
@@ -80,6 +82,7 @@ class StreamSession:
                 net, or ``native`` is True and cannot be.
         """
         check_net(net)
+        self.net = net
         check_positive("batch_size", [batch_size])
         if nan not in POLICIES:
             raise ValueError(f"nan: {nan!r} is not one of {', '.join(map(repr, POLICIES))}")
@@ -96,8 +99,8 @@ class StreamSession:
                 "with native=None PyTorch serves then"
             )
         if isinstance(initial, StreamSession):
+            stored.check_same_net("initial: it", stored.parameter_shapes(initial.net), net)
             initial = initial.state if initial.state is not None else "zeros"
-        self.net = net
         self.nan = nan
         self.sample_rate = sample_rate
         self.latency = net.latency
@@ -153,7 +156,7 @@ class StreamSession:
             the net reads out over time.
 
         Raises:
-            TypeError: if ``rows`` are not integers.
+            TypeError: if the chunk is no tensor, or ``rows`` are not integers.
             ValueError: if a shape or type does not fit, a row does not exist, or a value is not
                 finite (under ``nan="raise"``; of a condition under every policy).
         """
@@ -161,7 +164,7 @@ class StreamSession:
         if chunk.shape != self._accepted or chunk.dtype is not self._dtype or rows is not None:
             self._check_chunk(chunk, index)
         if condition is not None:
-            check_condition(condition, len(chunk), index)
+            check_condition(self.net, condition, len(chunk), index)
         # The sum of finite values may overflow: isfinite is exact, but slow.
         if self._tokens or all_finite(chunk) or chunk.isfinite().all():
             return self._advance(chunk, index, condition)
@@ -200,7 +203,7 @@ class StreamSession:
         """
         if self.native and not self._waiting and not self._policy.remembers:
             if condition is not None:
-                check_condition(condition, self.batch_size, None)
+                check_condition(self.net, condition, self.batch_size, None)
             return self._engine.sample(tokens, noise, condition)
         samples = []
         for now in noise:
@@ -236,15 +239,17 @@ class StreamSession:
             that reads out over time, the readout of everything, ``(rows, out_channels)``.
 
         Raises:
-            ValueError: if a row has not begun.
+            ValueError: if a row has not begun, or the condition does not fit or is not finite.
         """
         index = self._moving(rows)
         state = self._state_of(index)
         steps = max(self.latency, 1)
         sizes = (len(index), *self._sizes, steps)
         nothing = torch.zeros(sizes, dtype=self._dtype, device=self._device)
-        if condition is not None and condition.dim() > 2:
-            condition = condition[..., -1:].expand(*condition.shape[:-1], steps)
+        if condition is not None:
+            if condition.dim() > 2:
+                condition = condition[..., -1:].expand(*condition.shape[:-1], steps)
+            check_condition(self.net, condition, len(index), index)
         mask = padding_like(self.net, nothing)
         y, _ = self.net.step(nothing, state, condition=condition, mask=mask)
         self.reset(index)
@@ -292,8 +297,19 @@ class StreamSession:
         return self._engine.get_state(rows)
 
     def fork(self) -> StreamSession:
-        """An independent session that continues from here, as this one does."""
+        """An independent session that continues from here, as this one does, of the same net.
+
+        It has the weights that this one has. ``copy.copy`` and ``copy.deepcopy`` do the same.
+        """
         return self.gather(range(self.batch_size))
+
+    __copy__ = fork
+
+    def __deepcopy__(self, _: dict[int, Any]) -> StreamSession:
+        return self.fork()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a StreamSession cannot be pickled; use save() and StreamSession.load()")
 
     def gather(self, rows: Rows) -> StreamSession:
         """A new session of copies of these rows, which continue there from where they are here.
@@ -303,7 +319,8 @@ class StreamSession:
             ValueError: if a row does not exist, or comes twice.
         """
         index = self._index(rows)
-        other = copy.copy(self)
+        other: StreamSession = object.__new__(type(self))
+        vars(other).update(vars(self))
         other._make_rows(len(index))
         other._beginning = self._beginning.take(index)
         other._take_over(other._index(None), self, index)

@@ -11,7 +11,8 @@ on axis 0, one row per user of the stream. A part without memory has the state `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -128,10 +129,17 @@ def put_rows(state: State, rows: Tensor, part: State) -> None:
         target.index_copy_(0, rows, source)
 
 
-def check_fits(state: State, like: State, *, rows: int) -> None:
+def check_fits(state: State, like: State, *, rows: int, sized: bool = True) -> None:
     """Refuses a state that is not one of ``rows`` rows of the same net as ``like``.
 
+    Args:
+        state: the state.
+        like: one of the net, of any number of rows.
+        rows: how many rows are expected.
+        sized: whether the sizes behind the channels have to be the same too.
+
     Raises:
+        TypeError: if a part is neither a tensor nor a tuple.
         ValueError: naming the first tensor that differs, and how.
     """
     if skeleton(state) != skeleton(like):
@@ -140,7 +148,8 @@ def check_fits(state: State, like: State, *, rows: int) -> None:
             f"{len(flatten(like))} of this net; it belongs to another net"
         )
     for (name, tensor), (_, other) in zip(_leaves(state), _leaves(like), strict=True):
-        expected = (rows, *other.shape[1:])
+        sizes = other.shape[2:] if sized else tensor.shape[2:]
+        expected = (rows, *other.shape[1:2], *sizes)
         if tensor.shape != expected or tensor.dtype != other.dtype:
             raise ValueError(
                 f"state: {tensor.dtype} of shape {tuple(tensor.shape)} at {name!r}, expected "
@@ -161,13 +170,18 @@ def row_indices(rows: Any, batch_size: int) -> Tensor:
     """Rows, however they were given, as distinct int64 indices.
 
     Args:
-        rows: a row, a sequence of rows, an integer tensor, or a bool mask of all rows.
+        rows: a row, a sequence of rows, a 1-D tensor or numpy array of integers, or one of bools
+            that is a mask of all rows.
         batch_size: how many there are.
 
     Raises:
         TypeError: if they are not integers.
-        ValueError: if one does not exist, or comes twice.
+        ValueError: if one does not exist or comes twice, or they have more than one axis.
     """
+    if hasattr(rows, "__array__") and not isinstance(rows, Tensor):
+        rows = torch.as_tensor(rows)
+    if isinstance(rows, Tensor) and rows.dim() > 1:
+        raise ValueError(f"rows: of shape {tuple(rows.shape)}; expected one axis: rows.flatten()")
     if isinstance(rows, Tensor) and rows.dtype == torch.bool:
         if rows.shape != (batch_size,):
             raise ValueError(
@@ -177,11 +191,13 @@ def row_indices(rows: Any, batch_size: int) -> Tensor:
         rows = rows.nonzero()
     # Lists of numbers are checked several times faster than small tensors.
     listed = rows.flatten().tolist() if isinstance(rows, Tensor) else rows
-    listed = [listed] if isinstance(listed, int) else list(listed)
+    listed = list(listed) if isinstance(listed, Iterable) else [listed]
     if not listed:
         raise ValueError("rows: none named; skip the call, or pass rows=None for all")
-    if not all(isinstance(row, int) and not isinstance(row, bool) for row in listed):
-        raise TypeError(f"rows: {listed}; rows are named by integers from 0")
+    if not all(isinstance(row, Integral) and not isinstance(row, bool) for row in listed):
+        raise TypeError(
+            f"rows: {rows!r}; rows are named by integers from 0, or by a mask: a bool tensor"
+        )
     if min(listed) < 0 or max(listed) >= batch_size:
         raise ValueError(f"rows: {listed}; rows run from 0 to {batch_size - 1}")
     if len(set(listed)) < len(listed):

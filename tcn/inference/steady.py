@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tcn.inference.checks import takes_tokens
-from tcn.inference.state import clone, flatten, map_tensors, take_rows
+from tcn.inference.checks import float_dtype, input_dtype, takes_tokens
+from tcn.inference.state import check_fits, clone, flatten, map_tensors, skeleton, take_rows
 from tcn.layers import SequenceModule, State
 
 NAMES = ("zeros", "silence", "first")
@@ -47,7 +48,8 @@ class Beginning:
         """From a name, or a state of ``batch_size`` rows or of one.
 
         Raises:
-            ValueError: if there is no such name, or the state has another number of rows.
+            TypeError: if it is neither a name nor a state.
+            ValueError: if there is no such name, or the state is of another net or number of rows.
         """
         if isinstance(initial, str):
             if initial not in NAMES:
@@ -56,13 +58,25 @@ class Beginning:
             if initial == "silence" and takes_tokens(net):
                 raise ValueError("initial: 'silence', but no token is silence; use 'first'")
             return cls(net, initial)
-        rows = sorted({len(tensor) for tensor in flatten(initial)})
+        try:
+            skeleton(initial)
+        except TypeError as error:
+            names = ", ".join(map(repr, NAMES))
+            raise TypeError(
+                f"initial: {str(initial)[:80]} is neither one of {names} nor a state that net.step "
+                "or a session returned"
+            ) from error
+        rows = sorted({tensor.shape[0] if tensor.dim() else 0 for tensor in flatten(initial)})
         if rows not in ([], [1], [batch_size]):
             raise ValueError(
                 f"initial: a state of {rows} rows for batch_size={batch_size}; expected one row or "
                 "as many"
             )
         expanded = map_tensors(lambda t: t.expand(batch_size, *t.shape[1:]), initial)
+        try:
+            check_state(net, expanded, rows=batch_size)
+        except ValueError as error:
+            raise ValueError(f"initial: {error}") from error
         return cls(net, "carried", clone(expanded))
 
     def take(self, rows: Tensor) -> Beginning:
@@ -100,6 +114,55 @@ def blank_state(net: SequenceModule, x: Tensor, condition: Tensor | None) -> Sta
     nothing = torch.zeros_like(x[..., :1])
     mask = padding_like(net, nothing)
     return net.step(nothing, None, condition=_first(condition, 1), mask=mask)[1]
+
+
+@torch.no_grad()
+def check_state(net: SequenceModule, state: State, *, rows: int) -> None:
+    """Refuses a state that is not one of ``rows`` rows of this net.
+
+    Height, and with a stride the number of steps, differ from stream to stream and are not
+    compared; nor is anything of a net that does not say how many channels it takes.
+
+    Raises:
+        TypeError: if a part is neither a tensor nor a tuple.
+        ValueError: naming the first tensor that differs, and how.
+    """
+    sized = net.ndim == 1 and not _is_strided(net)
+    refusals: list[ValueError] = []
+    for x, condition in _zeros(net):
+        try:
+            like = net.step(x, None, condition=condition)[1]
+            return check_fits(state, like, rows=rows, sized=sized)
+        except ValueError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+
+
+def _zeros(net: SequenceModule) -> list[tuple[Tensor, Tensor | None]]:
+    """The shortest input of one row with a condition of each kind; [] where they are unknown.
+
+    A net that looks ahead remembers a condition of each step, but not one of the whole sequence.
+    """
+    device = next((p.device for p in net.parameters()), None)
+    readers: list[Any] = [m for m in net.modules() if getattr(m, "reads_condition", False)]
+    widths = [getattr(module, "condition_channels", None) for module in readers[:1]]
+    channels: list[Any] = [] if takes_tokens(net) else [getattr(net, "in_channels", None)]
+    if None in widths + channels:
+        return []
+    steps = math.ceil(net.reach[-1].jump) if net.reach else 1
+    sizes = [1] * (net.ndim - 1) + [max(steps, 1)]
+    x = torch.zeros([1, *channels, *sizes], dtype=input_dtype(net), device=device)
+    shapes: list[list[Any]] = [[1, *widths], [1, *widths, *sizes]]
+    if not widths:
+        return [(x, None)]
+    return [(x, torch.zeros(shape, dtype=float_dtype(net), device=device)) for shape in shapes]
+
+
+def _is_strided(net: SequenceModule) -> bool:
+    """Whether a part of it returns more or fewer steps than it is given."""
+    parts = [module for module in net.modules() if isinstance(module, SequenceModule)]
+    return any(part.reach and part.reach[-1].jump != 1 for part in parts)
 
 
 def padding_like(net: SequenceModule, x: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tcn.inference.checks import in_training
 from tcn.inference.state import check_fits, clone, map_tensors, put_rows, take_rows
+from tcn.inference.steady import check_state
 from tcn.layers import SequenceModule, State
 
 
@@ -38,7 +40,7 @@ class TorchRows:
         if rows is None:
             self._state, self._owned = map_tensors(_compact, after), False
         else:
-            self.set_state(after, rows)
+            self._put(after, rows)
         return y
 
     def get_state(self, rows: Tensor | None = None, *, copy: bool = True) -> State | None:
@@ -56,7 +58,15 @@ class TorchRows:
             ValueError: if it is not a state of this net and of as many rows.
         """
         count = self.count if rows is None else len(rows)
-        check_fits(state, state if self._state is None else self._state, rows=count)
+        if self._state is None:
+            check_state(self.net, state, rows=count)
+        else:
+            check_fits(state, self._state, rows=count)
+        self._put(state, rows)
+
+    @torch.inference_mode(False)  # tensors made in it could not be changed outside of it
+    @torch.no_grad()
+    def _put(self, state: State, rows: Tensor | None) -> None:
         if rows is None:
             self._state, self._owned = clone(state), True
             return
@@ -70,14 +80,6 @@ class TorchRows:
     def reset(self) -> None:
         """Forgets everything: no row has begun."""
         self._state = None
-
-
-def in_training(net: torch.nn.Module) -> ValueError:
-    """The error for a net that would drop out, or average over the batch, in a live stream."""
-    return ValueError(
-        f"net: {type(net).__name__} (or a part of it) is in training mode, in which its outputs "
-        "are random or depend on the other rows; call net.eval() first"
-    )
 
 
 def _compact(tensor: Tensor) -> Tensor:

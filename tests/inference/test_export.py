@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.inference.export import export, initial_state
+from tcn.inference.state import flatten
 from tcn.layers import (
     AddCondition,
     Chain,
@@ -279,18 +280,54 @@ def test_other_nets(tmp_path: Path, net: Any, streaming: bool, record_property: 
 # ------------------------------------------------------------------- what is in the file
 
 
+def strict_json(text: str) -> Any:
+    """As readers other than Python's take it, which know neither NaN nor infinity."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} in {text}")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_a_stream_of_two_axes_has_the_height_of_its_example(tmp_path: Path) -> None:
+    net = trained(TCN(3, [4], 3, ndim=2, causal=(False, True)))
+    path = tmp_path / "net.onnx"
+    with pytest.raises(ValueError, match="example: None, but a stream of TCN has the height of"):
+        export(net, path, streaming=True)
+    example = torch.randn(2, 3, 7, 9)
+    export(net, path, streaming=True, example=example)
+    session = onnxruntime.InferenceSession(path)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert strict_json(metadata["height"]) == 7
+    assert [value.shape[2] for value in session.get_inputs()][:1] == [7]
+    parts = strict_json(metadata["initial_state"])
+    state = {p["name"]: np.full([3, *p["shape"]], p["value"], p["dtype"]) for p in parts}
+    tensors = initial_state(net, 3, example=example)
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        name: array.shape for name, array in state.items()
+    }
+    x = torch.randn(3, 3, 7, 9)
+    outputs = []
+    for chunk in x.split([4, 1, 4], dim=-1):
+        y, *after = session.run(None, {"x": chunk.numpy(), **state})
+        state = dict(zip(state, after, strict=True))
+        outputs.append(torch.from_numpy(y))
+    assert (torch.cat(outputs, -1) - net(x)).abs().max() <= TOLERANCE
+
+
 def test_a_stream_in_onnxruntime_needs_nothing_but_the_file(tmp_path: Path) -> None:
     net = trained(tcn("max", norm="cumulative"))
     export(net, tmp_path / "net.onnx", streaming=True)
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
     metadata = session.get_modelmeta().custom_metadata_map
-    assert json.loads(metadata["streaming"]) is True
-    assert json.loads(metadata["receptive_field"]) == float("inf")
-    assert json.loads(metadata["latency"]) == 0
+    assert strict_json(metadata["streaming"]) is True
+    assert strict_json(metadata["receptive_field"]) == "inf"
+    assert strict_json(metadata["latency"]) == 0
+    assert strict_json(metadata["height"]) is None
     assert metadata["tcn_version"]
     state = {
         part["name"]: np.full([2, *part["shape"]], part["value"], part["dtype"])
-        for part in json.loads(metadata["initial_state"])
+        for part in strict_json(metadata["initial_state"])
     }
     assert [value.name for value in session.get_inputs()] == ["x", *state]
     assert [value.name for value in session.get_outputs()] == ["y", *(f"next_{n}" for n in state)]
@@ -299,6 +336,15 @@ def test_a_stream_in_onnxruntime_needs_nothing_but_the_file(tmp_path: Path) -> N
         y, *after = session.run(None, {"x": chunk.numpy(), **state})
         state = dict(zip(state, after, strict=True))
     assert (torch.from_numpy(y) - net(x)).abs().max() <= TOLERANCE
+
+
+def test_the_initial_state_of_a_look_ahead_holds_a_condition_of_each_step() -> None:
+    net = trained(TCN(3, [4, 4], 3, lookahead=3, modulation=partial(FiLM, condition_channels=2)))
+    x, condition = torch.randn(2, 3, 9), torch.randn(2, 2, 9)
+    expected = flatten(net.step(x, condition=condition)[1])
+    found = initial_state(net, 2, condition=condition)
+    assert [tensor.shape for tensor in found.values()] == [tensor.shape for tensor in expected]
+    assert [t.shape for t in initial_state(net, 2).values()] != [t.shape for t in expected]
 
 
 def test_the_initial_state_is_neutral() -> None:

@@ -74,6 +74,13 @@ def test_a_saved_folder_as_a_stream(
     [
         ([], 2, "expected FOLDER and FILE, or --config, --ckpt_path and FILE"),
         (["net.onnx", "--config", "config.yaml"], 2, "expected FOLDER and FILE, or --config"),
+        (["net", "net.onnx", "--ckpt_path", "a.ckpt"], 2, "expected FOLDER and FILE, or --config"),
+        (["net", "net.onnx", "--config", "a.yaml"], 2, "expected FOLDER and FILE, or --config"),
+        (
+            ["net", "net.onnx", "--config", "a.yaml", "--ckpt_path", "a.ckpt"],
+            2,
+            "expected FOLDER and FILE, or --config",
+        ),
         (["missing", "net.onnx"], 1, "FOLDER: 'missing' is no folder; save_pretrained writes one"),
         (["net", "net.tflite"], 1, "the suffix of 'net.tflite' is not one of 'onnx', 'pt2'"),
     ],

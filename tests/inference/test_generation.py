@@ -1,12 +1,14 @@
 """Generation draws what the slow way draws: the whole sequence computed anew for every sample."""
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from tcn.inference import StreamSession, generate
 from tcn.layers import FiLM, SequenceModule
@@ -210,6 +212,20 @@ def test_a_sampler_of_tokens() -> None:
     assert torch.equal(got, generate(net, prompt, 9, temperature=0.0))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=SIZE, max_size=SIZE), st.integers(1, SIZE))
+def test_top_k_keeps_as_many_and_of_equal_ones_the_first(levels: list[int], top_k: int) -> None:
+    net = SequenceModel(TCN(4, [4], 2), SIZE, embedding=SIZE, zero_head=True).eval()
+    with torch.no_grad():
+        net.head.bias.copy_(torch.tensor(levels))
+    prompt = torch.zeros(400, 1, dtype=torch.int64)
+    drawn = generate(net, prompt, 1, top_k=top_k, temperature=9.0, seed=0).unique().tolist()
+    kept = sorted(range(SIZE), key=lambda token: (-levels[token], token))[:top_k]
+    assert drawn == sorted(kept)
+    likeliest = generate(net, prompt[:1], 3, temperature=0.0)
+    assert torch.equal(generate(net, prompt[:1], 3, top_k=1), likeliest)
+
+
 TOKENS = torch.tensor([[1, 2]])
 
 
@@ -218,7 +234,16 @@ TOKENS = torch.tensor([[1, 2]])
     [
         ({"steps": 0}, "steps: 0 must be at least 1"),
         ({"temperature": -1.0}, "temperature: -1.0 must be at least 0"),
+        ({"temperature": math.nan}, "temperature: nan must be at least 0, .* and finite"),
+        ({"temperature": math.inf}, "temperature: inf must be at least 0, .* and finite"),
         ({"top_k": 0}, "top_k: 0 must be at least 1"),
+        ({"seed": 2**70}, "seed: 1180591620717411303424 must fit into 64 bits"),
+        ({"prompt": TOKENS.int()}, "prompt: torch.int32 .* expected .* int64 tokens"),
+        ({"prompt": TOKENS > 0}, "prompt: torch.bool .* expected .* int64 tokens"),
+        (
+            {"net": TCN(SIZE, [SIZE], 2).eval(), "prompt": TOKENS.to(torch.uint8)},
+            "prompt: torch.uint8 .* expected .* int64 tokens",
+        ),
         ({"top_p": 0.0}, r"top_p: 0.0 is not in \(0, 1\]"),
         ({"top_p": 1.5}, r"top_p: 1.5 is not in \(0, 1\]"),
         ({"prompt": TOKENS[:, :0]}, r"prompt: empty, of shape \(1, 0\)"),
@@ -242,3 +267,14 @@ def test_wrong_arguments(arguments: dict, message: str) -> None:
     keywords = {"net": build("embedded"), "prompt": TOKENS, "steps": 5, **arguments}
     with pytest.raises(ValueError, match=message):
         generate(**keywords)
+
+
+def test_wrong_types() -> None:
+    net = build("embedded")
+    for seed in (1.5, "a"):
+        with pytest.raises(TypeError, match=f"seed: {seed!r} is neither an integer, a torch.Gen"):
+            generate(net, TOKENS, 2, seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"net: Linear is not a tcn\.layers\.SequenceModule"):
+        generate(nn.Linear(2, 2), TOKENS, 2)  # type: ignore[arg-type]
+    seeded = generate(net, TOKENS, 20, seed=np.int64(3))
+    assert torch.equal(seeded, generate(net, TOKENS, 20, seed=3))

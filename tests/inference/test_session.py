@@ -1,10 +1,14 @@
 """A stream of many users gives each what the whole-sequence net gives on all that user sent."""
 
+import copy
 import math
 import os
+import pickle
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -510,6 +514,20 @@ def test_a_file_keeps_what_rows_begin_with(initial: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("native", [None, False])
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, StreamSession.fork])
+def test_a_copy_is_a_fork(native: bool | None, duplicate: Callable[..., StreamSession]) -> None:
+    net, x = build("gated"), torch.randn(2, 2, 9)
+    session = StreamSession(net, 2, native=native, nan="hold")
+    session.push(x[..., :5])
+    other = duplicate(session)
+    other.push(torch.randn(2, 2, 3))
+    assert other.net is net
+    assert_close(session.push(x[..., 5:]), whole("gated", net, x)[..., 5:])
+    with pytest.raises(TypeError, match=r"cannot be pickled; use save\(\)"):
+        pickle.dumps(session)
+
+
+@pytest.mark.parametrize("native", [None, False])
 def test_rows_leave_and_return_while_others_go_on(native: bool | None) -> None:
     net = build("gated")
     x = torch.randn(4, 2, 12)
@@ -619,6 +637,13 @@ class Foreign(nn.Module):
         ({"batch_size": 0}, ValueError, "batch_size: 0"),
         ({"nan": "drop"}, ValueError, "nan: 'drop' is not one of 'raise', 'hold', 'skip'"),
         ({"initial": "noise"}, ValueError, "initial: 'noise' is not one of"),
+        ({"initial": None}, TypeError, "initial: None is neither one of 'zeros', .* nor a state"),
+        ({"initial": 3}, TypeError, "initial: 3 is neither one of 'zeros', .* nor a state"),
+        (
+            {"initial": StreamSession(TCN(2, [7], 3).eval())},
+            ValueError,
+            "initial: it belongs to another net: parameter",
+        ),
         ({"sample_rate": 0}, ValueError, "sample_rate: 0 must be above 0"),
         ({"initial": (torch.zeros(3, 1),)}, ValueError, r"a state of \[3\] rows for batch_size=1"),
     ],
@@ -635,6 +660,8 @@ def test_wrong_chunks(native: bool | None) -> None:
     for chunk in (good[0], good[:1], good[:, :1], good.double(), good[..., :0]):
         with pytest.raises(ValueError, match="chunk: "):
             session.push(chunk)
+    with pytest.raises(TypeError, match="chunk: ndarray is not a tensor"):
+        session.push(good.numpy())
     with pytest.raises(ValueError, match=r"chunk: shape \(2, 2, 3\) for 1 rows of TCN; expected"):
         session.push(good, rows=[1])
     with pytest.raises(ValueError, match="condition: "):
@@ -645,6 +672,119 @@ def test_wrong_chunks(native: bool | None) -> None:
     session.push(good)
     with pytest.raises(ValueError, match="state"):
         session.state = build("lstm").step(good)[1]
+
+
+@pytest.mark.parametrize("native", [None, False])
+@pytest.mark.parametrize("kind", ["wider", "longer", "double", "lstm", "rows"])
+def test_a_state_of_another_net_is_refused_before_anything_has_begun(
+    native: bool | None, kind: str
+) -> None:
+    net, x = build("tcn"), torch.randn(2, 2, 5)
+    state: Any = {
+        "wider": lambda: TCN(2, [5, 3], 3).eval().step(x)[1],
+        "longer": lambda: TCN(2, [4, 3], 4).eval().step(x)[1],
+        "double": lambda: build("tcn").double().step(x.double())[1],
+        "lstm": lambda: build("lstm").step(x)[1],
+        "rows": lambda: net.step(torch.cat([x, x]))[1],
+    }[kind]()
+    session = StreamSession(net, 2, native=native)
+    with pytest.raises(ValueError, match=r"state: .*net"):
+        session.state = state
+    assert session.state is None
+    with torch.no_grad():
+        assert_close(session.push(x), net(x))
+    with pytest.raises(ValueError, match=r"initial: .*state"):
+        StreamSession(net, 2, initial=state, native=native)
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+@pytest.mark.parametrize("native", [None, False])
+def test_a_state_of_the_net_is_taken_before_anything_has_begun(
+    name: str, native: bool | None
+) -> None:
+    net = build(name)
+    x = inputs(name, 2, 9, torch.Generator().manual_seed(0))
+    early, late = x[..., :5], x[..., 5:]
+    source = StreamSession(net, 2, native=False)
+    push(name, source, early)
+    state = source.state
+    expected = push(name, source, late)
+    session = StreamSession(net, 2, native=native)
+    session.state = state
+    assert_close(push(name, session, late), expected)
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("block", ["residual", "gated"])
+def test_a_state_of_either_kind_of_condition_is_taken(per_step: bool, block: str) -> None:
+    torch.manual_seed(0)
+    modulation = partial(FiLM, condition_channels=3)
+    net = TCN(2, [4, 4], 3, lookahead=3, block=block, modulation=modulation).eval()
+    x = torch.randn(2, 2, 9)
+    condition = torch.randn(2, 3, 9) if per_step else torch.randn(2, 3, 1)
+    early, late = (condition[..., :5], condition[..., 5:]) if per_step else [condition[..., 0]] * 2
+    source = StreamSession(net, 2, native=False)
+    source.push(x[..., :5], condition=early)
+    state = source.state
+    expected = source.push(x[..., 5:], condition=late)
+    session = StreamSession(net, 2, native=False)
+    session.state = state
+    assert_close(session.push(x[..., 5:], condition=late), expected)
+    begun = StreamSession(net, 2, initial=state)
+    assert_close(begun.push(x[..., 5:], condition=late), expected)
+
+
+def test_a_state_of_any_height_or_phase_is_taken() -> None:
+    torch.manual_seed(0)
+    image = TCN(1, [3, 3], 2, ndim=2).eval()
+    half = Chain(down=Conv1d(2, 3, 3, stride=2)).eval()
+    hourglass = Chain(down=Conv1d(2, 3, 3, stride=2), up=ConvTranspose1d(3, 2, 4, stride=2)).eval()
+    half.in_channels = hourglass.in_channels = 2
+    sequence = torch.randn(2, 2, 9)
+    for net, x in ((image, torch.randn(2, 1, 4, 9)), (half, sequence), (hourglass, sequence)):
+        source = StreamSession(net, 2)
+        source.push(x[..., :5])
+        session = StreamSession(net, 2)
+        session.state = source.state
+        assert_close(session.push(x[..., 5:]), source.push(x[..., 5:]))
+
+
+@pytest.mark.parametrize("nan", ["raise", "hold", "skip"])
+@pytest.mark.parametrize("name", ["tcn", "lstm"])
+@pytest.mark.parametrize("native", [None, False])
+def test_inference_mode_may_come_and_go(nan: str, name: str, native: bool | None) -> None:
+    net, x = build(name), torch.randn(3, 2, 12)
+    with torch.inference_mode():
+        session = StreamSession(net, 3, nan=nan, native=native)
+        session.push(x[:1, :, :2], rows=[0])
+        session.push(x[1:, :, :2], rows=[1, 2])
+        fork = session.fork()
+        outputs = [session.push(x[..., 2:4])]
+    for each in (session, fork):
+        each.push(x[:1, :, :1], rows=[0])
+        each.reset([0])
+        each.push(x[:1, :, :4], rows=[0])
+    outputs.append(session.push(x[..., 4:8]))
+    with torch.inference_mode():
+        outputs.append(session.push(x[..., 8:]))
+    expected = whole(name, net, x)
+    assert_close(torch.cat(outputs, -1)[1:], expected[1:, :, 2:])
+
+
+@pytest.mark.parametrize("native", [None, False])
+def test_a_wrong_condition_is_refused_also_at_the_end(native: bool | None) -> None:
+    session = StreamSession(build("conditioned"), 2, native=native)
+    x, good = torch.zeros(2, 2, 3), torch.zeros(2, 3)
+    with pytest.raises(ValueError, match=r"condition: torch\.float64, the net takes torch\.float3"):
+        session.push(x, condition=good.double())
+    session.push(x, condition=good)
+    wrong = good.clone()
+    wrong[1, 2] = math.nan
+    with pytest.raises(ValueError, match="condition: nan in row 1, channel 2; nothing"):
+        session.finish(condition=wrong)
+    with pytest.raises(ValueError, match="condition: 2 rows for a chunk of 1"):
+        session.finish([0], condition=good)
+    assert session.finish(condition=good).shape == (2, 2, 0)
 
 
 def test_wrong_tokens() -> None:

@@ -1,5 +1,6 @@
 """The state of a stream can be taken apart and put together again, by tensors and by rows."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -78,11 +79,21 @@ def test_what_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [[0, 2], (0, 2), range(0, 3, 2), torch.tensor([0, 2]), torch.tensor([True, False, True])],
+    [
+        [0, 2],
+        (0, 2),
+        range(0, 3, 2),
+        torch.tensor([0, 2]),
+        torch.tensor([True, False, True]),
+        np.array([0, 2]),
+        np.array([True, False, True]),
+        [np.int64(0), np.int32(2)],
+    ],
 )
 def test_rows_in_every_form(rows: object) -> None:
     assert row_indices(rows, 3).tolist() == [0, 2]
-    assert row_indices(1, 3).tolist() == [1]
+    for row in (1, torch.tensor(1), np.int64(1), np.array(1)):
+        assert row_indices(row, 3).tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +104,11 @@ def test_rows_in_every_form(rows: object) -> None:
         ([1, 1], ValueError, "names a row twice"),
         ([], ValueError, "none named"),
         ([0.5], TypeError, "integers"),
-        ([True, False, True], TypeError, "integers"),
+        ([True, False, True], TypeError, "integers from 0, or by a mask: a bool tensor"),
+        (np.array([0.0]), TypeError, "integers"),
+        ("1", TypeError, "rows: '1'; rows are named by integers"),
+        (slice(0, 1), TypeError, r"rows: slice\(0, 1, None\); rows are named by integers"),
+        (torch.tensor([[1]]), ValueError, r"rows: of shape \(1, 1\); expected one axis"),
         (torch.tensor([True]), ValueError, r"expected one bool per row, shape \(3,\)"),
     ],
 )
