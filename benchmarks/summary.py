@@ -159,6 +159,8 @@ def spread_text(spread: Spread | None, digits: int = 3) -> str:
     """Mean ± deviation, both to the same decimal."""
     if spread is None:
         return "–"
+    if abs(spread.mean) >= 10:
+        digits += 1  # of an accuracy of 98.965 %, 99.0 would say too much
     if spread.deviation is None:
         return significant(spread.mean, digits)
     mean = significant(spread.mean, digits)
