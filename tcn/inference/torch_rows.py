@@ -1,6 +1,6 @@
 """The rows of a stream advanced by ``net.step``: what every net has, beside the native program.
 
-It has the methods of :class:`tcn.native.stream.StreamRows`, so a session does not mind which of
+It has the methods of :class:`tcn.native.rows.StreamRows`, so a session does not mind which of
 the two does the work.
 """
 

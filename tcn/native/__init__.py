@@ -2,6 +2,7 @@
 
     source/          the C++, compiled once per instruction set, chosen when it is loaded
     stream.py        a causal net as one call per chunk of a stream
+    rows.py          the state of its rows, in native memory
     convolution.py   dilated convolution of few channels and what follows it, in one pass
     operators.py     its kernels as operators of PyTorch, with their gradients
     reference.py     the same in a few lines of PyTorch
