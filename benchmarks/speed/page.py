@@ -91,7 +91,7 @@ def measure_all(
         raise ValueError(f"only is {only!r}: no kind of case contains it; there are {kinds}")
     console = Console(width=max(Console().width, WIDTH))
     if not peer_installed():
-        console.print(f"{PEER} is not installed: its column is missing (pip install 'tcn[peers]')")
+        console.print(f"{PEER} is not installed: its column is missing (pip install -e '.[peers]')")
     rows: list[Row] = []
     limits: dict[int, Limits] = {}
     for count in threads:
