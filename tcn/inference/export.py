@@ -222,7 +222,8 @@ def _require(*packages: str) -> None:
             importlib.import_module(package)
         except ImportError as error:
             raise ImportError(
-                f"{package} is missing; install the extra: pip install 'tcn[export]'"
+                f"{package} is missing: pip install -e '.[export]' in a clone of tcn, or "
+                f"pip install {package}"
             ) from error
 
 

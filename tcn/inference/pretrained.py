@@ -369,6 +369,7 @@ def _hub() -> Any:
         import huggingface_hub
     except ImportError as error:
         raise ImportError(
-            "huggingface_hub is missing; install the extra: pip install 'tcn[hub]'"
+            "huggingface_hub is missing: pip install -e '.[hub]' in a clone of tcn, or "
+            "pip install huggingface_hub"
         ) from error
     return huggingface_hub
