@@ -290,13 +290,14 @@ class Convolution(SequenceModule):
         ending: Ending = NO_ENDING,
     ) -> Tensor:
         """The one place that convolves: with ``ending``, which the kernels take along for free."""
-        weight = self.weight
-        if self.ndim == 1 and self.groups == 1 and native.wins(x, weight):
+        size = self._parameters.get("weight_g")
+        direction = self.weight if size is None else self.weight_v
+        if self.ndim == 1 and self.groups == 1 and native.wins(x, direction):
             geometry = native.Geometry(*zeros[0], stride[0], dilation[0])
-            return native.convolve(x, weight, self.bias, geometry, *ending)
+            return native.convolve(x, direction, self.bias, geometry, *ending, size=size)
         function = F.conv1d if self.ndim == 1 else F.conv2d
         x = _pad(x, zeros)
-        return ending.follow(function(x, weight, self.bias, stride, 0, dilation, self.groups))
+        return ending.follow(function(x, self.weight, self.bias, stride, 0, dilation, self.groups))
 
     # -------------------------------------------------------------- weight norm
 

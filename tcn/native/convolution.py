@@ -32,6 +32,7 @@ def convolve(
     relu: bool = False,
     dropout: float = 0.0,
     shortcut: Tensor | None = None,
+    size: Tensor | None = None,
 ) -> Tensor:
     """Convolution in one dimension and what follows it, in one pass: see the module's drawing.
 
@@ -44,6 +45,8 @@ def convolve(
         dropout: share of values that are dropped, the others growing to keep the mean.
         shortcut: ``(batch, out_channels, out_steps)``, added after the dropout; the sum goes
             through a second ReLU.
+        size: ``(out_channels, 1, 1)``; the filters are scaled to these norms first, which is weight
+            norm (Salimans and Kingma 2016) without operators of its own.
 
     Raises:
         ValueError: if there is dropout or a shortcut but no ReLU before it, which going backward
@@ -57,7 +60,7 @@ def convolve(
     seed = _draw_seed() if dropout else None
     # The operator calls the function; calling it oneself saves a tenth of a small convolution.
     function = torch.ops.tcn.convolve if torch.compiler.is_compiling() else operators.Convolve.apply
-    return function(x, weight, bias, shortcut, seed, *geometry, relu, dropout)
+    return function(x, weight, size, bias, shortcut, seed, *geometry, relu, dropout)
 
 
 def dropout(x: Tensor, probability: float) -> Tensor:

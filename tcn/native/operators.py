@@ -19,14 +19,15 @@ from tcn.native.reference import Geometry
 _GEOMETRY = "int left, int right, int stride, int dilation"
 torch.library.define(
     "tcn::convolve",
-    "(Tensor x, Tensor weight, Tensor? bias, Tensor? shortcut, Tensor? seed, "
+    "(Tensor x, Tensor weight, Tensor? size, Tensor? bias, Tensor? shortcut, Tensor? seed, "
     f"{_GEOMETRY}, bool relu, float dropout) -> Tensor",
     tags=torch.Tag.pt2_compliant_tag,
 )
 torch.library.define(
     "tcn::convolve_backward",
-    "(Tensor gradient, Tensor x, Tensor weight, Tensor y, Tensor? shortcut, "
-    f"{_GEOMETRY}, bool relu, float dropout, bool[] wanted) -> (Tensor, Tensor, Tensor, Tensor)",
+    "(Tensor gradient, Tensor x, Tensor weight, Tensor? size, Tensor y, Tensor? shortcut, "
+    f"{_GEOMETRY}, bool relu, float dropout, bool[] wanted) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     tags=torch.Tag.pt2_compliant_tag,
 )
 torch.library.define(
@@ -108,6 +109,7 @@ def _kernels_for(*tensors: Tensor | None) -> ctypes.CDLL | None:
 def _convolve(
     x: Tensor,
     weight: Tensor,
+    size: Tensor | None,
     bias: Tensor | None,
     shortcut: Tensor | None,
     seed: Tensor | None,
@@ -119,17 +121,18 @@ def _convolve(
     dropout: float,
 ) -> Tensor:
     geometry = Geometry(left, right, stride, dilation)
-    kernels = _kernels_for(x, weight, bias, shortcut)
+    kernels = _kernels_for(x, weight, size, bias, shortcut)
     if kernels is None:
-        return reference.forward(x, weight, bias, shortcut, seed, geometry, relu, dropout)
+        return reference.forward(x, weight, size, bias, shortcut, seed, geometry, relu, dropout)
     x, weight = x.contiguous(), weight.contiguous()
+    size = None if size is None else size.contiguous()
     bias = None if bias is None else bias.contiguous()
     y = _empty_output(x, weight, geometry)
     _check_shortcut(shortcut, y)
     kernels.tcn_convolve(
         ctypes.byref(_shape(x, weight, geometry)),
         ctypes.byref(_finish(bias, relu, shortcut, dropout, seed)),
-        _address(x), _address(weight), _address(y), torch.get_num_threads(),
+        _address(x), _address(weight), _address(size), _address(y), torch.get_num_threads(),
     )  # fmt: skip
     return y
 
@@ -162,6 +165,7 @@ def _convolve_backward(
     gradient: Tensor,
     x: Tensor,
     weight: Tensor,
+    size: Tensor | None,
     y: Tensor,
     shortcut: Tensor | None,
     left: int,
@@ -171,20 +175,22 @@ def _convolve_backward(
     relu: bool,
     dropout: float,
     wanted: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     geometry = Geometry(left, right, stride, dilation)
-    kernels = _kernels_for(gradient, x, weight, y, shortcut)
+    kernels = _kernels_for(gradient, x, weight, size, y, shortcut)
     if kernels is None:
         found = reference.backward(
-            gradient, x, weight, y, shortcut, geometry, relu, dropout, wanted
+            gradient, x, weight, size, y, shortcut, geometry, relu, dropout, wanted
         )
-        return tuple(x.new_empty(0) if tensor is None else tensor for tensor in found)  # type: ignore[return-value]
+        gradients = zip(found, wanted, strict=True)
+        return tuple(t if asked else x.new_empty(0) for t, asked in gradients)  # type: ignore[return-value]
     x, weight, y, gradient = (tensor.contiguous() for tensor in (x, weight, y, gradient))
-    results = _empty_gradients(x, weight, y, wanted)
+    size = None if size is None else size.contiguous()
+    results = _empty_gradients(x, weight, size, y, wanted)
     kernels.tcn_convolve_backward(
         ctypes.byref(_shape(x, weight, geometry)),
         ctypes.byref(_finish(None, relu, shortcut, dropout)),
-        *map(_address, (x, weight, y, gradient)),
+        *map(_address, (x, weight, size, y, gradient)),
         *(
             _address(result if asked else None)
             for result, asked in zip(results, wanted, strict=True)
@@ -195,10 +201,11 @@ def _convolve_backward(
 
 
 def _empty_gradients(
-    x: Tensor, weight: Tensor, y: Tensor, wanted: list[bool]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x: Tensor, weight: Tensor, size: Tensor | None, y: Tensor, wanted: list[bool]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Room for the gradients; one that is not wanted has no elements."""
-    shapes = (x.shape, weight.shape, weight.shape[:1], y.shape)
+    of_size = (0,) if size is None else size.shape
+    shapes = (x.shape, weight.shape, of_size, weight.shape[:1], y.shape)
     return tuple(  # type: ignore[return-value]
         x.new_empty(shape if asked else (0,)) for shape, asked in zip(shapes, wanted, strict=True)
     )
@@ -223,7 +230,7 @@ def _dropout(x: Tensor, seed: Tensor, probability: float) -> Tensor:
 
 @torch.library.register_fake("tcn::convolve")
 def _(
-    x: Tensor, weight: Tensor, bias: Any, shortcut: Tensor | None, seed: Any,
+    x: Tensor, weight: Tensor, size: Any, bias: Any, shortcut: Tensor | None, seed: Any,
     left: int, right: int, stride: int, dilation: int, *rest: Any,
 ) -> Tensor:  # fmt: skip
     return _empty_output(x, weight, Geometry(left, right, stride, dilation))
@@ -231,9 +238,9 @@ def _(
 
 @torch.library.register_fake("tcn::convolve_backward")
 def _(
-    gradient: Tensor, x: Tensor, weight: Tensor, y: Tensor, *rest: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    return _empty_gradients(x, weight, y, rest[-1])
+    gradient: Tensor, x: Tensor, weight: Tensor, size: Tensor | None, y: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    return _empty_gradients(x, weight, size, y, rest[-1])
 
 
 @torch.library.register_fake("tcn::dropout")
@@ -245,29 +252,27 @@ class Convolve(torch.autograd.Function):
     """``tcn::convolve`` with its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, size: Tensor | None, *rest: Any) -> Tensor:
         """Arguments as of the operator."""
         _, shortcut, _, *geometry, relu, dropout = rest
         with torch._C._AutoDispatchBelowAutograd():
-            y = torch.ops.tcn.convolve.default(x, weight, *rest)
-        ctx.save_for_backward(x, weight, y if relu else None, shortcut)
+            y = torch.ops.tcn.convolve.default(x, weight, size, *rest)
+        ctx.save_for_backward(x, weight, size, y if relu else None, shortcut)
         ctx.settings = (*geometry, relu, dropout)
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        """The gradients of the four tensors, as far as they are wanted."""
-        x, weight, y, shortcut = ctx.saved_tensors
+        """The gradients of the five tensors, as far as they are wanted."""
+        x, weight, size, y, shortcut = ctx.saved_tensors
         *geometry, relu, dropout = ctx.settings
         y = gradient if y is None else y  # without ReLU nobody looks at it
-        wanted = list(ctx.needs_input_grad[:4])
-        rest = (relu, dropout, wanted)
+        wanted = list(ctx.needs_input_grad[:5])
+        tensors, rest = (gradient, x, weight, size, y, shortcut), (relu, dropout, wanted)
         if torch.is_grad_enabled():  # the gradients will be differentiated again
-            found = reference.backward(gradient, x, weight, y, shortcut, Geometry(*geometry), *rest)
+            found = reference.backward(*tensors, Geometry(*geometry), *rest)
         else:
-            found = torch.ops.tcn.convolve_backward.default(
-                gradient, x, weight, y, shortcut, *geometry, *rest
-            )
+            found = torch.ops.tcn.convolve_backward.default(*tensors, *geometry, *rest)
         gradients = (tensor if asked else None for tensor, asked in zip(found, wanted, strict=True))
         return (*gradients, *(None,) * 7)
 

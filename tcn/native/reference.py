@@ -33,6 +33,7 @@ class Geometry(NamedTuple):
 def forward(
     x: Tensor,
     weight: Tensor,
+    size: Tensor | None,
     bias: Tensor | None,
     shortcut: Tensor | None,
     seed: Tensor | None,
@@ -42,6 +43,7 @@ def forward(
 ) -> Tensor:
     """What ``tcn::convolve`` computes."""
     left, right, stride, dilation = geometry
+    weight = weight if size is None else torch._weight_norm(weight, size, 0)
     y = F.conv1d(F.pad(x, (left, right)), weight, bias, stride, 0, dilation)
     if relu:
         y = F.relu(y)
@@ -56,14 +58,15 @@ def backward(
     gradient: Tensor,
     x: Tensor,
     weight: Tensor,
+    size: Tensor | None,
     y: Tensor,
     shortcut: Tensor | None,
     geometry: Geometry,
     relu: bool,
     dropout: float,
     wanted: list[bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of x, weight, bias and shortcut, from operators that have gradients again."""
+) -> tuple[Tensor | None, ...]:
+    """The gradients of x, weight, size, bias and shortcut, from operators that have gradients."""
     left, right, stride, dilation = geometry
     before = gradient
     if shortcut is not None:
@@ -73,12 +76,23 @@ def backward(
         before = gradient.masked_fill(y <= 0, 0)
     if dropout:
         before = before / (1 - dropout)
-    padded_gradient, of_weight, of_bias = torch.ops.aten.convolution_backward(
-        before, F.pad(x, (left, right)), weight, [weight.shape[0]],
-        [stride], [0], [dilation], False, [0], 1, wanted[:3],
+    filters = weight if size is None else torch._weight_norm(weight, size, 0)
+    padded_gradient, of_filters, of_bias = torch.ops.aten.convolution_backward(
+        before, F.pad(x, (left, right)), filters, [weight.shape[0]], [stride], [0], [dilation],
+        False, [0], 1, [wanted[0], wanted[1] or wanted[2], wanted[3]],
     )  # fmt: skip
     of_x = F.pad(padded_gradient, (-left, -right)) if wanted[0] else None
-    return of_x, of_weight, of_bias, gradient if wanted[3] else None
+    of_weight, of_size = of_filters, None
+    if size is not None and (wanted[1] or wanted[2]):
+        of_weight, of_size = _weight_norm_backward(of_filters, weight, size)
+    return of_x, of_weight, of_size, of_bias, gradient if wanted[4] else None
+
+
+def _weight_norm_backward(gradient: Tensor, weight: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """From the gradient of ``size * weight / |weight|`` that of the weight and of the size."""
+    norm = torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True)
+    of_size = (gradient * weight).sum(dim=(1, 2), keepdim=True) / norm
+    return size / norm * (gradient - weight * of_size / norm), of_size
 
 
 def mask(x: Tensor, seed: Tensor, probability: float) -> Tensor:

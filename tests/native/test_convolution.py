@@ -110,6 +110,55 @@ def test_equals_pytorch(instruction_set: str, dtype: torch.dtype, data: st.DataO
     )
 
 
+@settings(max_examples=60)
+@given(data=st.data())
+def test_short_sequences_side_by_side(instruction_set: str, data: st.DataObject) -> None:
+    """Many short examples share a row of the kernels, and none of them reaches into another."""
+    integer = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    batch, channels, kernel, stride = integer(2, 70), integer(1, 12), integer(1, 9), integer(1, 3)
+    time = integer(1, 64)
+    geometry = Geometry(integer(-2, 12), integer(-2, 5), stride, integer(1, 2))
+    assume(time + min(geometry.left, 0) + min(geometry.right, 0) > 0)
+    steps = geometry.out_steps(time, kernel)
+    assume(steps > 0)
+    torch.manual_seed(0)
+    x, weight, bias = leaf(batch, 3, time), leaf(channels, 3, kernel), leaf(channels)
+    shortcut = leaf(batch, channels, steps) if data.draw(st.booleans()) else None
+    leaves = [t for t in (x, weight, bias, shortcut) if t is not None]
+    found = convolve(x, weight, bias, geometry, True, shortcut=shortcut)
+    expected = reference(x, weight, bias, geometry, True, shortcut)
+    assert_same(values_and_gradients(found, leaves), values_and_gradients(expected, leaves), 1e-5)
+    with torch.no_grad():
+        alone = convolve(
+            x[-1:],
+            weight,
+            bias,
+            geometry,
+            True,
+            shortcut=None if shortcut is None else shortcut[-1:],
+        )
+        torch.testing.assert_close(found[-1:], alone, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("wanted", ["both", "direction", "size"])
+def test_weight_norm_is_taken_along(dtype: torch.dtype, wanted: str, instruction_set: str) -> None:
+    """Filters scaled to given sizes, with the gradients that PyTorch finds for the formula."""
+    x, bias = leaf(4, 7, 90, dtype=dtype), leaf(11, dtype=dtype)
+    weight, size = leaf(11, 7, 5, dtype=dtype), leaf(11, 1, 1, dtype=dtype)
+    weight.requires_grad_(wanted != "size")
+    size.requires_grad_(wanted != "direction")
+    found = convolve(x, weight, bias, Geometry(8, dilation=2), True, size=size)
+    filters = weight / weight.norm(dim=(1, 2), keepdim=True) * size
+    expected = reference(x, filters, bias, Geometry(8, dilation=2), True)
+    leaves = [t for t in (x, weight, size, bias) if t.requires_grad]
+    assert_same(
+        values_and_gradients(found, leaves),
+        values_and_gradients(expected, leaves),
+        1e-5 if dtype == torch.float32 else 1e-12,
+    )
+
+
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_shortcut_may_be_a_view(instruction_set: str, step: int) -> None:
     """On a decimated grid the shortcut is every second step of the input."""
@@ -161,14 +210,15 @@ def test_not_a_number_shows() -> None:
 @pytest.mark.parametrize("relu", [False, True])
 def test_gradcheck(relu: bool) -> None:
     """First and second derivatives against finite differences."""
-    x, weight, bias = (leaf(*s, dtype=torch.float64) for s in ((2, 3, 9), (2, 3, 3), (2,)))
+    shapes = (2, 3, 9), (2, 3, 3), (2,), (2, 1, 1)
+    leaves = tuple(leaf(*shape, dtype=torch.float64) for shape in shapes)
     geometry = Geometry(left=4, right=1, stride=2, dilation=2)
 
-    def function(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return convolve(x, weight, bias, geometry, relu)
+    def function(x: Tensor, weight: Tensor, bias: Tensor, size: Tensor) -> Tensor:
+        return convolve(x, weight, bias, geometry, relu, size=size)
 
-    torch.autograd.gradcheck(function, (x, weight, bias))
-    torch.autograd.gradgradcheck(function, (x, weight, bias))
+    torch.autograd.gradcheck(function, leaves)
+    torch.autograd.gradgradcheck(function, leaves)
 
 
 def test_second_derivatives_in_float32() -> None:
@@ -184,8 +234,8 @@ def test_second_derivatives_in_float32() -> None:
 
 def operator_arguments(dtype: torch.dtype) -> tuple[Any, ...]:
     x, weight, bias = leaf(2, 3, 20, dtype=dtype), leaf(4, 3, 2, dtype=dtype), leaf(4, dtype=dtype)
-    shortcut = leaf(2, 4, 20, dtype=dtype)
-    return x, weight, bias, shortcut, torch.tensor([7]), 2, 0, 1, 2, True, 0.25
+    size, shortcut = leaf(4, 1, 1, dtype=dtype), leaf(2, 4, 20, dtype=dtype)
+    return x, weight, size, bias, shortcut, torch.tensor([7]), 2, 0, 1, 2, True, 0.25
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -193,12 +243,12 @@ def test_operators_pass_pytorchs_own_checks(dtype: torch.dtype) -> None:
     """Schema, fake tensors, gradients registered, traceable with dynamic shapes."""
     arguments = operator_arguments(dtype)
     torch.library.opcheck(torch.ops.tcn.convolve.default, arguments)
-    torch.library.opcheck(torch.ops.tcn.dropout.default, (arguments[0], arguments[4], 0.25))
-    x, weight, _, shortcut, _, *rest = (
+    torch.library.opcheck(torch.ops.tcn.dropout.default, (arguments[0], arguments[5], 0.25))
+    x, weight, size, _, shortcut, _, *rest = (
         t.detach() if isinstance(t, Tensor) else t for t in arguments
     )
     y = torch.randn(2, 4, 20, dtype=dtype)
-    backward = (y, x, weight, y.relu(), shortcut, *rest, [True, True, False, True])
+    backward = (y, x, weight, size, y.relu(), shortcut, *rest, [True, True, False, False, True])
     torch.library.opcheck(torch.ops.tcn.convolve_backward.default, backward)
 
 
@@ -276,7 +326,7 @@ def test_dropout_is_the_hash_it_says(instruction_set: str) -> None:
     found = torch.ops.tcn.dropout(x, seed, 0.4)
     torch.testing.assert_close(found, x * mask(x, seed, 0.4))
     weight, bias = torch.randn(5, 7, 3), torch.randn(5)
-    fused = torch.ops.tcn.convolve(x, weight, bias, None, seed, 2, 0, 1, 1, True, 0.4)
+    fused = torch.ops.tcn.convolve(x, weight, None, bias, None, seed, 2, 0, 1, 1, True, 0.4)
     plain = reference(x, weight, bias, Geometry(left=2), True)
     torch.testing.assert_close(fused, plain * mask(plain, seed, 0.4), rtol=1e-4, atol=1e-5)
 
@@ -297,13 +347,14 @@ def test_native_and_plain_gradients_under_dropout_and_shortcut() -> None:
     """The backward kernels against the lines of PyTorch that serve float64."""
     x, weight, shortcut = torch.randn(3, 6, 50), torch.randn(5, 6, 3), torch.randn(3, 5, 50)
     seed, gradient = torch.tensor([99]), torch.randn(3, 5, 50)
-    y = torch.ops.tcn.convolve(x, weight, None, shortcut, seed, 2, 0, 1, 1, True, 0.3)
-    wanted = [True] * 4
+    y = torch.ops.tcn.convolve(x, weight, None, None, shortcut, seed, 2, 0, 1, 1, True, 0.3)
+    wanted = [True, True, False, True, True]
     found = torch.ops.tcn.convolve_backward(
-        gradient, x, weight, y, shortcut, 2, 0, 1, 1, True, 0.3, wanted
+        gradient, x, weight, None, y, shortcut, 2, 0, 1, 1, True, 0.3, wanted
     )
-    plain = backward(gradient, x, weight, y, shortcut, Geometry(2), True, 0.3, wanted)
-    assert_same(list(found), list(plain), 1e-5)  # type: ignore[arg-type]
+    plain = backward(gradient, x, weight, None, y, shortcut, Geometry(2), True, 0.3, wanted)
+    for i in (0, 1, 3, 4):
+        assert_same([found[i]], [plain[i]], 1e-5)  # type: ignore[list-item]
 
 
 # ------------------------------------------------------------------------------ in the nets

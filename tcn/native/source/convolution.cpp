@@ -8,8 +8,10 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "denormals.h"
@@ -46,150 +48,250 @@ float* scratch(int64_t floats) {
     return memory.get();
 }
 
+int64_t phase_steps(const Shape& s, int64_t phase) { return (s.in_steps - phase + s.stride - 1) / s.stride; }
+
+// The phase of the input that a tap reads, and how many of its steps behind the output's.
+std::pair<int64_t, int64_t> phase_and_shift(const Shape& s, int64_t tap) {
+    const int64_t position = tap * s.dilation - s.left_zeros, shift = floor_divide(position, s.stride);
+    return {position - shift * s.stride, shift};
+}
+
+// A short sequence alone in its row costs as much as a vector register or a tile is wide, and its margins besides.
+Layout layout_of(const Shape& s, int64_t examples) {
+    constexpr int64_t SHORT = 64, NEAR = 16, ROW = 512;
+    const int64_t steps = std::max(phase_steps(s, 0), s.out_steps);
+    const int64_t back = -phase_and_shift(s, 0).second, ahead = phase_and_shift(s, s.kernel_size - 1).second;
+    const int64_t pitch = std::max(phase_steps(s, 0) + back, s.out_steps + ahead);
+    const int64_t rows = (examples * pitch + ROW - 1) / ROW, together = rows ? (examples + rows - 1) / rows : 0;
+    if (steps > SHORT || pitch > steps + NEAR || together < 2) return {1, 0};
+    return {together, std::max(pitch, steps)};
+}
+
 struct Taps {
     std::vector<Tap> forward;                // what output t reads
     std::vector<std::vector<Tap>> backward;  // per phase: which outputs read input u of that phase
 
-    explicit Taps(const Shape& s) : backward(s.stride) {
+    Taps(const Shape& s, const Layout& layout) : backward(s.stride) {
         for (int64_t k = 0; k < s.kernel_size; ++k) {
-            const int64_t position = k * s.dilation - s.left_zeros;
-            const int64_t shift = floor_divide(position, s.stride), phase = position - shift * s.stride;
-            forward.push_back({phase, shift, phase_steps(s, phase), k});
-            backward[phase].insert(backward[phase].begin(), {0, -shift, s.out_steps, k});
+            const auto [phase, shift] = phase_and_shift(s, k);
+            forward.push_back({phase, shift, layout.steps(phase_steps(s, phase)), k});
+            backward[phase].insert(backward[phase].begin(), {0, -shift, layout.steps(s.out_steps), k});
+        }
+    }
+};
+
+// The filters that convolve: as they are, or each scaled to a size of its own (weight norm, Salimans and Kingma 2016).
+class Filters {
+   public:
+    Filters(const Shape& s, const float* weight, const float* size)
+        : count_(s.out_channels), length_(s.in_channels * s.kernel_size), given_(weight), size_(size) {
+        if (!size) return;
+        norm_.resize(count_);
+        scaled_.resize(count_ * length_);
+        for (int64_t o = 0; o < count_; ++o) {
+            norm_[o] = std::sqrt(product(weight + o * length_, weight + o * length_));
+            const float factor = static_cast<float>(size[o] / norm_[o]);
+            for (int64_t i = 0; i < length_; ++i) scaled_[o * length_ + i] = weight[o * length_ + i] * factor;
         }
     }
 
-    static int64_t phase_steps(const Shape& s, int64_t phase) { return (s.in_steps - phase + s.stride - 1) / s.stride; }
+    const float* data() const { return size_ ? scaled_.data() : given_; }
+
+    // From the gradient of what convolves those of what was given; null is not asked for.
+    void gradients(const float* gradient, float* of_given, float* of_size) const {
+        for (int64_t o = 0; o < count_; ++o, gradient += length_) {
+            if (!size_) {
+                if (of_given) std::copy(gradient, gradient + length_, of_given + o * length_);
+                continue;
+            }
+            const float* given = given_ + o * length_;
+            const double along = product(gradient, given) / norm_[o];  // of the direction
+            if (of_size) of_size[o] = static_cast<float>(along);
+            const float factor = static_cast<float>(size_[o] / norm_[o]), back = static_cast<float>(along / norm_[o]);
+            for (int64_t i = 0; of_given && i < length_; ++i)
+                of_given[o * length_ + i] = factor * (gradient[i] - given[i] * back);
+        }
+    }
+
+   private:
+    double product(const float* a, const float* b) const {
+        double sums[4] = {};  // side by side, since each waits for the one before
+        for (int64_t i = 0; i < length_; ++i) sums[i % 4] += static_cast<double>(a[i]) * b[i];
+        return sums[0] + sums[1] + (sums[2] + sums[3]);
+    }
+
+    int64_t count_, length_;
+    const float *given_, *size_;
+    std::vector<double> norm_;
+    std::vector<float> scaled_;
 };
 
 void pack_weight(const float* weight, int64_t outer, int64_t inner, const Pass& pass, float* packed) {
     DISPATCH(pack, weight, outer, inner, pass, packed);
 }
 
-Pass forward_pass(const Shape& s, const Taps& taps, const float* weight, std::vector<float>& packed) {
+Pass forward_pass(const Shape& s, const Layout& layout, const Taps& taps, const float* weight,
+                  std::vector<float>& packed) {
     packed.resize(s.out_channels * s.in_channels * s.kernel_size);
-    const Pass pass{s.in_channels,          s.out_channels, s.kernel_size, taps.forward.data(), packed.data(),
-                    row_length(Taps::phase_steps(s, 0)), s.out_steps, s.out_steps};
+    const int64_t steps = layout.steps(s.out_steps);
+    const Pass pass{s.in_channels, s.out_channels, s.kernel_size, taps.forward.data(), packed.data(),
+                    row_length(layout.steps(phase_steps(s, 0))), steps, steps};
     pack_weight(weight, s.in_channels * s.kernel_size, s.kernel_size, pass, packed.data());
     return pass;
 }
 
 // Floats from one channel to the next where the phases of a channel's gradient stand one behind the other.
-int64_t phase_row(const Shape& s) { return round_up(Taps::phase_steps(s, 0), CACHE_LINE); }
-int64_t gradient_phases_row(const Shape& s) { return s.stride * phase_row(s); }
+int64_t phase_row(const Shape& s, const Layout& layout) {
+    return round_up(layout.steps(phase_steps(s, 0)), CACHE_LINE);
+}
 
 // One pass per phase, since the steps of a phase are read by the same taps.
-std::vector<Pass> backward_passes(const Shape& s, const Taps& taps, const float* weight, std::vector<float>& packed) {
+std::vector<Pass> backward_passes(const Shape& s, const Layout& layout, const Taps& taps, const float* weight,
+                                  std::vector<float>& packed) {
     packed.resize(s.out_channels * s.in_channels * s.kernel_size);
     std::vector<Pass> passes;
+    const bool in_place = s.stride == 1 && layout.together == 1;
     float* to = packed.data();
     for (int64_t phase = 0; phase < s.stride; ++phase) {
         const std::vector<Tap>& tap = taps.backward[phase];
         const int64_t count = static_cast<int64_t>(tap.size());
-        passes.push_back({s.out_channels, s.in_channels, count, tap.data(), to, row_length(s.out_steps),
-                          Taps::phase_steps(s, phase), s.stride == 1 ? s.in_steps : gradient_phases_row(s)});
+        passes.push_back({s.out_channels, s.in_channels, count, tap.data(), to, row_length(layout.steps(s.out_steps)),
+                          layout.steps(phase_steps(s, phase)), in_place ? s.in_steps : s.stride * phase_row(s, layout)});
         pack_weight(weight, s.kernel_size, s.in_channels * s.kernel_size, passes.back(), to);
         to += s.out_channels * s.in_channels * count;
     }
     return passes;
 }
 
-// The rows of one example of x, phase after phase.
-void fill_rows(const Shape& s, const float* x, int64_t row, float* rows) {
-    for (int64_t phase = 0; phase < s.stride; ++phase)
+// The rows of `count` examples of x from this one on, phase after phase.
+void fill_rows(const Shape& s, const Layout& layout, const float* x, int64_t count, int64_t row, float* rows) {
+    for (int64_t phase = 0; phase < s.stride; ++phase) {
+        const Examples examples{count, phase_steps(s, phase), s.in_channels * s.in_steps};
         for (int64_t c = 0; c < s.in_channels; ++c, rows += row)
-            DISPATCH(fill_row, x + c * s.in_steps + phase, s.stride, Taps::phase_steps(s, phase), row, rows);
+            DISPATCH(fill_row, x + c * s.in_steps + phase, s.stride, examples, layout, row, rows);
+    }
 }
 
 void convolve_rows(const Pass& pass, const float* rows, const Finish& finish, int64_t example, float* out) {
     DISPATCH(convolve, pass, rows, finish, example, out);
 }
 
+// What follows the convolution for `count` examples side by side, from `example` on.
+void finish_rows(const Shape& s, const Layout& layout, const float* rows, const Finish& finish, int64_t example,
+                 int64_t count, float* y) {
+    const Examples examples{count, s.out_steps, s.out_channels * s.out_steps};
+    y += example * examples.stride;
+    for (int64_t o = 0; o < s.out_channels; ++o, rows += layout.steps(s.out_steps), y += s.out_steps)
+        DISPATCH(finish_row, rows, finish, layout, examples, {s.out_channels, s.out_steps, example, o, 0}, y);
+}
+
 struct Backward {
     const Shape& shape;
+    const Layout& layout;
     const Finish& finish;
     const Taps& taps;
     const std::vector<Pass>& passes;  // for the gradient of x
     const float *x, *y, *gradient;
-    float *gradient_x, *gradient_weight, *gradient_bias, *gradient_shortcut;  // null: not asked for
+    float *gradient_x, *gradient_shortcut;  // null: not asked for
+    bool of_weight;                         // asked for
 
     // The examples [begin, end); what is summed over them is added to `weight_sum` and `bias_sum`.
     void run(int64_t begin, int64_t end, float* weight_sum, float* bias_sum) const {
         const Shape& s = shape;
         Block block{};
-        block.x_row = row_length(Taps::phase_steps(s, 0));
-        block.gradient_row = row_length(s.out_steps);
-        block.x_example = s.stride * s.in_channels * block.x_row;
-        block.gradient_example = s.out_channels * block.gradient_row;
-        block.last_step = s.out_steps;
-        // Short sequences are taken together: adding up the lanes of the sums then costs little.
-        const int64_t together = std::max<int64_t>(1, 1024 / std::max<int64_t>(s.out_steps, 1));
-        const int64_t phases_size = s.stride == 1 ? 0 : s.in_channels * gradient_phases_row(s);
-        float* rows = scratch(together * (block.gradient_example + block.x_example) + phases_size);
-        float* x_rows = rows + together * block.gradient_example;
+        block.x_row = row_length(layout.steps(phase_steps(s, 0)));
+        block.gradient_row = row_length(layout.steps(s.out_steps));
+        block.x_group = s.stride * s.in_channels * block.x_row;
+        block.gradient_group = s.out_channels * block.gradient_row;
+        block.last_step = layout.steps(s.out_steps);
+        // Some rows are taken together: adding up the lanes of the sums then costs little.
+        const int64_t most = std::max<int64_t>(1, 1024 / std::max<int64_t>(block.last_step, 1));
+        float* rows = scratch(most * (block.gradient_group + block.x_group) +
+                              s.stride * s.in_channels * phase_row(s, layout));
+        float* x_rows = rows + most * block.gradient_group;
         block.x = x_rows, block.gradient = rows;
-        for (; begin < end; begin += block.examples) {
-            block.examples = std::min(together, end - begin);
-            for (int64_t i = 0; i < block.examples; ++i) {
-                finish_gradient(begin + i, block.gradient_row, rows + i * block.gradient_example, bias_sum);
-                input_gradient(begin + i, rows + i * block.gradient_example, x_rows + together * block.x_example);
-                const float* example = x + (begin + i) * s.in_channels * s.in_steps;
-                if (gradient_weight) fill_rows(s, example, block.x_row, x_rows + i * block.x_example);
+        while (begin < end) {
+            for (block.groups = 0; block.groups < most && begin < end; ++block.groups) {
+                const int64_t count = std::min(layout.together, end - begin);
+                float* gradient_rows = rows + block.groups * block.gradient_group;
+                finish_gradient(begin, count, block.gradient_row, gradient_rows, bias_sum);
+                input_gradient(begin, count, gradient_rows, x_rows + most * block.x_group);
+                if (of_weight)
+                    fill_rows(s, layout, x + begin * s.in_channels * s.in_steps, count, block.x_row,
+                              x_rows + block.groups * block.x_group);
+                begin += count;
             }
-            if (gradient_weight) DISPATCH(add_weight_gradient, s, taps.forward.data(), block, weight_sum);
+            if (of_weight) DISPATCH(add_weight_gradient, s, taps.forward.data(), block, weight_sum);
         }
     }
 
-    void finish_gradient(int64_t example, int64_t row, float* rows, float* bias_sum) const {
+    void finish_gradient(int64_t example, int64_t count, int64_t row, float* rows, float* bias_sum) const {
+        const Examples examples{count, shape.out_steps, shape.out_channels * shape.out_steps};
         for (int64_t o = 0; o < shape.out_channels; ++o, rows += row) {
             const int64_t at = (example * shape.out_channels + o) * shape.out_steps;
             const float* shortcut = finish.shortcut;
             if (shortcut) shortcut += example * finish.shortcut_strides[0] + o * finish.shortcut_strides[1];
-            bias_sum[o] += DISPATCH(gradient_row, gradient + at, y + at, finish, shortcut, shape.out_steps, row, rows,
+            bias_sum[o] += DISPATCH(gradient_row, gradient + at, y + at, finish, shortcut, examples, layout, row, rows,
                                     gradient_shortcut ? gradient_shortcut + at : nullptr);
         }
     }
 
-    void input_gradient(int64_t example, const float* rows, float* phases) const {
+    void input_gradient(int64_t example, int64_t count, const float* rows, float* phases) const {
         float* to = gradient_x + example * shape.in_channels * shape.in_steps;
-        float* out = shape.stride == 1 ? to : phases;
+        const bool in_place = shape.stride == 1 && layout.together == 1;
+        const int64_t row = phase_row(shape, layout);
         for (size_t phase = 0; phase < passes.size(); ++phase)
-            convolve_rows(passes[phase], rows, Finish{}, example, out + phase * phase_row(shape));
-        if (out == to || passes.empty()) return;
-        for (int64_t c = 0; c < shape.in_channels; ++c)
-            DISPATCH(merge_phases, out + c * gradient_phases_row(shape), phase_row(shape), shape.stride, shape.in_steps,
-                     to + c * shape.in_steps);
+            convolve_rows(passes[phase], rows, Finish{}, example, (in_place ? to : phases) + phase * row);
+        if (in_place || passes.empty()) return;
+        for (int64_t e = 0; e < count; ++e)
+            for (int64_t c = 0; c < shape.in_channels; ++c, to += shape.in_steps)
+                DISPATCH(merge_phases, phases + c * shape.stride * row + e * layout.pitch, row, shape.stride,
+                         shape.in_steps, to);
     }
 };
 
 }  // namespace
 
-EXPORT void tcn_convolve(const Shape* shape, const Finish* finish, const float* x, const float* weight, float* y,
-                         int threads) {
+// `size` of each filter, or null if the weight is taken as it is.
+EXPORT void tcn_convolve(const Shape* shape, const Finish* finish, const float* x, const float* weight,
+                         const float* size, float* y, int threads) {
     const Shape& s = *shape;
-    const Taps taps(s);
+    const Layout layout = layout_of(s, (s.batch + threads - 1) / threads);
+    const Taps taps(s, layout);
     std::vector<float> packed;
-    const Pass pass = forward_pass(s, taps, weight, packed);
+    const Pass pass = forward_pass(s, layout, taps, Filters(s, weight, size).data(), packed);
+    const int64_t rows_size = s.stride * s.in_channels * pass.row;
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t example = 0; example < s.batch; ++example) {
+    for (int64_t example = 0; example < s.batch; example += layout.together) {
         const FlushDenormals flush;
-        float* rows = scratch(s.stride * s.in_channels * pass.row);
-        fill_rows(s, x + example * s.in_channels * s.in_steps, pass.row, rows);
-        convolve_rows(pass, rows, *finish, example, y + example * s.out_channels * s.out_steps);
+        const int64_t count = std::min(layout.together, s.batch - example);
+        float* rows = scratch(rows_size + s.out_channels * pass.out_row);
+        fill_rows(s, layout, x + example * s.in_channels * s.in_steps, count, pass.row, rows);
+        if (layout.together == 1) {
+            convolve_rows(pass, rows, *finish, example, y + example * s.out_channels * s.out_steps);
+        } else {
+            Finish bias{};
+            bias.bias = finish->bias;
+            convolve_rows(pass, rows, bias, example, rows + rows_size);
+            finish_rows(s, layout, rows + rows_size, *finish, example, count, y);
+        }
     }
 }
 
 // `finish` without dropout: what was dropped shows in y. Gradients whose pointer is null are not computed.
 EXPORT void tcn_convolve_backward(const Shape* shape, const Finish* finish, const float* x, const float* weight,
-                                  const float* y, const float* gradient, float* gradient_x, float* gradient_weight,
-                                  float* gradient_bias, float* gradient_shortcut, int threads) {
+                                  const float* size, const float* y, const float* gradient, float* gradient_x,
+                                  float* gradient_weight, float* gradient_size, float* gradient_bias,
+                                  float* gradient_shortcut, int threads) {
     const Shape& s = *shape;
-    const Taps taps(s);
+    const Layout layout = layout_of(s, (s.batch + threads - 1) / threads);
+    const Taps taps(s, layout);
+    const Filters filters(s, weight, size);
+    const bool of_weight = gradient_weight || gradient_size;
     std::vector<float> packed;
     const std::vector<Pass> passes =
-        gradient_x ? backward_passes(s, taps, weight, packed) : std::vector<Pass>();
-    const Backward backward{s, *finish, taps, passes, x, y, gradient, gradient_x, gradient_weight, gradient_bias,
-                            gradient_shortcut};
+        gradient_x ? backward_passes(s, layout, taps, filters.data(), packed) : std::vector<Pass>();
+    const Backward backward{s, layout, *finish, taps, passes, x, y, gradient, gradient_x, gradient_shortcut, of_weight};
     const int64_t weights = s.out_channels * s.in_channels * s.kernel_size, sums = weights + s.out_channels;
     std::vector<float> part(threads * sums, 0.0f);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -198,14 +300,10 @@ EXPORT void tcn_convolve_backward(const Shape* shape, const Finish* finish, cons
         float* sum = part.data() + i * sums;
         backward.run(s.batch * i / threads, s.batch * (i + 1) / threads, sum, sum + weights);
     }
-    const auto add_up = [&](float* to, int64_t from, int64_t count) {
-        for (int64_t i = 0; to && i < count; ++i) {
-            to[i] = 0.0f;
-            for (int64_t thread = 0; thread < threads; ++thread) to[i] += part[thread * sums + from + i];
-        }
-    };
-    add_up(gradient_weight, 0, weights);
-    add_up(gradient_bias, weights, s.out_channels);
+    for (int64_t thread = 1; thread < threads; ++thread)
+        for (int64_t i = 0; i < sums; ++i) part[i] += part[thread * sums + i];
+    if (of_weight) filters.gradients(part.data(), gradient_weight, gradient_size);
+    if (gradient_bias) std::copy_n(part.data() + weights, s.out_channels, gradient_bias);
 }
 
 EXPORT void tcn_dropout(const float* x, float* y, int64_t size, int64_t drop_below, float scale, uint64_t seed,

@@ -15,6 +15,25 @@ struct Shape {
 // "phases"). In its phase each tap reads neighbouring steps, and a strided convolution is like any other.
 constexpr int64_t MARGIN = 48;
 
+// Short sequences lie side by side in a row, `pitch` steps apart: no tap reaches from one into the next.
+//
+//   | margin | example 0 | zeros | example 1 | zeros | example 2 | zeros | margin |
+struct Layout {
+    int64_t together, pitch;  // examples in a row; if it is one alone, there is no pitch
+
+    int64_t steps(int64_t of_one) const { return together == 1 ? of_one : together * pitch; }
+};
+
+// The examples of a row: `count` steps of each, one example every `stride` floats.
+struct Examples {
+    int64_t number, count, stride;
+};
+
+// Where an output stands: of `steps` in each channel.
+struct Place {
+    int64_t channels, steps, example, channel, step;
+};
+
 // One tap of the kernel: output t reads step t + shift of a phase that has `length` steps.
 struct Tap {
     int64_t phase, shift, length, index;
@@ -42,10 +61,10 @@ struct Finish {
     uint64_t seed;
 };
 
-// Examples whose rows lie one behind the other, for the weight gradient.
+// Rows of several examples, or groups of those side by side, one behind the other: for the weight gradient.
 struct Block {
-    const float *x, *gradient;                      // rows
-    int64_t examples, x_example, gradient_example;  // floats from one example to the next
+    const float *x, *gradient;                // rows
+    int64_t groups, x_group, gradient_group;  // floats from one group to the next
     int64_t x_row, gradient_row;
     int64_t first_step, last_step;                  // of the gradient
 };

@@ -127,24 +127,25 @@ static Corner corner(const Pass& pass, int64_t example, int64_t channel, int64_t
     return at;
 }
 
+// A vector of outputs on its way into memory.
+INLINE Vector finished(Vector y, const Finish& finish, const Place& at) {
+    if (finish.relu) y = relu(y);
+    if (finish.drop_below) y = drop(y, finish, (at.example * at.channels + at.channel) * at.steps + at.step);
+    if (!finish.shortcut) return y;
+    const int64_t* strides = finish.shortcut_strides;
+    const float* from = finish.shortcut + at.example * strides[0] + at.channel * strides[1] + at.step * strides[2];
+    return relu(y + load_spaced(from, strides[2], at.steps - at.step));
+}
+
 template <int CHANNELS, int VECTORS>
 static void store_tile(Vector (&sum)[CHANNELS][VECTORS], const Pass& pass, const Finish& finish, const Corner& at,
                        float* out) {
     for (int m = 0; m < CHANNELS; ++m) {
         const int64_t channel = at.channel + m;
         for (int n = 0; n < VECTORS; ++n) {
-            const int64_t step = at.step + n * LANES, count = pass.steps - step;
-            Vector y = sum[m][n];
-            if (finish.relu) y = relu(y);
-            if (finish.drop_below)
-                y = drop(y, finish, (at.example * pass.out_channels + channel) * pass.steps + step);
-            if (finish.shortcut) {
-                const int64_t* strides = finish.shortcut_strides;
-                const float* from =
-                    finish.shortcut + at.example * strides[0] + channel * strides[1] + step * strides[2];
-                y = relu(y + load_spaced(from, strides[2], count));
-            }
-            store(out + channel * pass.out_row + step, y, count);
+            const int64_t step = at.step + n * LANES;
+            const Place place{pass.out_channels, pass.steps, at.example, channel, step};
+            store(out + channel * pass.out_row + step, finished(sum[m][n], finish, place), pass.steps - step);
         }
     }
 }
@@ -234,9 +235,9 @@ template <int OUT, int IN>
 static void gradient_tile(const Block& block, const float* gradient, const float* x, float* to, int64_t out_stride,
                           int64_t in_stride) {
     Vector sum[OUT * IN] = {};
-    for (int64_t e = 0; e < block.examples; ++e) {
-        const float* g = gradient + e * block.gradient_example;
-        const float* from = x + e * block.x_example;
+    for (int64_t group = 0; group < block.groups; ++group) {
+        const float* g = gradient + group * block.gradient_group;
+        const float* from = x + group * block.x_group;
         for (int64_t t = block.first_step; t < block.last_step; t += LANES) {
             Vector row[OUT];
 #pragma GCC unroll 9
@@ -295,15 +296,36 @@ static void add_weight_gradient(const Shape& shape, const Tap* taps, Block block
 // ------------------------------------------------------------------------------------------------------- rows
 
 // One channel with its margins, every `step`-th element of `from`.
-static void fill_row(const float* from, int64_t step, int64_t count, int64_t row, float* to) {
+static void fill_row(const float* from, int64_t step, const Examples& examples, const Layout& layout, int64_t row,
+                     float* to) {
     for (int64_t i = 0; i < MARGIN; i += LANES) store(to + i, Vector{});
     to += MARGIN;
-    for (int64_t i = 0; i < row - MARGIN; i += LANES) store(to + i, load_spaced(from + i * step, step, count - i));
+    int64_t left = row - MARGIN;
+    for (int64_t e = 1; e <= examples.number; ++e) {
+        const int64_t width = e < examples.number ? layout.pitch : left;
+        // The last vector may reach into the next example's place, which is filled after it.
+        for (int64_t i = 0; i < width; i += LANES) store(to + i, load_spaced(from + i * step, step, examples.count - i));
+        from += examples.stride, to += layout.pitch, left -= layout.pitch;
+    }
+}
+
+// What follows the convolution, for one channel of examples side by side in `row`.
+static void finish_row(const float* row, const Finish& finish, const Layout& layout, const Examples& examples,
+                       Place at, float* y) {
+    for (int64_t e = 0; e < examples.number; ++e, ++at.example) {
+        for (at.step = 0; at.step < at.steps; at.step += LANES) {
+            const int64_t count = at.steps - at.step;
+            store(y + at.step, finished(load(row + at.step, count), finish, at), count);
+        }
+        row += layout.pitch, y += examples.stride;
+    }
 }
 
 // The phases of a row, the counterpart of fill_row().
 static void merge_phases(const float* phases, int64_t phase_row, int64_t stride, int64_t count, float* to) {
-    if (stride == 2) {
+    if (stride == 1) {
+        for (int64_t i = 0; i < count; i += LANES) store(to + i, load(phases + i, count - i), count - i);
+    } else if (stride == 2) {
         const float* second = phases + phase_row;
         for (int64_t i = 0; i < count / 2; ++i) to[2 * i] = phases[i], to[2 * i + 1] = second[i];
         if (count % 2) to[count - 1] = phases[count / 2];
@@ -313,31 +335,38 @@ static void merge_phases(const float* phases, int64_t phase_row, int64_t stride,
     }
 }
 
-// The gradient before `finish` from the one behind it, for one channel of one example; returns its sum over time.
+// The gradient before `finish` from the one behind it, for one channel of a row's examples; returns its sum over all.
 // Where the outputs are zero, or the shortcut alone, nothing passes.
 static float gradient_row(const float* gradient, const float* y, const Finish& finish, const float* shortcut,
-                          int64_t steps, int64_t row, float* to, float* to_shortcut) {
+                          const Examples& examples, const Layout& layout, int64_t row, float* to, float* to_shortcut) {
     for (int64_t i = 0; i < MARGIN; i += LANES) store(to + i, Vector{});
     to += MARGIN;
     Vector total{};
-    int64_t t = 0;
-    for (; t < steps; t += LANES) {
-        const int64_t count = steps - t;
-        Vector g = load(gradient + t, count);
-        if (finish.relu) {
-            const Vector out = load(y + t, count);
-            Vector floor{};
-            if (shortcut) {
-                g = out <= 0.0f ? Vector{} : g;
-                if (to_shortcut) store(to_shortcut + t, g, count);
-                const int64_t step = finish.shortcut_strides[2];
-                floor = load_spaced(shortcut + t * step, step, count);
+    int64_t left = row - MARGIN;
+    for (int64_t e = 1; e <= examples.number; ++e) {
+        int64_t t = 0;
+        for (; t < examples.count; t += LANES) {
+            const int64_t count = examples.count - t;
+            Vector g = load(gradient + t, count);
+            if (finish.relu) {
+                const Vector out = load(y + t, count);
+                Vector floor{};
+                if (shortcut) {
+                    g = out <= 0.0f ? Vector{} : g;
+                    if (to_shortcut) store(to_shortcut + t, g, count);
+                    const int64_t step = finish.shortcut_strides[2];
+                    floor = load_spaced(shortcut + t * step, step, count);
+                }
+                g = out <= floor ? Vector{} : g * finish.scale;
             }
-            g = out <= floor ? Vector{} : g * finish.scale;
+            total += g;
+            store(to + t, g);
         }
-        total += g;
-        store(to + t, g);
+        const int64_t width = e < examples.number ? layout.pitch : left;
+        for (; t < width; t += LANES) store(to + t, Vector{});
+        gradient += examples.stride, y += examples.stride, to += layout.pitch, left -= layout.pitch;
+        if (shortcut) shortcut += finish.shortcut_strides[0];
+        if (to_shortcut) to_shortcut += examples.stride;
     }
-    for (; t < row - MARGIN; t += LANES) store(to + t, Vector{});
     return sum(total);
 }

@@ -302,6 +302,9 @@ void advance(const Rows& rows, const Push& push, const Part& part, Workspace& wo
         memory[row] = rows.row(row_at(push.index, part.row + row));
         tokens[row] = static_cast<const int64_t*>(push.x) + (part.row + row) * push.time + part.start;
     }
+    for (int row = part.rows - 2; row >= 0; --row)
+        if (memory[row + 1].shared == memory[row].shared && memory[row + 1].row == memory[row].row + 1)
+            memory[row].side_by_side = memory[row + 1].side_by_side + 1;
     float* frames = workspace.frames.floats();
     const size_t size = program.frame_size;
     if (!places.vocabulary)

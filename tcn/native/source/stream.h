@@ -113,6 +113,7 @@ struct RowMemory {
     std::byte* shared;  // by `rows` rows, of which this is number `row`
     int rows;
     int row;
+    int side_by_side = 1;  // of the rows of a block from this one on
 
     // The position in the ring that is written next.
     int32_t& head(const Instruction& op) const {

@@ -161,7 +161,10 @@ static void list_taps(const Instruction& op, const RowMemory& first, int head, i
         for (int tap = 0; tap < taps; ++tap) {
             const float* input = ring + position * stride;
             const float** to = list + tap * listed + step;
-            for (int row = 0; row < rows; ++row) to[row * steps] = input + row * channels;
+            if (steps == 1)  // side by side: the compiler writes many at once
+                for (int row = 0; row < rows; ++row) to[row] = input + row * channels;
+            else
+                for (int row = 0; row < rows; ++row) to[row * steps] = input + row * channels;
             position += op.dilation;
             if (position >= op.capacity) position -= op.capacity;
         }
@@ -177,27 +180,37 @@ INLINE void remember_step(const Instruction& op, const RowMemory& memory, const 
 }
 
 // How many rows from the first on lie side by side with their rings standing alike.
-static int rows_alike(const Instruction& op, const RowMemory* first, int rows) {
+static int rows_alike(const Instruction& op, const RowMemory& first) {
+    const int32_t* heads = &first.head(op);
     int count = 1;
-    while (count < rows && first[count].shared == first->shared && first[count].row == first->row + count &&
-           first[count].head(op) == first->head(op))
-        ++count;
+    while (count < first.side_by_side && heads[count] == heads[0]) ++count;
     return count;
+}
+
+// The same as remember_step() of rows that are alike.
+static void remember_rows(const Instruction& op, const RowMemory& first, int rows, const float* frame,
+                          size_t frame_size) {
+    int32_t* heads = &first.head(op);
+    float* to = first.ring(op) + heads[0] * first.stride(op);
+    for (int row = 0; row < rows; ++row, to += op.in_channels, frame += frame_size)
+        copy_channels(to, frame + op.source, op.in_channels);
+    const int32_t next = heads[0] + 1 == op.capacity ? 0 : heads[0] + 1;
+    for (int row = 0; row < rows; ++row) heads[row] = next;
 }
 
 // Puts the block's inputs into the rings and lists, per tap and item, where they lie.
 static void remember_inputs(const Instruction& op, const Block& block) {
     const int items = block.rows * block.steps;
-    for (int row = 0, alike; row < block.rows; row += alike) {
-        const RowMemory* first = block.memory + row;
-        alike = rows_alike(op, first, block.rows - row);
-        list_taps(op, *first, first->head(op), op.kernel_size, alike, block.steps, block.inputs + row * block.steps,
-                  items);
-    }
     const float* frame = block.frames;
-    for (int row = 0; row < block.rows; ++row)
-        for (int step = 0; step < block.steps; ++step, frame += block.frame_size)
-            remember_step(op, block.memory[row], frame);
+    for (int row = 0, alike; row < block.rows; row += alike) {
+        const RowMemory& first = block.memory[row];
+        alike = rows_alike(op, first);
+        list_taps(op, first, first.head(op), op.kernel_size, alike, block.steps, block.inputs + row * block.steps,
+                  items);
+        for (int step = 0; step < block.steps; ++step)
+            remember_rows(op, first, alike, frame + step * block.frame_size, block.steps * block.frame_size);
+        frame += alike * block.steps * block.frame_size;
+    }
 }
 
 // A convolution that sees the present alone reads its inputs where they are.
