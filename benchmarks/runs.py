@@ -6,34 +6,61 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
-
-import yaml
 
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 MODELS = ("tcn", "lstm", "gru", "rnn")
+OURS = "ours"
+SEARCH = "search"
+SPACE = f"{SEARCH}.yaml"
 
 Epoch = dict[str, float | int | None]
 
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One model trained on one task from one seed."""
+    """One model trained on one task from one seed.
+
+    ``settings`` names whose they are: ``"ours"`` or a folder beside them, such as ``"paper"``. In
+    ``"search"`` the settings are ours with others laid over them, and ``seed`` is also the trial.
+    """
 
     task: str
     model: str
     seed: int
+    settings: str = OURS
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is part of a search, which never looks at the test set."""
+        return self.settings == SEARCH
 
     @property
     def config(self) -> Path:
-        return CONFIGS / self.task / f"{self.model}.yaml"
+        folder = "" if self.settings in (OURS, SEARCH) else self.settings
+        return CONFIGS / self.task / folder / f"{self.model}.yaml"
+
+    @property
+    def group(self) -> str:
+        """The task, and whose settings if not ours: ``"jsb"``, ``"jsb/paper"``."""
+        return self.task if self.settings == OURS else f"{self.task}/{self.settings}"
+
+    @property
+    def number(self) -> str:
+        """What tells it from the others of its model: ``"seed"`` or ``"trial"``."""
+        return "trial" if self.is_trial else "seed"
+
+    @property
+    def place(self) -> str:
+        """Below a folder of results: ``"jsb/tcn/seed0"``, ``"jsb/search/tcn/trial3"``."""
+        return f"{self.group}/{self.model}/{self.number}{self.seed}"
 
     def __str__(self) -> str:
-        return f"{self.task}/{self.model} seed {self.seed}"
+        return f"{self.group}/{self.model} {self.number} {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +104,10 @@ class Result:
 
     ``history`` has one entry per epoch: ``epoch`` (from 1), ``step`` (optimiser steps so far),
     ``seconds`` (training and validation so far), ``train_loss`` and the ``val_*`` metrics.
-    Times are seconds, memory is bytes.
+    Times are seconds, memory is bytes. ``budget`` says what the run was given, the same for every
+    model of its task, and what it took: ``limit`` (the setting that ends it), ``steps`` (optimiser
+    steps that makes), ``steps_done`` and ``ended`` (``"budget"``, ``"early stop"`` or
+    ``"divergence"``).
     """
 
     task: str
@@ -108,11 +138,13 @@ class Result:
     resumed: int = 0
     reason: str | None = None
     notes: list[str] = field(default_factory=list)
+    settings: str = OURS
+    budget: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
     def run(self) -> Run:
-        return Run(self.task, self.model, self.seed)
+        return Run(self.task, self.model, self.seed, self.settings)
 
     @property
     def recipe(self) -> Recipe:
@@ -126,10 +158,10 @@ class Store:
         self.folder = Path(folder)
 
     def result_path(self, run: Run) -> Path:
-        return self.folder / run.task / run.model / f"seed{run.seed}.json"
+        return self.folder / f"{run.place}.json"
 
     def work(self, run: Run) -> Path:
-        return self.folder / ".work" / run.task / run.model / f"seed{run.seed}"
+        return self.folder / ".work" / run.place
 
     def lock_path(self, run: Run) -> Path:
         return self.work(run).with_suffix(".lock")
@@ -155,10 +187,16 @@ class Store:
         write_atomically(path, (text + "\n").encode())
         return path
 
-    def results(self) -> Iterator[Result]:
-        """Every result in the folder, by task, model and seed."""
-        paths = self.folder.glob("*/*/seed*.json")
+    def results(self, settings: str = OURS) -> Iterator[Result]:
+        """Every result made with these settings, by task, model and seed."""
+        some = Run("*", "*", 0, settings)
+        paths = self.folder.glob(f"{some.group}/{some.model}/{some.number}*.json")
         yield from sorted((read_result(path) for path in paths), key=lambda each: each.run)
+
+    def siblings(self, run: Run) -> Iterator[Run]:
+        """The same model on the same task from all seeds that have a result."""
+        for path in self.result_path(run).parent.glob(f"{run.number}*.json"):
+            yield replace(run, seed=int(path.stem.removeprefix(run.number)))
 
 
 def read_result(path: Path) -> Result:
@@ -177,6 +215,8 @@ def read_result(path: Path) -> Result:
             f"{path} has result schema {version!r}, this program reads {SCHEMA}; "
             "delete it and run it again"
         )
+    content.setdefault("settings", OURS)  # files from before there were others
+    content.setdefault("budget", {})  # files from before it was written down
     known = {each.name for each in fields(Result)}
     if content.keys() != known:
         odd = sorted(content.keys() ^ known)
@@ -228,30 +268,45 @@ def _without_nan(value: Any, where: str, notes: list[str]) -> Any:
     return value
 
 
-def known_tasks() -> list[str]:
-    """The tasks that have configs."""
-    return sorted({path.parent.name for path in CONFIGS.glob("*/*.yaml")})
+def known_tasks(settings: str = OURS) -> list[str]:
+    """The tasks that have configs with these settings."""
+    folder = "" if settings == OURS else f"{settings}/"
+    found = [path.relative_to(CONFIGS) for path in CONFIGS.glob(f"*/{folder}*.yaml")]
+    tasks = {path.parts[0] for path in found if path.name != SPACE}
+    return sorted(tasks - {"forecasting"})  # of `tcn forecast`: forecasters, not runs
 
 
-def select(tasks: Iterable[str], models: Iterable[str], seeds: Iterable[int]) -> list[Run]:
-    """All runs asked for, in the order given, each once.
+def known_models(task: str, settings: str = OURS) -> list[str]:
+    """The models that ``task`` has configs of, our four first."""
+    folder = Run(task, "", 0, settings).config.parent
+    found = {path.stem for path in folder.glob("*.yaml") if path.name != SPACE}
+    return [*(model for model in MODELS if model in found), *sorted(found - set(MODELS))]
+
+
+def select(
+    tasks: Iterable[str],
+    models: Iterable[str] | None,
+    seeds: Iterable[int],
+    settings: str = OURS,
+) -> list[Run]:
+    """All runs asked for, in the order given, each once; ``models=None`` for all that there are.
 
     Raises:
-        ValueError: a task or model has no config; the message lists those that have.
+        ValueError: settings, task or model have no config; the message lists those that have.
     """
+    if not known_tasks(settings):
+        others = {path.parent.name for path in CONFIGS.glob("*/*/*.yaml")}
+        raise ValueError(f"unknown settings {settings!r}; known: {[OURS, *sorted(others)]}")
     chosen = []
     for task in tasks:
-        if task not in known_tasks():
-            raise ValueError(f"unknown task {task!r}; known tasks: {', '.join(known_tasks())}")
-        for model in models:
-            available = sorted(path.stem for path in (CONFIGS / task).glob("*.yaml"))
+        if task not in known_tasks(settings):
+            known = ", ".join(known_tasks(settings))
+            whose = "" if settings == OURS else f" with settings {settings!r}"
+            raise ValueError(f"unknown task {task!r}{whose}; known tasks: {known}")
+        available = known_models(task, settings)
+        for model in available if models is None else models:
             if model not in available:
-                raise ValueError(f"unknown model {model!r} for {task}; known: {available}")
-            chosen += [Run(task, model, seed) for seed in seeds]
+                where = Run(task, model, 0, settings).group
+                raise ValueError(f"unknown model {model!r} for {where}; known: {available}")
+            chosen += [Run(task, model, seed, settings) for seed in seeds]
     return list(dict.fromkeys(chosen))
-
-
-def load_config(run: Run) -> dict[str, Any]:
-    """The config file as written, before defaults and overrides."""
-    content: dict[str, Any] = yaml.safe_load(run.config.read_text())
-    return content

@@ -14,9 +14,24 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from tcn.cli import TCNCLI, build
 from tcn.data import CopyingMemory
+from tcn.layers import Dropout
 
 ROOT = Path(__file__).parent.parent / "configs"
-CONFIGS = {f"{path.parent.name}/{path.stem}": path for path in sorted(ROOT.glob("*/*.yaml"))}
+OURS = [
+    path
+    for path in sorted(ROOT.glob("*/*.yaml"))
+    if path.name != "search.yaml" and path.parent.name != "forecasting"  # of `tcn forecast`
+]
+CONFIGS = {
+    f"{path.parent.name}/{path.stem}": path for path in OURS if path.parent.name != "forecasting"
+}
+# Settings of the paper and defaults of its authors' code: "jsb/paper/tcn".
+OTHERS = {
+    str(path.relative_to(ROOT).with_suffix("")): path
+    for whose in ("paper", "code")
+    for path in sorted(ROOT.glob(f"*/{whose}/*.yaml"))
+}
+EVERY = CONFIGS | OTHERS
 LONG_TASKS = [
     *(f"adding_{length}" for length in (200, 400, 600)),
     *(f"copying_{length}" for length in (500, 1000, 2000)),
@@ -69,12 +84,70 @@ PARAMETERS = {
     "ptb_characters/lstm": 4_652_929,
     "text8/lstm": 4_642_471,
 }
+WITHOUT_PAPER_LSTM = ["wikitext_103", "lambada"]  # numbers copied from elsewhere, no settings
+PAPER_TASKS = [*LONG_TASKS, *TEXTS]
+CODE_TASKS = [task for task in PAPER_TASKS if task != "wikitext_103"]  # there is no script of it
+SYNTHETIC = ("adding", "copying")
+
+# Published sizes, or what follows from them for vocabularies that differ by a token: of 50 kinds of
+# characters the data have 49 (100 weights and a bias less), of LAMBADA's 93,216 words one more.
+OTHER_PARAMETERS = {
+    f"{task}/paper/{model}": count
+    for (task, model), count in ((name.split("/"), count) for name, count in PARAMETERS.items())
+}
+OTHER_PARAMETERS |= {
+    "wikitext_103/paper/tcn": 132_060_735,  # 24.7M, the embedding 107.1M and 0.3M biases
+    "ptb_characters/paper/tcn": 2_222_100 - 101,
+    "lambada/paper/tcn": 56_711_216 + 501,
+}
+OTHER_PARAMETERS |= {f"adding_{length}/code/tcn": 96_001 for length in (200, 400, 600)}
+OTHER_PARAMETERS |= {f"copying_{length}/code/tcn": 12_530 for length in (500, 1000, 2000)}
+OTHER_PARAMETERS |= {f"{order}_mnist/code/tcn": 66_910 for order in ("sequential", "permuted")}
+OTHER_PARAMETERS |= {"jsb/code/tcn": 882_538, "nottingham/code/tcn": 882_538}
+OTHER_PARAMETERS |= {
+    "ptb_words/code/tcn": 14_659_600,
+    "ptb_characters/code/tcn": 2_222_100 - 101,
+    "text8/code/tcn": 2_222_100 - 101 * (50 - 27),
+    "lambada/code/tcn": 56_711_216 + 501,
+}
 # 1 + 2 (k - 1)(2^n - 1) for n levels of kernel k, in steps; every one but those of music and text
 # covers its whole sequence.
 RECEPTIVE_FIELDS = {"adding_600/tcn": 3571, "copying_1000/tcn": 3571, "jsb/tcn": 13}
 RECEPTIVE_FIELDS |= {"ptb_words/tcn": 61, "ptb_characters/tcn": 29, "wikitext_103/tcn": 125}
 RECEPTIVE_FIELDS |= {"lambada/tcn": 187, "text8/tcn": 63}
 RECEPTIVE_FIELDS |= {"nottingham/tcn": 151, "sequential_mnist/tcn": 3061, "copying_2000/tcn": 7155}
+RECEPTIVE_FIELDS |= {"adding_200/paper/tcn": 1271, "copying_500/paper/tcn": 5111}
+RECEPTIVE_FIELDS |= {"adding_400/code/tcn": 3061, "copying_1000/code/tcn": 3571}
+RECEPTIVE_FIELDS |= {"jsb/paper/tcn": 13, "jsb/code/tcn": 121, "nottingham/paper/tcn": 151}
+RECEPTIVE_FIELDS |= {"text8/paper/tcn": 63, "text8/code/tcn": 29, "lambada/code/tcn": 187}
+# Of the authors' scripts, as they stand there: kernel, levels, hidden, dropout, clipping that comes
+# after the backward pass, optimiser, rate, epochs.
+CODE_DEFAULTS = {
+    "adding": (7, 8, 30, 0.0, None, "Adam", 4e-3, 10),
+    "copying": (8, 8, 10, 0.0, None, "RMSprop", 5e-4, 50),
+    "sequential_mnist": (7, 8, 25, 0.05, None, "Adam", 2e-3, 20),
+    "permuted_mnist": (7, 8, 25, 0.05, None, "Adam", 2e-3, 20),
+    "jsb": (5, 4, 150, 0.25, None, "Adam", 1e-3, 100),
+    "nottingham": (5, 4, 150, 0.25, None, "Adam", 1e-3, 100),
+    "ptb_words": (3, 4, 600, 0.45, 0.35, "SGD", 4.0, 100),
+    "ptb_characters": (3, 3, 450, 0.1, 0.15, "SGD", 4.0, 100),
+    "text8": (3, 3, 450, 0.1, 0.15, "SGD", 4.0, 100),
+    "lambada": (4, 5, 500, 0.1, 0.4, "SGD", 4.0, 100),
+}
+# Table 2: dropout, clipping, optimiser, rate (section 5.3 gives texts SGD and no rate).
+TABLE_2 = {
+    "adding": (0.0, None, "Adam", 2e-3),
+    "copying": (0.05, 1.0, "RMSprop", 5e-4),
+    "sequential_mnist": (0.0, None, "Adam", 2e-3),
+    "permuted_mnist": (0.0, None, "Adam", 2e-3),
+    "jsb": (0.5, 0.4, "Adam", 2e-3),
+    "nottingham": (0.2, 0.4, "Adam", 2e-3),
+    "ptb_words": (0.5, 0.4, "SGD", 4.0),
+    "wikitext_103": (0.4, 0.4, "SGD", 4.0),
+    "lambada": (0.4, 0.4, "SGD", 4.0),
+    "ptb_characters": (0.1, 0.15, "SGD", 4.0),
+    "text8": (0.1, 0.15, "SGD", 4.0),
+}
 
 
 def task_of(name: str) -> str:
@@ -86,7 +159,7 @@ def built(name: str) -> TCNCLI:
     """To be looked at, not trained."""
     # The nets of the texts have up to 146 million parameters: none of them is filled.
     with torch.device("meta" if task_of(name) in TEXTS else "cpu"):
-        return build(CONFIGS[name], SILENT)
+        return build(EVERY[name], SILENT)
 
 
 def parameters(name: str) -> int:
@@ -97,16 +170,90 @@ def test_every_task_has_every_model():
     assert set(CONFIGS) == {f"{task}/{model}" for task in TASKS for model in MODELS}
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+def test_which_settings_there_are():
+    """Of the paper the nets it gives settings of, of the code all that it has a script for."""
+    expected = {f"{task}/paper/tcn" for task in PAPER_TASKS}
+    expected |= {f"{task}/paper/lstm" for task in PAPER_TASKS if task not in WITHOUT_PAPER_LSTM}
+    expected |= {f"{task}/code/tcn" for task in CODE_TASKS}
+    assert set(OTHERS) == expected == set(OTHER_PARAMETERS)
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_size(name: str):
     """As its first line says, as the paper's settings give, and as its rivals have."""
-    task, count = name.split("/")[0], parameters(name)
-    stated = re.search(r"([\d,]+) parameters\.$", CONFIGS[name].read_text().splitlines()[0])
+    task, count = task_of(name), parameters(name)
+    stated = re.search(r"([\d,]+) parameters\.$", EVERY[name].read_text().splitlines()[0])
     assert int(stated[1].replace(",", "")) == count
-    if name in PARAMETERS:
-        assert count == PARAMETERS[name]
+    if name in PARAMETERS | OTHER_PARAMETERS:
+        assert count == (PARAMETERS | OTHER_PARAMETERS)[name]
     else:  # ours: within 3 % of the TCN
         assert count == pytest.approx(parameters(f"{task}/tcn"), rel=0.03)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_rival_is_handicapped_by_its_size(task: str):
+    """GRU and RNN within 3 % of the TCN; the LSTM has the paper's size, which may be larger."""
+    count = parameters(f"{task}/tcn")
+    for model in ("gru", "rnn"):
+        assert parameters(f"{task}/{model}") == pytest.approx(count, rel=0.03)
+    smaller = {"wikitext_103": 0.99}
+    assert parameters(f"{task}/lstm") > smaller.get(task, 0.88) * count
+
+
+def settings_of(name: str) -> tuple:
+    """Dropout, whether of whole channels, clipping, optimiser and rate of a TCN as built."""
+    cli = built(name)
+    level = cli.model.net.backbone.levels[0]
+    (dropout, *_) = [each for each in level.modules() if isinstance(each, Dropout)]
+    optimizer = cli.model.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    rate = optimizer.defaults["lr"]
+    clip = cli.trainer.gradient_clip_val
+    return dropout.probability, dropout.spatial, clip, type(optimizer).__name__, rate
+
+
+def row_of(table: dict[str, tuple], task: str) -> tuple:
+    return table[next((start for start in SYNTHETIC if task.startswith(start)), task)]
+
+
+@pytest.mark.parametrize("task", PAPER_TASKS)
+def test_settings_of_the_paper(task: str):
+    name = f"{task}/paper/tcn"
+    dropout, clip, optimizer, rate = row_of(TABLE_2, task)
+    assert settings_of(name) == (dropout, dropout > 0, clip, optimizer, rate)
+    written = OTHERS[name].read_text()
+    assert "initialization: normal" in written
+    assert "CosineDecay" not in written
+    assert "OneCycle" not in written
+    assert "EarlyStopping" not in written
+
+
+@pytest.mark.parametrize("task", CODE_TASKS)
+def test_defaults_of_the_code(task: str):
+    name = f"{task}/code/tcn"
+    kernel, levels, hidden, dropout, clip, optimizer, rate, epochs = row_of(CODE_DEFAULTS, task)
+    assert settings_of(name) == (dropout, False, clip, optimizer, rate)
+    backbone = yaml.safe_load(OTHERS[name].read_text())["model"]["init_args"]["net"]["init_args"][
+        "backbone"
+    ]["init_args"]
+    assert (backbone["kernel_size"], len(backbone["channels"])) == (kernel, levels)
+    assert backbone["channels"][0] == hidden
+    assert backbone["initialization"] == "pytorch"
+    assert built(name).trainer.max_epochs == epochs
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_are_trained_on_the_data_of_ours(name: str):
+    """But for what a text is read and scored with."""
+    task, whose, model = name.split("/")
+    ours, other = (
+        yaml.safe_load(EVERY[each].read_text())["data"] for each in (f"{task}/{model}", name)
+    )
+    for config in (ours, other):
+        for key in ("evaluation", "evaluation_batch_size"):
+            config["init_args"].pop(key, None)
+    assert other == ours
+    content = yaml.safe_load(OTHERS[name].read_text())
+    assert content["trainer"]["default_root_dir"] == f"runs/{task}/{whose}/{model}"
 
 
 @pytest.mark.parametrize("name", RECEPTIVE_FIELDS)
@@ -149,13 +296,13 @@ def test_models_of_a_task_get_the_same_data_and_time(task: str):
     assert all(chance == chances[0] for chance in chances)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_number_has_a_source(name: str):
     """A comment at its line; channels, classes and the folder follow from the data."""
     given = re.compile(
         r"^\s*(in_channels|out_channels|default_root_dir|readout|name|permuted|class_path|monitor):"
     )
-    for line in CONFIGS[name].read_text().splitlines():
+    for line in EVERY[name].read_text().splitlines():
         if re.search(r":\s*(\[?\d)", line.split("#")[0]) and not given.match(line):
             assert "  # " in line, line
 
@@ -177,10 +324,10 @@ def marked(name: str):
 
 
 # The texts: tests/training/test_language_model.py.
-@pytest.mark.parametrize("name", [marked(name) for name in CONFIGS if task_of(name) not in TEXTS])
+@pytest.mark.parametrize("name", [marked(name) for name in EVERY if task_of(name) not in TEXTS])
 def test_takes_a_step(name: str):
     """A training step, a validation and a test batch; data and net agree on their channels."""
-    cli = build(CONFIGS[name], quick(name))
+    cli = build(EVERY[name], quick(name))
     task, data, trainer = cli.model, cli.datamodule, cli.trainer
     net, metric = task.net, task.monitor[0]
     assert (net.backbone.in_channels, net.out_channels) == (data.in_channels, data.out_channels)
