@@ -2,6 +2,7 @@
 
 tcn fit|validate|test|predict --config configs/<task>/<model>.yaml
 tcn export [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT]
+tcn forecast --config configs/forecasting/<name>.yaml --data FILE
 """
 
 import argparse
@@ -41,7 +42,10 @@ class TCNCLI(LightningCLI):
         # Otherwise --trainer.max_epoch is taken for --trainer.max_epochs, but not in a file.
         strict: dict[str, Any] = {"allow_abbrev": False}
         per_command = dict.fromkeys(self.subcommands(), strict)
-        epilog = "A trained net becomes a file by `tcn export`: see `tcn export --help`."
+        epilog = (
+            "A trained net becomes a file by `tcn export`, and a table its forecasts by "
+            "`tcn forecast`: see `tcn export --help` and `tcn forecast --help`."
+        )
         super().__init__(
             Task,
             LightningDataModule,
@@ -172,6 +176,10 @@ def main() -> None:
     """The console script ``tcn``."""
     if sys.argv[1:2] == ["export"]:  # needs neither task nor trainer, so it is none of LightningCLI
         export_command(sys.argv[2:])
+    elif sys.argv[1:2] == ["forecast"]:
+        from tcn.forecasting.command import forecast_command  # pandas, for this command alone
+
+        forecast_command(sys.argv[2:])
     else:
         TCNCLI()
 

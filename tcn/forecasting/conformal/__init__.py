@@ -1,0 +1,28 @@
+"""Intervals from past errors, whatever the net and its loss.
+
+    SplitConformal          center ± a quantile of past absolute errors
+    ConformalizedQuantiles  intervals a net made, widened or narrowed by as much as they were off
+    AdaptiveConformal       the same on a stream, correcting itself after every miss
+
+Arrays are numpy float64; levels are percentages, 90 meaning that 9 in 10 should lie inside. Axis 0
+of errors counts windows, the other axes (target channel, horizon step, as a rule) are kept apart:
+every horizon step has intervals of its own.
+"""
+
+from tcn.forecasting.conformal.adaptive import AdaptiveConformal
+from tcn.forecasting.conformal.scores import (
+    Interval,
+    finite_sample_quantile,
+    smallest_calibration,
+)
+from tcn.forecasting.conformal.split import ConformalizedQuantiles, SplitConformal, nested
+
+__all__ = [
+    "AdaptiveConformal",
+    "ConformalizedQuantiles",
+    "Interval",
+    "SplitConformal",
+    "finite_sample_quantile",
+    "nested",
+    "smallest_calibration",
+]

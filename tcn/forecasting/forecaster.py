@@ -1,0 +1,361 @@
+"""`Forecaster`: frames in, forecasts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from tcn.forecasting import stored
+from tcn.forecasting.backtest import Cutoffs, Predict, backtest, cutoffs, forecast_column
+from tcn.forecasting.fitting import USUAL_LEVELS, device_of, fit_panel
+from tcn.forecasting.frame import (
+    FrameKind,
+    Panel,
+    frame_like,
+    future_from_frame,
+    panel_from_frame,
+)
+from tcn.forecasting.live import LiveForecaster
+from tcn.forecasting.rows import Rows
+from tcn.forecasting.settings import Settings
+from tcn.forecasting.trained import Forecasts, Predictor, Trained
+from tcn.layers.validation import check_positive
+
+
+class Forecaster(Settings):
+    """Forecasts series of a long frame, one row per series and time, by one net for all of them.
+
+    ::
+
+        forecaster = Forecaster(h=12, input_size=24, loss="quantiles").fit(df)
+        forecaster.predict(level=[80, 90])  # unique_id, ds, TCN, TCN-lo-90, TCN-hi-90, ...
+
+    Frames are of pandas, polars or pyarrow; what comes back is of the kind that went in, in the
+    units of the data. The caller's frames are neither kept nor changed. ``get_params``,
+    ``set_params`` and ``sklearn.base.clone`` work as for any estimator.
+
+    Attributes:
+        trained_: what ``fit`` left behind: the net, its scaling and the last rows of every series.
+    """
+
+    trained_: Trained
+    _live: LiveForecaster | None = None
+    _kind: FrameKind
+
+    # ------------------------------------------------------------------- training
+
+    def fit(self, df: Any, static_df: Any = None, val_size: int = 0) -> Self:
+        """Trains from the beginning on a frame.
+
+        Args:
+            df: one row per series and time: id, time, target and covariates.
+            static_df: one row per series with the static columns.
+            val_size: last steps of every series that are not trained on, but choose the best
+                weights and calibrate intervals.
+
+        Returns:
+            The forecaster.
+
+        Raises:
+            TypeError: as of :func:`tcn.forecasting.frame.panel_from_frame`.
+            ValueError: likewise; or if ``val_size`` is too short, or a number is not finite.
+        """
+        self.check()
+        self.trained_ = fit_panel(self, self._read(df, static_df), val_size)
+        self._kind = frame_like(df)
+        self._live = None
+        return self
+
+    def _read(self, df: Any, static_df: Any) -> Panel:
+        """A frame to train on."""
+        return panel_from_frame(
+            df,
+            columns=self.columns,
+            static_df=static_df,
+            freq=self.freq,
+            missing=self.missing,
+            fill=self.fill,
+        )
+
+    # ----------------------------------------------------------------- prediction
+
+    def predict(
+        self,
+        df: Any = None,
+        futr_df: Any = None,
+        h: int | None = None,
+        level: Sequence[float] | None = None,
+        *,
+        static_df: Any = None,
+    ) -> Any:
+        """Forecasts the steps after the end of every series.
+
+        Args:
+            df: the past, of series seen in training or not; that of the training, and of every
+                update since, if None.
+            futr_df: id, time and the columns of ``futr_exog_list`` for the steps to come.
+            h: steps; those trained for if None. Beyond these, forecasts are fed back.
+            level: of the intervals, in percent; None: 80 and 90 where there are intervals.
+            static_df: static columns of the series of ``df``; without it, those of the training.
+
+        Returns:
+            A frame of the kind that ``fit`` or this call was given: id, time, ``TCN``,
+            ``TCN-lo-90``, ...; with several targets ``<target>-TCN``, ....
+
+        Raises:
+            NotFittedError: before ``fit``.
+            TypeError: if there is no interval to give.
+            ValueError: if a frame does not fit, or rows of the future are missing.
+        """
+        trained = self._trained
+        panel = self._history if df is None else self._panel(df, static_df)
+        horizon = self.h if h is None else h
+        check_positive("h", [horizon])
+        levels = self._levels(level)
+        future = future_from_frame(futr_df, panel, horizon)
+        windows = trained.windows(panel, horizon, future=future)
+        columns = backtest(windows, self._named(trained.predictor(windows, levels)))
+        for name in ("cutoff", *panel.columns.target):  # nothing has come yet
+            del columns[name]
+        return (self._kind if df is None else frame_like(df))(columns)
+
+    def update(
+        self,
+        new_rows: Any,
+        futr_df: Any = None,
+        h: int | None = None,
+        level: Sequence[float] | None = None,
+    ) -> Any:
+        """Takes the next rows of some series, and forecasts what follows, in about a millisecond.
+
+        The forecast is that of :meth:`predict` on the whole series so far, with the scaling and
+        the weights of the training; with ``intervals="adaptive"`` the intervals have learnt from
+        every value that came. A later :meth:`predict` goes on from these rows.
+
+        Args:
+            new_rows: as ``df`` of :meth:`fit`, one row or more of one series or more.
+            futr_df: as of :meth:`predict`.
+            h: as of :meth:`predict`.
+            level: as of :meth:`predict`.
+
+        Returns:
+            As :meth:`predict`, for the series of ``new_rows``.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            TypeError: as of :meth:`predict`.
+            ValueError: as of :meth:`predict`; or if a series was not there in training, or a row
+                does not follow the last one. Nothing has been taken then.
+        """
+        trained = self._trained
+        horizon = self.h if h is None else h
+        check_positive("h", [horizon])
+        levels = self._levels(level)
+        columns = trained.history.columns
+        names = (*columns.target, *columns.futr, *columns.hist)
+        if self._live is None:
+            self._live = LiveForecaster(trained, fill=self.fill)
+        rows = Rows.read(new_rows, columns, names, "new_rows").sorted()
+        ends, found = self._live.update(rows, futr_df, horizon=horizon, levels=levels)
+        times = ends.local(ends.future_times(horizon).ravel())
+        result = {columns.id: np.repeat(ends.ids, horizon), columns.time: times}
+        for name, values in self._columns_of(found).items():
+            for index, target in enumerate(columns.target):
+                named = forecast_column(name, target, columns.target)
+                result[named] = values[:, index].ravel()
+        return frame_like(new_rows)(result)
+
+    def cross_validation(
+        self,
+        df: Any,
+        n_windows: int = 1,
+        step_size: int | None = None,
+        *,
+        static_df: Any = None,
+        val_size: int = 0,
+        refit: bool = False,
+        level: Sequence[float] | None = None,
+    ) -> Any:
+        """Forecasts of the last windows of every series, each as if the rest had not come yet.
+
+        What is trained is a copy, on the rows before the first window; this forecaster stays as it
+        is.
+
+        Args:
+            df: as of :meth:`fit`.
+            n_windows: windows of every series, the last of which ends where the series ends.
+            step_size: steps from one window to the next; ``h`` if None.
+            static_df: as of :meth:`fit`.
+            val_size: steps before the first window that choose the weights, as of :meth:`fit`.
+            refit: whether to train anew before every window, on all that precedes it.
+            level: of the intervals, as of :meth:`predict`.
+
+        Returns:
+            A frame of the kind of ``df``: id, time, ``cutoff`` (the last time that was seen), the
+            target and the forecasts.
+
+        Raises:
+            TypeError: as of :meth:`fit` and :meth:`predict`.
+            ValueError: likewise; or if no series is long enough.
+        """
+        self.check()
+        panel = self._read(df, static_df)
+        where = cutoffs(panel, n_windows=n_windows, h=self.h, step_size=step_size,
+                        val_size=val_size)  # fmt: skip
+        most = int(where.counts.max())
+        parts = [where.window(number) for number in range(most)] if refit else [where]
+        columns = [self._fold(panel, part, val_size, level) for part in parts]
+        joined = {name: _concatenated([part[name] for part in columns]) for name in columns[0]}
+        return frame_like(df)(joined)
+
+    def _fold(
+        self, panel: Panel, where: Cutoffs, val_size: int, level: Sequence[float] | None
+    ) -> dict[str, Any]:
+        """Trains on what precedes the first of some windows, and forecasts these."""
+        rows = where.validation_rows
+        known = panel.select(rows > 0)
+        past = known.until(rows[rows > 0])
+        copied = clone(self)
+        copied.trained_ = fit_panel(copied, past, val_size)
+        windows = copied.trained_.windows(
+            panel, self.h, first=where.first, last=where.last, step=where.step
+        )
+        predict = copied.trained_.predictor(windows, copied._levels(level))
+        return backtest(windows, copied._named(predict))
+
+    def _panel(self, df: Any, static_df: Any) -> Panel:
+        """A new history as a panel, with the categories of the training."""
+        history = self._trained.history
+        columns = history.columns
+        reuse = static_df is None and bool(columns.stat)
+        if reuse:
+            columns = replace(columns, stat=(), categorical=())
+        panel = panel_from_frame(
+            df,
+            columns=columns,
+            static_df=static_df,
+            freq=history.frequency.freq,
+            missing=self.missing,
+            fill=self.fill,
+            vocabularies=None if reuse else history.vocabularies,
+        )
+        return self._with_static(panel) if reuse else panel
+
+    def _with_static(self, panel: Panel) -> Panel:
+        history = self._trained.history
+        number = {identity: index for index, identity in enumerate(history.ids.tolist())}
+        index = np.array([number.get(identity, -1) for identity in panel.ids.tolist()])
+        if (index < 0).any():
+            raise ValueError(
+                f"static_df: it is missing, and {int((index < 0).sum())} series, such as "
+                f"{panel.ids[index < 0][0]!r}, were not there in training; give their "
+                f"{list(history.columns.stat)}"
+            )
+        return replace(
+            panel,
+            columns=history.columns,
+            stat=history.stat[index],
+            categories=history.categories[index],
+            vocabularies=history.vocabularies,
+        )
+
+    def _levels(self, level: Sequence[float] | None) -> list[float]:
+        trained = self._trained
+        if level is None:
+            return list(USUAL_LEVELS) if trained.has_intervals else []
+        if isinstance(level, int | float):
+            raise TypeError(f"level: {level} is one number; give a list, [{level}]")
+        for value in level:
+            if not 0 < value < 100:
+                raise ValueError(f"level: {value} is not between 0 and 100 percent")
+        if len(level) and not trained.has_intervals:
+            raise TypeError(
+                f"level: {list(level)}, but loss {trained.output.name!r} gives points alone; use "
+                "loss='quantiles' or another distribution, or intervals='conformal' with a "
+                "val_size"
+            )
+        return sorted({float(value) for value in level})
+
+    def _named(self, predict: Predictor) -> Predict:
+        """Forecasts of a batch by the names of their columns."""
+        return lambda batch: self._columns_of(predict(batch))
+
+    def _columns_of(self, found: Forecasts) -> dict[str, Any]:
+        """``TCN``, then the lower ends from the widest interval on, then the upper ends."""
+        name, ends = self.result_name, sorted(found.intervals.items())
+        lower = {f"{name}-lo-{level:g}": low for level, (low, _) in reversed(ends)}
+        upper = {f"{name}-hi-{level:g}": high for level, (_, high) in ends}
+        return {name: found.mean, **lower, **upper}
+
+    # ---------------------------------------------------------------------- files
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Writes settings, weights, scaling and the last rows of every series to a folder.
+
+        Args:
+            folder: made if it is missing; its two files are whole or not there.
+
+        Returns:
+            The folder.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            ValueError: if the net was handed in and cannot be built again from plain data, or ids
+                are neither text nor integers.
+        """
+        trained = self._trained
+        trained.history = self._history
+        parameters = self.get_params(deep=False)
+        return stored.write(folder, stored.Stored(parameters, trained, self._kind.library))
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> Self:
+        """The forecaster that :meth:`save` wrote, with the same forecasts.
+
+        Adaptive intervals begin anew from the errors they were calibrated on.
+
+        Raises:
+            ValueError: if a file is missing, changed or not what it should be, naming it.
+        """
+        parameters, trained, library = stored.read(folder)
+        unknown = sorted(parameters.keys() - cls._get_param_names())
+        if unknown:
+            raise ValueError(f"{folder}: {unknown} are no settings of this version of tcn")
+        forecaster = cls(**parameters)
+        trained.device = device_of(forecaster.accelerator)
+        forecaster.trained_ = trained
+        forecaster._kind = FrameKind(library)
+        return forecaster
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the live state, which is computed anew from the history."""
+        state = dict(super().__getstate__())
+        if state.get("_live") is not None:
+            self._trained.history = self._history
+            state["_live"] = None
+        return state
+
+    # --------------------------------------------------------------------- checks
+
+    @property
+    def _history(self) -> Panel:
+        """The last rows of every series, those that came in updates among them."""
+        return self._trained.history if self._live is None else self._live.history
+
+    @property
+    def _trained(self) -> Trained:
+        if not hasattr(self, "trained_"):
+            raise NotFittedError("Forecaster: call fit(df) first")
+        return self.trained_
+
+
+def _concatenated(parts: Sequence[Any]) -> Any:
+    first = parts[0]
+    return first.append(list(parts[1:])) if hasattr(first, "append") else np.concatenate(parts)

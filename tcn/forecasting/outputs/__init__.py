@@ -1,0 +1,81 @@
+"""From a net's raw numbers to a loss, point forecasts, quantiles and samples.
+
+    size, name       raw numbers per target and step; the name `output` takes
+    loss             what is minimised, over what was observed
+    mean             the point forecast
+    quantile, sample of a distribution; point outputs refuse, and name conformal intervals
+
+`output("student_t")`, `output(Quantiles((0.1, 0.5, 0.9)))`, `build(some_output.describe())`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tcn.forecasting.outputs.base import Output, Support
+from tcn.forecasting.outputs.counts import NegativeBinomial, Poisson
+from tcn.forecasting.outputs.distributions import Mixture, Normal, StudentT
+from tcn.forecasting.outputs.points import MAE, MASE, MSE, Huber, Point, seasonal_error
+from tcn.forecasting.outputs.quantiles import Quantiles
+
+__all__ = [
+    "MAE",
+    "MASE",
+    "MSE",
+    "OUTPUTS",
+    "Huber",
+    "Mixture",
+    "NegativeBinomial",
+    "Normal",
+    "Output",
+    "Point",
+    "Poisson",
+    "Quantiles",
+    "StudentT",
+    "Support",
+    "build",
+    "output",
+    "seasonal_error",
+]
+
+OUTPUTS: dict[str, type[Output]] = {
+    made.name: made
+    for made in (
+        MSE, MAE, Huber, MASE, Quantiles, Normal, StudentT, Mixture, Poisson, NegativeBinomial
+    )
+}  # fmt: skip
+"""What a name means."""
+
+
+def output(given: str | Output) -> Output:
+    """The output of that name with its defaults, or the one that was given.
+
+    Raises:
+        TypeError: neither a name nor an output.
+        ValueError: no output has this name.
+    """
+    if isinstance(given, Output):
+        return given
+    if not isinstance(given, str):
+        raise TypeError(
+            f"loss: {given!r} is neither a name nor an Output; names are {', '.join(OUTPUTS)}"
+        )
+    return build({"name": given})
+
+
+def build(description: Mapping[str, Any]) -> Output:
+    """The output that ``Output.describe`` described.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: no output has this name, or it does not take these arguments.
+    """
+    arguments = {key: value for key, value in description.items() if key != "name"}
+    name = description.get("name")
+    if not isinstance(name, str) or name not in OUTPUTS:
+        raise ValueError(f"loss: no output is named {name!r}; names are {', '.join(OUTPUTS)}")
+    taken = OUTPUTS[name].__dataclass_fields__
+    if unknown := [key for key in arguments if key not in taken]:
+        raise ValueError(f"loss: {name!r} has no argument {unknown[0]!r}; it takes {list(taken)}")
+    return OUTPUTS[name](**arguments)

@@ -1,0 +1,135 @@
+"""Distributions over counts: Poisson, and negative binomial where counts scatter more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from scipy import stats
+from torch import Tensor
+from typing_extensions import override
+
+from tcn.forecasting.outputs.base import Output, Support, check_count, probabilities
+from tcn.forecasting.outputs.distributions import positive, random_source
+
+LOG_LINK_ENDS = 8.0
+"""Raw number up to which a rate is its exponential; from there, at 2981, it goes on linearly."""
+
+CONCENTRATIONS = (1e-4, 1e6)
+"""Of the negative binomial: at the upper end it is Poisson's to six digits."""
+
+
+def log_rate(raw: Tensor) -> Tensor:
+    """The logarithm of the rate: ``raw`` itself, growing like a logarithm from 8 on."""
+    return torch.where(
+        raw < LOG_LINK_ENDS, raw, LOG_LINK_ENDS + (raw - LOG_LINK_ENDS).clamp_min(0).log1p()
+    )
+
+
+def rate(raw: Tensor) -> Tensor:
+    """``exp(raw)`` up to a raw number of 8, then linear: smooth, and no overflow."""
+    return raw.clamp_max(LOG_LINK_ENDS).exp() * (1 + (raw - LOG_LINK_ENDS).clamp_min(0))
+
+
+@dataclass(frozen=True)
+class Poisson(Output):
+    """A rate per step; the loss is the negative log-likelihood, in nats.
+
+    The point forecast is the rate, which need not be whole; quantiles and samples are.
+    """
+
+    name: ClassVar[str] = "poisson"
+    support: ClassVar[Support] = "count"
+
+    @property
+    @override
+    def size(self) -> int:
+        return 1
+
+    @override
+    def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
+        raw = raw[:, 0]
+        return rate(raw) - target * log_rate(raw) + torch.lgamma(target + 1)
+
+    @override
+    def mean(self, raw: Tensor) -> Tensor:
+        self.check_raw(raw)
+        return rate(raw[:, 0])
+
+    @override
+    def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
+        levels = probabilities(q, raw).view(-1, 1, 1, 1).cpu().numpy()
+        return _whole(stats.poisson.ppf(levels, _array(self.mean(raw))), raw)
+
+    @override
+    def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check_count("n", n)
+        means = self.mean(raw).to(random_source(raw, generator))
+        return torch.poisson(means.expand(n, *means.shape), generator=generator).to(raw)
+
+
+@dataclass(frozen=True)
+class NegativeBinomial(Output):
+    """Mean and concentration: a Poisson whose rate scatters like a gamma distribution.
+
+    The variance is ``mean + mean^2 / concentration``. The loss is the negative log-likelihood, in
+    nats. Salinas et al. 2020 (DeepAR), section 3.1, where alpha is ``1 / concentration``.
+    """
+
+    name: ClassVar[str] = "negative_binomial"
+    support: ClassVar[Support] = "count"
+
+    @property
+    @override
+    def size(self) -> int:
+        return 2
+
+    @override
+    def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
+        # float64 throughout: logarithms of gamma near 1e7 leave float32 no digit after the point.
+        raw64, count = raw.double(), target.double()
+        log_mean, concentration = log_rate(raw64[:, 0]), self._concentration(raw64)
+        log_odds = log_mean - concentration.log()
+        failure = torch.nn.functional.softplus(log_odds)
+        coefficient = (
+            torch.lgamma(concentration) + torch.lgamma(count + 1)
+            - torch.lgamma(concentration + count)
+        )  # fmt: skip
+        losses = coefficient + concentration * failure + count * (failure - log_odds)
+        return losses.to(raw.dtype)
+
+    def _concentration(self, raw: Tensor) -> Tensor:
+        return positive(raw[:, 1]).clamp(*CONCENTRATIONS)
+
+    @override
+    def mean(self, raw: Tensor) -> Tensor:
+        self.check_raw(raw)
+        return rate(raw[:, 0])
+
+    @override
+    def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
+        means, concentration = self.mean(raw.double()), self._concentration(raw.double())
+        success = concentration / (concentration + means)
+        levels = probabilities(q, raw).view(-1, 1, 1, 1).cpu().numpy()
+        return _whole(stats.nbinom.ppf(levels, _array(concentration), _array(success)), raw)
+
+    @override
+    def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draws a rate from the gamma distribution, then a count with it."""
+        check_count("n", n)
+        place = random_source(raw, generator)
+        means = self.mean(raw.double()).to(place)
+        concentration = self._concentration(raw.double()).to(place)
+        shape = (n, *means.shape)
+        gamma = torch._standard_gamma(concentration.expand(shape).clone(), generator=generator)
+        return torch.poisson(gamma * (means / concentration), generator=generator).to(raw)
+
+
+def _array(values: Tensor) -> Any:
+    return values.detach().double().cpu().numpy()
+
+
+def _whole(values: Any, like: Tensor) -> Tensor:
+    return torch.from_numpy(values).to(like)

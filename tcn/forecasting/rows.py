@@ -1,0 +1,314 @@
+"""The rows of a long frame as arrays, and the checks that make them a panel."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tcn.forecasting.columns import Columns
+from tcn.forecasting.frequency import Frequency, localized
+from tcn.forecasting.gaps import gaps, without_gaps
+from tcn.forecasting.reading import SHOWN, read_columns, read_numbers, read_times
+
+Missing = Literal["raise", "mask"]
+MOST_ABSENT = 100  # rows put in for one that is there
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of many series.
+
+    Attributes:
+        argument: what the caller named the frame, for messages.
+        columns: names of the columns.
+        names: ``(V,)`` those of ``values``.
+        ids: ``(N,)`` in the order in which they first appear.
+        series: ``(R,)`` int64, index into ``ids``; ascending once sorted.
+        times: ``(R,)`` ``datetime64[ns]`` in UTC, or int64.
+        values: ``(R, V)`` float64, NaN where missing.
+        timezone: name of the zone of the caller's times.
+        unit: unit of the caller's timestamps.
+    """
+
+    argument: str
+    columns: Columns
+    names: tuple[str, ...]
+    ids: NDArray[Any]
+    series: Integers
+    times: NDArray[Any]
+    values: Floats
+    timezone: str | None
+    unit: str | None
+
+    @classmethod
+    def read(cls, df: Any, columns: Columns, names: Sequence[str], argument: str) -> Rows:
+        """Read the columns that are needed, and copy them.
+
+        Raises:
+            TypeError: ``df`` is no frame, or a column has the wrong type.
+            ValueError: a column, an id or a time is absent, or a value is infinite.
+        """
+        read = read_columns(df, (columns.id, columns.time, *names), argument)
+        series, ids = read_ids(read[columns.id], columns.id, argument)
+        times, timezone, unit = read_times(read[columns.time], columns.time, argument)
+        values = np.empty((len(series), len(names)))
+        for position, name in enumerate(names):
+            values[:, position] = read_numbers(read[name], name, argument)
+        rows = cls(argument, columns, tuple(names), ids, series, times, values, timezone, unit)
+        rows._refuse(np.isinf(values), "infinite", "replace the values or drop the series")
+        return rows
+
+    @property
+    def offsets(self) -> Integers:
+        """``(N + 1,)`` where each series begins and ends, of sorted rows."""
+        counts = np.bincount(self.series, minlength=len(self.ids))
+        return np.concatenate(([0], np.cumsum(counts)))
+
+    def sorted(self, *, warn: bool = True) -> Rows:
+        """Series by series in order of time; says so where a series was out of order.
+
+        Raises:
+            ValueError: a series has two rows of one time.
+        """
+        rows = self
+        by_series = np.argsort(self.series, kind="stable")
+        if not np.array_equal(by_series, np.arange(len(by_series))):
+            rows = rows.at(by_series)
+        back = rows._same_series() & (rows.times[1:] < rows.times[:-1])
+        if back.any():
+            count = len(np.unique(rows.series[1:][back]))
+            if warn:
+                warnings.warn(
+                    f"{self.argument}: the rows of {count} of {len(self.ids)} series are not in "
+                    "order of time; a sorted copy is used",
+                    stacklevel=3,
+                )
+            rows = rows.at(np.lexsort((rows.times, rows.series)))
+        doubled = 1 + np.flatnonzero(rows._same_series() & (rows.times[1:] == rows.times[:-1]))
+        if len(doubled):
+            cure = "keep one of each (DataFrame.drop_duplicates, or a mean by groupby)"
+            if self.timezone is None and self.times.dtype.kind == "M":
+                cure += (
+                    "; if it is the hour that comes twice when summer time ends, give the times "
+                    "their zone: Series.dt.tz_localize('Europe/Paris', ambiguous='infer')"
+                )
+            raise ValueError(
+                f"{self.argument}: {len(doubled)} rows have the id and time of another one: "
+                f"{rows._at(doubled)}; {cure}"
+            )
+        return rows
+
+    def frequency(self) -> Frequency:
+        """The frequency inferred from sorted rows."""
+        return Frequency.infer(self.times, self.offsets, self.timezone)
+
+    def regular(self, frequency: Frequency, *, absent_allowed: bool) -> Rows:
+        """Sorted rows with one at every step; what was absent is NaN.
+
+        Raises:
+            ValueError: rows lie off the grid, or are absent and that is not allowed.
+        """
+        if frequency.is_integer != (self.times.dtype.kind == "i"):
+            kind = "integers" if self.times.dtype.kind == "i" else "timestamps"
+            cure = "an integer such as 1" if kind == "integers" else "a name such as 'h' or 'MS'"
+            raise ValueError(
+                f"freq: {frequency.freq!r} does not fit the column {self.columns.time!r}, which "
+                f"holds {kind}; give {cure}"
+            )
+        offsets = self.offsets
+        steps, on_grid = frequency.steps(self.times, offsets, self.timezone)
+        if not on_grid.all():
+            off = np.flatnonzero(~on_grid)
+            raise ValueError(
+                f"{self.argument}: {len(off)} rows are not a whole number of steps of "
+                f"freq={frequency.freq!r} after the first row of their series: {self._at(off)}; "
+                "give another freq, or bring the rows to a regular grid (DataFrame.resample)"
+            )
+        before = gaps(steps)
+        if not len(before):
+            return self
+        if not absent_allowed:
+            raise ValueError(self._gaps_message(frequency, steps, before))
+        self._refuse_flood(frequency, steps, before)
+        regular = without_gaps(self.times, steps, offsets, frequency, self.timezone)
+        added = len(regular.times) - len(self.times)
+        _LOG.info("%s: %d rows were absent, in %d gaps", self.argument, added, len(before))
+        return replace(
+            self,
+            series=np.repeat(np.arange(len(self.ids)), np.diff(regular.offsets)),
+            times=regular.times,
+            values=regular.spread(self.values),
+        )
+
+    def without_empty_series(self) -> Rows:
+        """Series of which every target is missing are left out, with a warning.
+
+        Raises:
+            ValueError: none is left.
+        """
+        known = ~np.isnan(self.values[:, : len(self.columns.target)]).all(axis=1)
+        keep = np.bincount(self.series, weights=known, minlength=len(self.ids)) > 0
+        if keep.all():
+            return self
+        if not keep.any():
+            raise ValueError(
+                f"{self.argument}: {list(self.columns.target)} is missing in every row of every "
+                "series; there is nothing to learn from"
+            )
+        warnings.warn(
+            f"{self.argument}: {(~keep).sum()} series are left out, for "
+            f"{list(self.columns.target)} is missing in all their rows: {shown(self.ids[~keep])}",
+            stacklevel=3,
+        )
+        return self._of(keep)
+
+    def check_missing(self, missing: Missing) -> None:
+        """Refuse NaN unless they are to be masked.
+
+        Raises:
+            ValueError: there are some, naming column and rows.
+        """
+        absent = np.isnan(self.values)
+        if missing == "raise":
+            self._refuse(absent, "missing", "pass missing='mask' or fill='forward', or drop them")
+        elif absent.any():
+            counts = dict(zip(self.names, absent.sum(axis=0).tolist(), strict=True))
+            _LOG.info("%s: missing values by column: %s", self.argument, counts)
+
+    def check_zone(self, timezone: str | None, kind: str) -> None:
+        """Refuse times that cannot be compared with those of another frame.
+
+        Args:
+            timezone: of the other frame.
+            kind: ``"M"`` for timestamps, ``"i"`` for integers.
+
+        Raises:
+            ValueError: one has integers, or a time zone, and the other has not.
+        """
+        if kind == self.times.dtype.kind and (timezone is None) == (self.timezone is None):
+            return
+
+        def named(kind: str, zone: str | None) -> str:
+            return "integers" if kind == "i" else f"timestamps {f'in {zone}' if zone else 'naive'}"
+
+        raise ValueError(
+            f"{self.argument}: column {self.columns.time!r} holds "
+            f"{named(self.times.dtype.kind, self.timezone)}, the series have "
+            f"{named(kind, timezone)}; bring both to the same kind (Series.dt.tz_localize)"
+        )
+
+    def of_series(self, ids: NDArray[Any]) -> Rows:
+        """The rows of the series ``ids``, numbered as there; those of others are left out."""
+        code = pd.Index(ids).get_indexer(pd.Index(self.ids))[self.series]
+        return replace(self, ids=ids, series=code).at(np.flatnonzero(code >= 0))
+
+    def find(self, series: Integers, times: NDArray[Any]) -> Integers:
+        """Where the row of each series and time is, ``(M,)``, or -1; of sorted rows."""
+        grid = np.unique(np.concatenate((self.times, times)))
+        width = np.int64(len(grid))
+        here = self.series * width + np.searchsorted(grid, self.times)
+        wanted = series * width + np.searchsorted(grid, times)
+        if not len(here):
+            return np.full(len(wanted), -1)
+        found = np.searchsorted(here, wanted).clip(max=len(here) - 1)
+        return np.where(here[found] == wanted, found, -1)
+
+    def _same_series(self) -> NDArray[np.bool_]:
+        return self.series[1:] == self.series[:-1]
+
+    def at(self, rows: Integers) -> Rows:
+        """The rows of these numbers."""
+        return replace(
+            self, series=self.series[rows], times=self.times[rows], values=self.values[rows]
+        )
+
+    def _of(self, keep: NDArray[np.bool_]) -> Rows:
+        number = np.cumsum(keep) - 1
+        rows = self.at(np.flatnonzero(keep[self.series]))
+        return replace(rows, ids=self.ids[keep], series=number[rows.series])
+
+    def _refuse(self, wrong: NDArray[np.bool_], what: str, cure: str) -> None:
+        for position in np.flatnonzero(wrong.any(axis=0)):
+            rows = np.flatnonzero(wrong[:, position])
+            raise ValueError(
+                f"{self.argument}: column {self.names[position]!r} is {what} in {len(rows)} rows: "
+                f"{self._at(rows)}; {cure}"
+            )
+
+    def _at(self, rows: Integers) -> str:
+        some = rows[:SHOWN]
+        times: Any = self.times[some]
+        if times.dtype.kind == "M":
+            times = localized(times, self.timezone)
+        return shown_rows(self.columns, self.ids[self.series[some]], times, total=len(rows))
+
+    def _refuse_flood(self, frequency: Frequency, steps: Integers, before: Integers) -> None:
+        """A wrong time, or a freq far too fine, would fill the memory with absent rows."""
+        absent = steps[before] - steps[before - 1] - 1
+        if absent.sum() <= MOST_ABSENT * len(steps) + 10**6:
+            return
+        longest = before[[absent.argmax()]]
+        raise ValueError(
+            f"{self.argument}: with freq={frequency.freq!r}, {absent.sum()} rows would be put in "
+            f"between {len(steps)}, {absent.max()} of them before {self._at(longest)}; check this "
+            "time, or give a coarser freq"
+        )
+
+    def _gaps_message(self, frequency: Frequency, steps: Integers, before: Integers) -> str:
+        absent = steps[before] - steps[before - 1] - 1
+        some = before[:SHOWN]
+        where = self._at(some)
+        counts = ", ".join(str(count) for count in absent[:SHOWN])
+        hint = ""
+        if self.timezone is None and frequency.freq == "h" and (absent == 1).all():
+            hint = (
+                "; if these are hours that the clock skips when summer time begins, give the times "
+                "their zone with Series.dt.tz_localize"
+            )
+        return (
+            f"{self.argument}: {absent.sum()} rows of freq={frequency.freq!r} are absent in "
+            f"{len(before)} gaps, before {where} ({counts} rows); pass missing='mask' or "
+            f"fill='forward', 'zero' or 'interpolate', or give another freq{hint}"
+        )
+
+
+def read_ids(ids: pd.Series, name: str, argument: str) -> tuple[Integers, NDArray[Any]]:
+    """Index of the series of every row, ``(R,)``, and the ids, ``(N,)``.
+
+    Raises:
+        ValueError: an id is absent.
+    """
+    codes, unique = pd.factorize(ids)
+    absent = np.flatnonzero(codes < 0)
+    if len(absent):
+        raise ValueError(
+            f"{argument}: column {name!r} has no id in {len(absent)} rows, at "
+            f"{absent[:SHOWN].tolist()}; drop these rows"
+        )
+    return codes.astype(np.int64), np.array(unique)
+
+
+def shown(values: NDArray[Any]) -> str:
+    """The first few values for a message, and how many there are in all."""
+    some = ", ".join(repr(value) for value in values[:SHOWN].tolist())
+    return some if len(values) <= SHOWN else f"{some}, ... ({len(values)} in all)"
+
+
+def shown_rows(columns: Columns, ids: NDArray[Any], times: Any, *, total: int) -> str:
+    """The first few rows for a message."""
+    some = [
+        f"{columns.id}={identity!r} {columns.time}={time}"
+        for identity, time in zip(ids.tolist(), times, strict=True)
+    ]
+    return ", ".join(some) + (", ..." if total > len(some) else "")

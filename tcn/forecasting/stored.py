@@ -1,0 +1,429 @@
+"""A trained forecaster as a folder; nothing in it is executed, and all of it is checked.
+
+forecaster.json           settings, names, ids, how the net is built, and the SHA-256 of
+forecaster.safetensors    weights, scaling, the last rows of every series, calibration errors
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+
+from tcn import __version__
+from tcn.forecasting.columns import Columns
+from tcn.forecasting.conformal import ConformalizedQuantiles
+from tcn.forecasting.frame import Panel
+from tcn.forecasting.frequency import Frequency
+from tcn.forecasting.large_kernel import LargeKernel
+from tcn.forecasting.net import ForecastNet, Sizes
+from tcn.forecasting.outputs import Output, build
+from tcn.forecasting.reading import Library
+from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics
+from tcn.forecasting.trained import INTERVALS, Band, Trained
+from tcn.inference.construction import construct, refuse_opaque
+from tcn.inference.files import replacing_all
+from tcn.inference.schema import first_error
+from tcn.layers import SequenceModule
+from tcn.models.recording import describe
+
+SETTINGS = "forecaster.json"
+ARRAYS = "forecaster.safetensors"
+FORMAT_VERSION = 1
+
+
+class Stored(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+        parameters: arguments of the forecaster.
+        trained: what its fit left behind.
+        library: whose frames it returns, such as ``"pandas"``.
+    """
+
+    parameters: dict[str, Any]
+    trained: Trained
+    library: Library
+
+
+def write(folder: str | PathLike[str], stored: Stored) -> Path:
+    """Writes both files, or leaves what was there as it was.
+
+    Raises:
+        ValueError: if the net cannot be built again from plain data, or an id is neither text nor
+            an integer.
+    """
+    folder = Path(folder)
+    trained = stored.trained
+    arrays = _arrays(trained)
+    data = safetensors.torch.save({name: part.contiguous() for name, part in arrays.items()})
+    backbone = describe(trained.net.encoder.backbone)
+    refuse_opaque(backbone, "model")
+    history = trained.history
+    content = {
+        "format": "tcn forecaster",
+        "format_version": FORMAT_VERSION,
+        "tcn_version": __version__,
+        "parameters": {name: _plain(name, value) for name, value in stored.parameters.items()},
+        "library": stored.library,
+        "backbone": backbone,
+        "sizes": asdict(trained.net.sizes),
+        "window_scaler": trained.net.window_scaler.name,
+        "skip": trained.net.skip_name,
+        "output": trained.output.describe(),
+        "scaler": trained.scaler.name,
+        "calendar": list(trained.calendar),
+        "intervals": trained.intervals,
+        "calibration": trained.calibration,
+        "seed": trained.seed,
+        "report": {name: x for name, x in trained.report.items() if math.isfinite(x)},
+        "columns": history.columns.to_json(),
+        "frequency": history.frequency.freq,
+        "timezone": history.timezone,
+        "unit": history.unit,
+        "missing": history.missing,
+        "vocabularies": history.vocabularies,
+        "ids": _ids(trained.ids),
+        "history_ids": _ids(history.ids),
+        "arrays": {
+            "file": ARRAYS,
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        },
+    }
+    # Tuples become lists on the way, as they will when the file is read.
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    if (reason := first_error(json.loads(text), SCHEMA)) is not None:
+        raise ValueError(f"forecaster: it cannot be written to a file that can be read: {reason}")
+    with replacing_all([folder / ARRAYS, folder / SETTINGS]) as (arrays_file, settings_file):
+        arrays_file.write_bytes(data)
+        settings_file.write_text(text, encoding="utf-8")
+    return folder
+
+
+def read(folder: str | PathLike[str]) -> Stored:
+    """What :func:`write` wrote.
+
+    Raises:
+        ValueError: if a file is missing, truncated, changed, of another version or does not fit
+            the other; the message names the file and the reason.
+    """
+    folder = Path(folder)
+    content = _settings(folder / SETTINGS)
+    arrays = _verified(folder / ARRAYS, content["arrays"])
+    try:
+        with torch.random.fork_rng(devices=[]):  # the random weights of new nets are of no use
+            parameters = {name: _restored(value) for name, value in content["parameters"].items()}
+            return Stored(parameters, _trained(content, arrays), content["library"])
+    except (KeyError, IndexError, TypeError, RuntimeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise ValueError(f"{folder}: its files do not fit each other: {reason}") from error
+
+
+# ----------------------------------------------------------------------------- writing
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, Output):
+        return {"output": value.describe()}
+    if isinstance(value, SequenceModule):
+        refuse_opaque(description := describe(value), name)
+        return {"net": description}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _ids(ids: NDArray[Any]) -> list[int | str]:
+    names = ids.tolist()
+    wrong = [name for name in names if not isinstance(name, int | str)]
+    if wrong:
+        raise ValueError(
+            f"ids: {wrong[0]!r} is neither text nor an integer and cannot be written to a file; "
+            "convert the column of ids, for example with astype(str)"
+        )
+    return names
+
+
+def _arrays(trained: Trained) -> dict[str, Tensor]:
+    history, statistics = trained.history, trained.statistics
+    parts: dict[str, Any] = {
+        "scaling.location": statistics.location,
+        "scaling.scale": statistics.scale,
+        "history.offsets": history.offsets,
+        "history.times": history.times.astype(np.int64),
+        **{
+            f"history.{name}": getattr(history, name)
+            for name in ("target", "futr", "hist", "stat", "categories")
+        },
+    }
+    for role in ("futr", "hist", "stat"):
+        found: Statistics = getattr(trained.covariates, role)
+        parts |= {f"covariates.{role}.location": found.location}
+        parts |= {f"covariates.{role}.scale": found.scale}
+    for horizon, band in trained.bands.items():
+        parts[f"bands.{horizon}.errors"] = band.errors
+        for level, scores in band.corrections.scores.items():
+            parts[f"bands.{horizon}.corrections.{level}"] = scores
+    arrays = {name: torch.from_numpy(np.array(part)) for name, part in parts.items()}
+    net = {f"net.{name}": part.detach().cpu() for name, part in trained.net.state_dict().items()}
+    return arrays | net
+
+
+# ----------------------------------------------------------------------------- reading
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; pass a folder that save() wrote")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if (reason := first_error(content, SCHEMA)) is not None:
+        raise ValueError(f"{path}: {reason}")
+    return content
+
+
+def _verified(path: Path, expected: Mapping[str, Any]) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; copy the whole folder again")
+    data = path.read_bytes()
+    if len(data) != expected["size"] or hashlib.sha256(data).hexdigest() != expected["sha256"]:
+        raise ValueError(
+            f"{path}: {len(data)} bytes that are not those {SETTINGS} speaks of; it is truncated, "
+            "changed or of another forecaster: copy the folder again"
+        )
+    try:
+        return safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file: {error}") from error
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict) and "output" in value:
+        return build(value["output"])
+    if isinstance(value, dict):
+        return _built(value["net"], f"{SETTINGS}: model")
+    return value
+
+
+def _built(description: dict[str, Any], place: str) -> Any:
+    if description["class"] == LargeKernel.__name__:  # no public class of tcn.layers or tcn.models
+        return LargeKernel(**description["arguments"])
+    return construct(description, place)
+
+
+def _trained(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Trained:
+    arrays = {name: part.numpy() for name, part in _part(tensors, "").items() if "net." not in name}
+    covariates = {
+        role: Statistics(arrays[f"covariates.{role}.location"], arrays[f"covariates.{role}.scale"])
+        for role in ("futr", "hist", "stat")
+    }
+    return Trained(
+        net=_net(content, _part(tensors, "net.")),
+        output=build(content["output"]),
+        scaler=SeriesScaler(content["scaler"]),
+        ids=_array(content["ids"]),
+        statistics=Statistics(arrays["scaling.location"], arrays["scaling.scale"]),
+        covariates=CovariateScaler(**covariates),
+        calendar=tuple(content["calendar"]),
+        history=_history(content, arrays),
+        intervals=content["intervals"],
+        calibration=content["calibration"],
+        seed=content["seed"],
+        report=content["report"],
+        bands=_bands(arrays),
+    )
+
+
+def _net(content: Mapping[str, Any], weights: dict[str, Tensor]) -> ForecastNet:
+    sizes: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in content["sizes"].items()
+    }
+    net = ForecastNet(
+        _built(content["backbone"], f"{SETTINGS}: backbone"),
+        Sizes(**sizes),
+        window_scaler=content["window_scaler"],
+        skip=content["skip"],
+    )
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def _history(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Panel:
+    frequency = Frequency.given(content["frequency"])
+    times = arrays["history.times"]
+    series, rows = len(content["history_ids"]), len(times)
+    counts = {"offsets": series + 1, "stat": series, "categories": series}
+    counts |= dict.fromkeys(("target", "futr", "hist"), rows)
+    for name, count in counts.items():
+        if len(found := arrays[f"history.{name}"]) != count:
+            raise ValueError(f"history.{name} has {len(found)} entries, expected {count}")
+    return Panel(
+        columns=Columns(**content["columns"]),
+        ids=_array(content["history_ids"]),
+        offsets=arrays["history.offsets"],
+        times=times if frequency.is_integer else times.astype("datetime64[ns]"),
+        target=arrays["history.target"],
+        futr=arrays["history.futr"],
+        hist=arrays["history.hist"],
+        stat=arrays["history.stat"],
+        categories=arrays["history.categories"],
+        vocabularies=content["vocabularies"],
+        frequency=frequency,
+        timezone=content["timezone"],
+        unit=content["unit"],
+        missing=content["missing"],
+    )
+
+
+def _bands(arrays: Mapping[str, NDArray[Any]]) -> dict[int, Band]:
+    bands: dict[int, Band] = {}
+    for name, errors in arrays.items():
+        if name.startswith("bands.") and name.endswith(".errors"):
+            prefix = name.removesuffix("errors")
+            scores = {
+                float(key.removeprefix(f"{prefix}corrections.")): found
+                for key, found in arrays.items()
+                if key.startswith(f"{prefix}corrections.")
+            }
+            horizon = int(prefix.split(".")[1])
+            bands[horizon] = Band(horizon, errors, corrections=ConformalizedQuantiles(scores))
+    return bands
+
+
+def _array(ids: list[Any]) -> NDArray[Any]:
+    whole = all(isinstance(name, int) for name in ids)
+    return np.array(ids, dtype=np.int64 if whole else object)
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+_NAME = {"type": "string"}
+_NAMES = {"type": "array", "items": _NAME}
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31}
+_COUNTS = {"type": "array", "items": _COUNT}
+_IDS = {"type": "array", "items": {"type": ["integer", "string"]}}
+_TEXT_OR_NONE = {"type": ["string", "null"]}
+_FIELDS: dict[str, Any] = {
+    "format": {"const": "tcn forecaster"},
+    "format_version": {"const": FORMAT_VERSION},
+    "tcn_version": _NAME,
+    "parameters": {
+        "type": "object",
+        "additionalProperties": {
+            "anyOf": [
+                {"type": ["null", "boolean", "number", "string"]},
+                _NAMES,
+                {"type": "object", "required": ["output"], "additionalProperties": False,
+                 "properties": {"output": {"type": "object"}}},
+                {"type": "object", "required": ["net"], "additionalProperties": False,
+                 "properties": {"net": {"$ref": "#/$defs/built"}}},
+            ]
+        },
+    },
+    "library": {"enum": ["pandas", "polars", "pyarrow"]},
+    "backbone": {"$ref": "#/$defs/built"},
+    "sizes": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["h", "input_size"],
+        "properties": {
+            **dict.fromkeys(
+                ("h", "input_size", "targets", "outputs", "past", "future", "static"), _COUNT
+            ),
+            "locations": _COUNTS,
+            "categories": _COUNTS,
+            "masked": {"type": "boolean"},
+            "counts": {"type": "boolean"},
+        },
+    },
+    "window_scaler": _NAME,
+    "skip": _NAME,
+    "output": {"type": "object"},
+    "scaler": _NAME,
+    "calendar": _NAMES,
+    "intervals": {"enum": list(INTERVALS)},
+    "calibration": _COUNT,
+    "seed": {"type": "integer"},
+    "report": {"type": "object", "additionalProperties": {"type": "number"}},
+    "columns": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["id", "time", "target"],
+        "properties": {
+            "id": _NAME,
+            "time": _NAME,
+            **dict.fromkeys(("target", "futr", "hist", "stat", "categorical"), _NAMES),
+        },
+    },
+    "frequency": {"type": ["integer", "string"]},
+    "timezone": _TEXT_OR_NONE,
+    "unit": _TEXT_OR_NONE,
+    "missing": {"enum": ["raise", "mask"]},
+    "vocabularies": {
+        "type": "object",
+        "additionalProperties": {
+            "type": "array", "items": {"type": ["boolean", "number", "string"]}
+        },
+    },
+    "ids": _IDS,
+    "history_ids": _IDS,
+    "arrays": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["file", "size", "sha256"],
+        "properties": {
+            "file": {"const": ARRAYS},
+            "size": {"type": "integer", "minimum": 0},
+            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        },
+    },
+}  # fmt: skip
+_VALUE: dict[str, Any] = {
+    "maxItems": 1024,
+    "minimum": -(2**31),
+    "maximum": 2**31,
+    "anyOf": [
+        {"type": ["null", "boolean", "number", "string"]},
+        {"type": "array", "items": {"$ref": "#/$defs/value"}},
+        {"$ref": "#/$defs/built"},
+        {
+            "type": "object",
+            "required": ["class"],
+            "additionalProperties": False,
+            "properties": {"class": _NAME, "partial": {"$ref": "#/$defs/values"}},
+        },
+    ],
+}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": list(_FIELDS),
+    "additionalProperties": False,
+    "properties": _FIELDS,
+    "$defs": {
+        "built": {
+            "type": "object",
+            "required": ["class", "arguments"],
+            "additionalProperties": False,
+            "properties": {"class": _NAME, "arguments": {"$ref": "#/$defs/values"}},
+        },
+        "values": {"type": "object", "additionalProperties": {"$ref": "#/$defs/value"}},
+        "value": _VALUE,
+    },
+}
+"""Of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.inference.schema` knows."""

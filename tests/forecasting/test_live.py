@@ -1,0 +1,250 @@
+"""Updates: the next forecast from a carried state is the forecast from scratch."""
+
+import copy
+import pickle
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from tcn.forecasting import Forecaster
+from tcn.forecasting.conformal import AdaptiveConformal
+
+SMALL = {"h": 3, "input_size": 10, "width": 4, "max_steps": 6, "accelerator": "cpu"}
+STATIC = pd.DataFrame({"unique_id": ["a", "b"], "area": [1.0, 2], "kind": ["u", "v"]})
+TRAINED, ALL = 40, 60
+COVARIATES: dict[str, Any] = {
+    "futr_exog_list": ["price"],
+    "hist_exog_list": ["visits"],
+    "stat_exog_list": ["area"],
+    "categorical_list": ["kind"],
+    "calendar": ["dayofweek"],
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "tcn": {},
+    "lstm": {"model": "lstm", "loss": "normal"},
+    "revin": {"window_scaler": "revin", "loss": "quantiles"},
+    "carried": {"window_scaler": "identity", "layers": 1},
+    "carried, conditioned": {
+        "window_scaler": "identity", "layers": 1, "stat_exog_list": ["area"],
+        "categorical_list": ["kind"],
+    },
+    "covariates": COVARIATES,
+    "several targets": {"target_col": ["y", "price"], "loss": "student_t"},
+    "conformal": {"intervals": "conformal"},
+    "cqr": {"intervals": "cqr", "loss": "quantiles"},
+    "missing": {"missing": "mask"},
+    "monthly": {"freq": "MS"},
+}  # fmt: skip
+
+
+def frame(freq: str = "D") -> pd.DataFrame:
+    generator, parts = np.random.default_rng(0), []
+    for number, name in enumerate("ab"):
+        level = 100 * (number + 1)
+        parts.append(
+            pd.DataFrame({
+                "unique_id": name,
+                "ds": pd.date_range("2024-01-01", periods=ALL, freq=freq),
+                "y": level + 5 * generator.normal(size=ALL).cumsum(),
+                "price": generator.normal(size=ALL),
+                "visits": generator.normal(size=ALL),
+            })
+        )  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def rows_of(df: pd.DataFrame, begin: int, end: int) -> pd.DataFrame:
+    row = df.groupby("unique_id").cumcount()
+    return df[(row >= begin) & (row < end)].reset_index(drop=True)
+
+
+@cache
+def trained(kind: str) -> Forecaster:
+    settings = KINDS[kind]
+    val_size = 20 if "intervals" in settings else 0
+    df = rows_of(frame(settings.get("freq", "D")), 0, TRAINED)
+    static = STATIC if "stat_exog_list" in settings else None
+    return Forecaster(**SMALL | settings).fit(df, static, val_size)
+
+
+def fresh(kind: str) -> Forecaster:
+    return copy.deepcopy(trained(kind))
+
+
+def numbers(df: pd.DataFrame) -> np.ndarray:
+    return df.select_dtypes("number").to_numpy()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    chunks=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    horizon=st.sampled_from([None, 2, 5]),
+)
+@examples(max_examples=4)
+def test_a_carried_forecast_is_that_from_scratch(
+    kind: str, chunks: list[int], horizon: int | None
+) -> None:
+    forecaster, df = fresh(kind), frame(KINDS[kind].get("freq", "D"))
+    later = df if "futr_exog_list" in KINDS[kind] else None
+    seen = TRAINED
+    for chunk in chunks:
+        new = rows_of(df, seen, seen + chunk)
+        seen += chunk
+        carried = forecaster.update(new, later, h=horizon)
+        scratch = forecaster.predict(rows_of(df, 0, seen), later, h=horizon)
+        assert list(carried.columns) == list(scratch.columns)
+        assert (carried["ds"] == scratch["ds"]).all()
+        np.testing.assert_allclose(numbers(carried), numbers(scratch), rtol=1e-5)
+    again = forecaster.predict(futr_df=later, h=horizon)
+    np.testing.assert_allclose(numbers(again), numbers(carried), rtol=1e-5)
+
+
+def test_the_state_is_carried_where_it_can_be_and_nowhere_else() -> None:
+    for kind in ("tcn", "revin", "lstm", "carried", "carried, conditioned"):
+        forecaster = fresh(kind)
+        forecaster.update(rows_of(frame(), TRAINED, TRAINED + 1))
+        assert forecaster._live._net.carries == kind.startswith("carried"), kind
+
+
+@pytest.mark.parametrize("kind", ["tcn", "carried"])
+def test_one_series_may_move_on_without_the_others(kind: str) -> None:
+    forecaster, df = fresh(kind), frame()
+    only = df[df["unique_id"] == "b"].reset_index(drop=True)
+    for row in range(TRAINED, TRAINED + 3):
+        result = forecaster.update(only[row : row + 1])
+        assert result["unique_id"].unique().tolist() == ["b"]
+    expected = forecaster.predict(only[: TRAINED + 3])
+    np.testing.assert_allclose(numbers(result), numbers(expected), rtol=1e-5)
+    every = forecaster.predict()
+    np.testing.assert_allclose(numbers(every)[:3], numbers(trained(kind).predict())[:3])
+    np.testing.assert_allclose(numbers(every)[3:], numbers(expected), rtol=1e-5)
+    both = forecaster.update(
+        pd.concat([only[TRAINED + 3 : TRAINED + 4], rows_of(df, TRAINED, TRAINED + 1)[:1]])
+    )
+    assert both["unique_id"].unique().tolist() == ["b", "a"]
+
+
+@pytest.mark.parametrize("kind", ["tcn", "carried"])
+def test_more_rows_than_the_look_back_at_once(kind: str) -> None:
+    forecaster, df = fresh(kind), frame()
+    forecaster.update(rows_of(df, TRAINED, TRAINED + 1))
+    carried = forecaster.update(rows_of(df, TRAINED + 1, TRAINED + 15))
+    scratch = forecaster.predict(rows_of(df, 0, TRAINED + 15))
+    np.testing.assert_allclose(numbers(carried), numbers(scratch), rtol=1e-5)
+
+
+def test_many_updates_are_joined_to_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcn.forecasting.live.PENDING", 3)
+    forecaster, df = fresh("tcn"), frame()
+    for row in range(TRAINED, ALL):
+        forecaster.update(rows_of(df, row, row + 1))
+        assert forecaster._live._pending_rows <= 3
+    assert (forecaster._history.lengths == 10).all()
+    np.testing.assert_allclose(numbers(forecaster.predict()), numbers(forecaster.predict(df)))
+
+
+@pytest.mark.parametrize("how", ["pickle", "deepcopy", "save"])
+def test_a_copy_goes_on_where_the_stream_stands(how: str, tmp_path) -> None:
+    forecaster, df = fresh("tcn"), frame()
+    forecaster.update(rows_of(df, TRAINED, TRAINED + 2))
+    if how == "save":
+        other = Forecaster.load(forecaster.save(tmp_path / "saved"))
+    else:
+        other = copy.deepcopy(forecaster) if how == "deepcopy" else pickle.loads(
+            pickle.dumps(forecaster))  # fmt: skip
+    new = rows_of(df, TRAINED + 2, TRAINED + 3)
+    np.testing.assert_allclose(numbers(other.update(new)), numbers(forecaster.update(new)))
+
+
+def test_missing_values_and_rows_are_masked() -> None:
+    forecaster, df = fresh("missing"), frame()
+    df.loc[[TRAINED + 1, ALL + TRAINED + 2], "y"] = np.nan
+    new = rows_of(df, TRAINED, TRAINED + 6)
+    new = new[new.groupby("unique_id").cumcount() != 3]
+    carried = forecaster.update(new)
+    scratch = forecaster.predict(pd.concat([rows_of(df, 0, TRAINED), new]).sort_values(
+        ["unique_id", "ds"]))  # fmt: skip
+    np.testing.assert_allclose(numbers(carried), numbers(scratch), rtol=1e-5)
+
+
+def test_a_gap_is_filled_where_that_was_asked_for() -> None:
+    df = frame()
+    forecaster = Forecaster(**SMALL, fill="forward").fit(rows_of(df, 0, TRAINED))
+    new = rows_of(df, TRAINED + 2, TRAINED + 3)
+    carried = forecaster.update(new)
+    scratch = forecaster.predict(
+        pd.concat([rows_of(df, 0, TRAINED), new]).sort_values(["unique_id", "ds"])
+    )
+    np.testing.assert_allclose(numbers(carried), numbers(scratch), rtol=1e-5)
+
+
+def test_adaptive_intervals_learn_from_what_comes() -> None:
+    # Another implementation: AdaptiveConformal, fed with the forecasts by hand.
+    df = frame()
+    forecaster = Forecaster(**SMALL, intervals="adaptive").fit(rows_of(df, 0, TRAINED), val_size=20)
+    one = df[df["unique_id"] == "a"].reset_index(drop=True)
+    scale = forecaster.trained_.statistics.scale[0, 0]
+    errors = forecaster.trained_.band(3).errors
+    adaptive = AdaptiveConformal(level=80).start(errors * scale)
+    adaptive.issue(forecaster.predict(one[:TRAINED], level=[80])["TCN"].to_numpy()[None])
+    for row in range(TRAINED, TRAINED + 8):
+        result = forecaster.update(one[row : row + 1], level=[80])
+        adaptive.observe(one["y"][row : row + 1].to_numpy())
+        low, high = adaptive.issue(result["TCN"].to_numpy()[None])
+        np.testing.assert_allclose(result["TCN-lo-80"], low[0], rtol=1e-4)
+        np.testing.assert_allclose(result["TCN-hi-80"], high[0], rtol=1e-4)
+    fixed = forecaster.predict(one[: TRAINED + 8], level=[80])
+    assert (fixed["TCN-hi-80"] - result["TCN-hi-80"]).abs().max() > 1e-3
+
+
+def test_adaptive_intervals_cover_after_the_series_has_changed() -> None:
+    # The point of them: the noise is five times that of the calibration.
+    generator = np.random.default_rng(0)
+    y = np.concatenate([generator.normal(size=300), 5 * generator.normal(size=400)])
+    df = pd.DataFrame({"unique_id": "a", "ds": np.arange(700), "y": y})
+    settings = SMALL | {"h": 1, "window_scaler": "identity", "scaler": "identity"}
+    forecaster = Forecaster(**settings, intervals="adaptive").fit(df[:300], val_size=100)
+    held = {True: 0, False: 0}
+    for row in range(300, 699):
+        adapted = forecaster.update(df[row : row + 1], level=[80])
+        fixed = forecaster.predict(level=[80]) if row % 20 == 0 else None
+        for result, live in ((adapted, True), (fixed, False)):
+            if row >= 500 and result is not None:
+                inside = result["TCN-lo-80"].iloc[0] <= y[row + 1] <= result["TCN-hi-80"].iloc[0]
+                held[live] += int(inside)
+    assert held[True] / 199 == pytest.approx(0.8, abs=0.07)
+    assert held[False] / 10 < 0.5
+
+
+def refused(message: str, new: pd.DataFrame, **arguments: Any) -> None:
+    kind = "covariates" if arguments else "tcn"
+    forecaster, df = fresh(kind), frame()
+    later = arguments.get("futr_df", None if kind == "tcn" else df)
+    forecaster.update(rows_of(df, TRAINED, TRAINED + 1), df)
+    before = forecaster.predict(futr_df=df)
+    with pytest.raises((ValueError, TypeError), match=message):
+        forecaster.update(new, later)
+    # Nothing has been taken.
+    pd.testing.assert_frame_equal(forecaster.predict(futr_df=df), before)
+    forecaster.update(rows_of(df, TRAINED + 1, TRAINED + 2), df)
+
+
+def test_rows_that_do_not_follow_are_refused_and_nothing_is_taken() -> None:
+    df = frame()
+    again = rows_of(df, TRAINED, TRAINED + 1)
+    refused(r"2 rows are not later than the last one .* 'a' is 2024-02-10", again)
+    refused("new_rows: 2 rows of freq='D' are absent", rows_of(df, TRAINED + 2, TRAINED + 3))
+    off = rows_of(df, TRAINED + 1, TRAINED + 2)
+    refused("not a whole number of steps", off.assign(ds=off["ds"] + pd.Timedelta("1h")))
+    refused("series 'new' were not there in training", off.assign(unique_id=["new", "a"]))
+    refused("column 'y' is missing in 1 rows", off.assign(y=[1.0, np.nan]))
+    refused("column 'y' is infinite", off.assign(y=[1.0, np.inf]))
+    refused("no column 'y'", off.drop(columns="y"))
+    refused("the series have timestamps naive", off.assign(ds=off["ds"].dt.tz_localize("UTC")))
+    refused("futr_df: 4 rows that are needed are absent", off, futr_df=rows_of(df, 0, TRAINED + 3))
