@@ -1,0 +1,82 @@
+"""Who takes part, by the name that the command line takes."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.forecasting.baselines import SeasonalNaive, fit_linear
+from benchmarks.forecasting.errors import Fitted, errors
+from benchmarks.forecasting.long_horizon import Problem
+from benchmarks.forecasting.settings import LINEAR, LONG_HORIZON, forecaster_settings
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Attributes:
+    label: as it is shown.
+    settings: all that decides its numbers besides data and seed, JSON-able.
+    fit: trains it; the settings are those of ``settings``.
+    random: whether the seed matters.
+    peer: whether it needs a package of the extra ``peers``.
+    """
+
+    label: str
+    settings: Callable[[Problem], dict[str, Any]]
+    fit: Callable[[Problem, int], Fitted]
+    random: bool = True
+    peer: bool = False
+
+
+def _naive(label: str, season: Callable[[Problem], int]) -> Contestant:
+    return Contestant(
+        label,
+        settings=lambda problem: {"season": season(problem)},
+        fit=lambda problem, seed: SeasonalNaive(problem, season(problem)),
+        random=False,
+    )
+
+
+def _ours(label: str, model: str) -> Contestant:
+    def fit(problem: Problem, seed: int) -> Fitted:
+        from benchmarks.forecasting.ours import fit_forecaster
+
+        return fit_forecaster(problem, forecaster_settings(problem.data.name, model), seed=seed)
+
+    return Contestant(label, lambda problem: forecaster_settings(problem.data.name, model), fit)
+
+
+def _linear(problem: Problem, seed: int) -> Fitted:
+    return fit_linear(
+        problem,
+        LINEAR[problem.data.name],
+        seed=seed,
+        error=lambda fitted: errors(problem, fitted, "validation")["mse"],
+    )
+
+
+def _darts(problem: Problem, seed: int) -> Fitted:
+    from benchmarks.forecasting.peers import fit_darts
+
+    return fit_darts(problem, LONG_HORIZON[problem.data.name], seed=seed)
+
+
+def _neuralforecast(problem: Problem, seed: int) -> Fitted:
+    from benchmarks.forecasting.peers import fit_neuralforecast
+
+    return fit_neuralforecast(problem, LONG_HORIZON[problem.data.name], seed=seed)
+
+
+def _budget(problem: Problem) -> dict[str, Any]:
+    return asdict(LONG_HORIZON[problem.data.name]) | {"otherwise": "the package's defaults"}
+
+
+CONTESTANTS = {
+    "tcn": _ours("TCN", "tcn"),
+    "lstm": _ours("LSTM", "lstm"),
+    "gru": _ours("GRU", "gru"),
+    "dlinear": Contestant("DLinear", lambda problem: asdict(LINEAR[problem.data.name]), _linear),
+    "seasonal_naive": _naive("seasonal naive", lambda problem: problem.data.season),
+    "repeat": _naive("last value", lambda problem: 1),
+    "neuralforecast_tcn": Contestant("neuralforecast's TCN", _budget, _neuralforecast, peer=True),
+    "darts_tcn": Contestant("darts' TCN", _budget, _darts, peer=True),
+}

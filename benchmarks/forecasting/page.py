@@ -1,0 +1,235 @@
+"""``report.md`` and one self-contained ``report.html`` from a folder of results."""
+
+import json
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+
+from benchmarks.forecasting import live, long_horizon
+from benchmarks.forecasting.contestants import CONTESTANTS
+from benchmarks.forecasting.published import PUBLISHED
+from benchmarks.forecasting.results import Result, Results
+from benchmarks.overview import clock
+from benchmarks.runs import write_atomically
+
+UNITS = {
+    "mse": ("MSE", 3),
+    "mae": ("MAE", 3),
+    "mase": ("MASE", 3),
+    "smape": ("sMAPE", 2),
+    "owa": ("OWA", 3),
+    "coverage_80": ("within 80 %", 1),
+    "coverage_90": ("within 90 %", 1),
+}
+"""Metrics in the order of the columns: what they are called, and decimals."""
+
+LOWER = ("mse", "mae", "mase", "smape", "owa")
+"""Those of which the lowest mean of a table is marked."""
+
+
+class Row(NamedTuple):
+    """One model in a table, or one published figure."""
+
+    label: str
+    cells: list[str]
+    best: list[bool]
+    validation: str
+    seeds: str
+    parameters: str
+    time: str
+
+
+class PublishedRow(NamedTuple):
+    """One published line, its figures under the metrics of the table."""
+
+    label: str
+    cells: list[str]
+    look_back: str
+    every: str
+    source: str
+
+
+class Table(NamedTuple):
+    """One set at one horizon."""
+
+    name: str
+    title: str
+    note: str
+    metrics: list[str]
+    rows: list[Row]
+    published: list[PublishedRow]
+
+
+def write_page(results: Results) -> list[Path]:
+    """Writes both files beside the results.
+
+    Raises:
+        ValueError: there is no result.
+    """
+    found = list(results)
+    if not found:
+        raise ValueError(
+            f"no results in {results.folder}; make some with `python -m benchmarks forecasting`"
+        )
+    content = {
+        "tables": tables(found),
+        "live": live.read(results.folder),
+        "provenance": provenance(found),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("benchmarks.forecasting"),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals["style"] = _style()
+    written = []
+    for name in ("report.md", "report.html"):
+        path = results.folder / name
+        text = environment.get_template(f"{name}.j2").render(content)
+        write_atomically(path, (text + "\n").encode())
+        written.append(path)
+    return written
+
+
+def _style() -> str:
+    """The style of the other report, so that both look the same."""
+    report = (Path(__file__).parent.parent / "templates" / "report.html.j2").read_text()
+    found = re.search(r"<style>(.*?)</style>", report, re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def tables(results: Sequence[Result]) -> list[Table]:
+    """One table for each set and horizon, the long-horizon sets first."""
+    groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.data, result.horizon].append(result)
+    order = [*long_horizon.SETS]
+    keys = sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else len(order), *k))
+    return [_table(*key, groups[key]) for key in keys]
+
+
+def _table(data: str, horizon: int, results: Sequence[Result]) -> Table:
+    metrics = [name for name in UNITS if any(name in each.test for each in results)]
+    by_model = {
+        model: [each for each in results if each.model == model]
+        for model in CONTESTANTS
+        if any(each.model == model for each in results)
+    }
+    means = {
+        (model, name): statistics.fmean(each.test[name] for each in runs)
+        for model, runs in by_model.items()
+        for name in metrics
+        if name in runs[0].test
+    }
+    lowest = {
+        name: min(value for (_, metric), value in means.items() if metric == name)
+        for name in metrics
+        if name in LOWER
+    }
+    rows = [
+        _row(model, runs, metrics, [means.get((model, m)) == lowest.get(m, ()) for m in metrics])
+        for model, runs in by_model.items()
+    ]
+    return Table(
+        f"{data}_{horizon}", _title(data, horizon), _note(results[0]),
+        [UNITS[name][0] for name in metrics], rows, _published(data, horizon, metrics),
+    )  # fmt: skip
+
+
+def _title(data: str, horizon: int) -> str:
+    if data in long_horizon.SETS:
+        return f"{long_horizon.SETS[data].title}, next {horizon} steps"
+    return f"{data.replace('_', ' ').replace('m4', 'M4')}, next {horizon} steps"
+
+
+def _note(result: Result) -> str:
+    windows = result.windows
+    if result.data in long_horizon.SETS:
+        return (
+            f"Look-back {result.look_back}. Errors on scaled values over all channels and all "
+            f"{windows['test']:,} test windows ({windows['validation']:,} for validation)."
+        )
+    return (
+        f"{windows['test']:,} series, one model, look-back {result.look_back}, forecast once. "
+        "OWA is the mean of MASE and sMAPE relative to those of the seasonal naive forecast."
+    )
+
+
+def _row(model: str, runs: Sequence[Result], metrics: Sequence[str], best: list[bool]) -> Row:
+    validation = [each.validation.get("mse", each.validation.get("loss")) for each in runs]
+    known = [value for value in validation if value is not None]
+    parameters = runs[0].parameters
+    seconds = statistics.fmean(each.fit_seconds for each in runs)
+    return Row(
+        label=CONTESTANTS[model].label,
+        cells=[
+            spread([each.test[name] for each in runs if name in each.test], UNITS[name][1])
+            for name in metrics
+        ],
+        best=best,
+        validation=spread(known, 3),
+        seeds=str(len(runs)) if CONTESTANTS[model].random else "–",
+        parameters=f"{parameters:,}" if parameters else "–",
+        time=clock(seconds) if parameters else "–",
+    )
+
+
+def spread(values: Sequence[float], decimals: int) -> str:
+    """Mean, and behind it the sample standard deviation where there are several values."""
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):.{decimals}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.{decimals}f}"
+
+
+def _published(data: str, horizon: int, metrics: Sequence[str]) -> list[PublishedRow]:
+    return [
+        PublishedRow(
+            each.label,
+            # As many decimals as were published.
+            [str(each.figures.get(name, "–")) for name in metrics],
+            "–" if each.look_back is None else str(each.look_back),
+            "yes" if each.every else "no",
+            each.source,
+        )
+        for each in PUBLISHED.get((data, horizon), ())
+    ]
+
+
+def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
+    """What made the results: each heading with the distinct values found."""
+    found: dict[str, set[str]] = {
+        "command": {each.command for each in results},
+        "commit": {_commit(each) for each in results},
+        "machine": {_machine(each) for each in results},
+        "versions": {f"{name} {v}" for each in results for name, v in each.versions.items()},
+        "dates": {each.date[:10] for each in results},
+        "data": {
+            f"{name} {sha[:12]}" for each in results for name, sha in each.data_sha256.items()
+        },
+        "settings": {f"{each.data} {each.model}: {json.dumps(each.settings)}" for each in results},
+        "notes": {f"{each.run}: {note}" for each in results for note in each.notes},
+    }
+    return [(name, sorted(values)) for name, values in found.items() if values]
+
+
+def _commit(result: Result) -> str:
+    if result.commit is None:
+        return "unknown (no git)"
+    dirty = " with uncommitted changes" if result.commit["dirty"] else ""
+    return result.commit["hash"][:10] + dirty
+
+
+def _machine(result: Result) -> str:
+    about = result.machine
+    return f"{about['cpu']}, {about['cores']} cores, {about['threads']} thread(s)"

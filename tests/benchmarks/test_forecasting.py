@@ -1,0 +1,372 @@
+"""The forecasting benchmark counts every window, keeps what was made, and tells it as it is."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks.__main__ import main
+from benchmarks.forecasting import competition, live, peers
+from benchmarks.forecasting.baselines import DLinear, LinearSettings, SeasonalNaive, fit_linear
+from benchmarks.forecasting.command import Plan, execute
+from benchmarks.forecasting.contestants import CONTESTANTS
+from benchmarks.forecasting.errors import errors
+from benchmarks.forecasting.long_horizon import LongHorizonSet, Problem, chunks
+from benchmarks.forecasting.many_series import SeriesSet
+from benchmarks.forecasting.page import spread, tables, write_page
+from benchmarks.forecasting.results import Result, Results, Run, recipe
+from benchmarks.forecasting.settings import Budget, forecaster_settings
+from tcn.data.fetch import RemoteFile
+
+
+def small_problem(rows: int = 200, look_back: int = 12, horizon: int = 5) -> Problem:
+    """Three waves of period 6, 60 % for training, 20 % each for validation and test."""
+    t = np.arange(rows)
+    values = np.stack([np.sin(2 * np.pi * t / 6 + phase) for phase in range(3)], axis=1)
+    file = RemoteFile("waves.csv", "0" * 64, ())
+    data = LongHorizonSet("waves", "Waves", file, season=6, look_back=look_back)
+    return Problem(data, horizon, t, ("b", "c", "a"), values, rows * 6 // 10, rows * 8 // 10)
+
+
+class Constant:
+    def __init__(self, problem: Problem, value: float) -> None:
+        self.problem, self.value = problem, value
+        self.asked: list[int] = []
+
+    def forecast(self, first: int, last: int) -> np.ndarray:
+        self.asked += range(first, last)
+        return np.full((last - first, 3, self.problem.horizon), self.value)
+
+
+def test_past_and_truth_are_the_rows_around_the_first_forecast_row():
+    problem = small_problem()
+    np.testing.assert_array_equal(problem.past(20, 22)[1], problem.values[9:21].T)
+    np.testing.assert_array_equal(problem.truth(20, 22)[1], problem.values[21:26].T)
+
+
+@pytest.mark.parametrize(("part", "rows"), [("validation", (120, 160)), ("test", (160, 200))])
+def test_every_window_of_a_part_is_counted_once(part, rows, monkeypatch):
+    monkeypatch.setattr("benchmarks.forecasting.errors.AT_ONCE", 7)  # 36 windows: a last one alone
+    problem = small_problem()
+    constant = Constant(problem, 0.25)
+    found = errors(problem, constant, part)
+    assert constant.asked == list(range(rows[0], rows[1] - 5 + 1))
+    counted = np.stack([problem.values[row : row + 5] for row in constant.asked]) - 0.25
+    assert found["mse"] == pytest.approx(np.square(counted).mean())
+    assert found["mae"] == pytest.approx(np.abs(counted).mean())
+
+
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "rows 160 to 196 are not all finite")])
+def test_a_forecast_that_is_no_number_is_refused(value, message):
+    problem = small_problem()
+    with pytest.raises(ValueError, match=message):
+        errors(problem, Constant(problem, value), "test")
+
+
+def test_a_forecast_of_another_shape_is_refused():
+    problem = small_problem()
+    longer = Constant(replace(problem, horizon=6), 0.0)
+    with pytest.raises(ValueError, match=r"shape \(36, 3, 6\), the truth \(36, 3, 5\)"):
+        errors(problem, longer, "test")
+
+
+def test_chunks_cover_a_range():
+    assert list(chunks(range(3, 11), 3)) == [(3, 6), (6, 9), (9, 11)]
+
+
+def test_the_seasonal_naive_forecast_of_a_wave_is_exact():
+    problem = small_problem(horizon=14)
+    assert errors(problem, SeasonalNaive(problem, 6), "test")["mae"] < 1e-12
+    last = SeasonalNaive(problem, 1).forecast(160, 161)[0]
+    np.testing.assert_array_equal(last, np.repeat(problem.values[[159]].T, 14, axis=1))
+
+
+def test_dlinear_takes_the_trend_as_a_moving_average_with_repeated_ends():
+    net = DLinear(4, 4, kernel_size=3)
+    with torch.no_grad():
+        for layer, weight in ((net.trend, torch.eye(4)), (net.rest, torch.zeros(4, 4))):
+            layer.weight.copy_(weight)
+            layer.bias.zero_()
+    # By hand: (1 + 1 + 2) / 3, (1 + 2 + 6) / 3, (2 + 6 + 3) / 3, (6 + 3 + 3) / 3.
+    trend = net(torch.tensor([[[1.0, 2.0, 6.0, 3.0]]]))
+    torch.testing.assert_close(trend, torch.tensor([[[4 / 3, 3.0, 11 / 3, 4.0]]]))
+
+
+def test_dlinear_learns_a_wave_the_same_from_the_same_seed():
+    problem = small_problem()
+
+    def error(fitted):
+        return errors(problem, fitted, "validation")["mse"]
+
+    settings = LinearSettings(learning_rate=0.02, batch_size=8, epochs=4)
+    fitted = fit_linear(problem, settings, seed=0, error=error)
+    assert fitted.steps == 4 * 13  # 104 training windows
+    assert fitted.parameters == 2 * (12 + 1) * 5
+    assert errors(problem, fitted, "test")["mse"] < 0.01
+    again = fit_linear(problem, settings, seed=0, error=error)
+    np.testing.assert_array_equal(again.forecast(160, 170), fitted.forecast(160, 170))
+
+
+def test_dlinear_goes_back_to_its_best_epoch():
+    problem, worse = small_problem(), iter(range(9))
+    settings = LinearSettings(learning_rate=0.02, batch_size=8, epochs=3)
+    fitted = fit_linear(problem, settings, seed=0, error=lambda _: next(worse))
+    first = fit_linear(problem, replace(settings, epochs=1), seed=0, error=lambda _: 0.0)
+    assert fitted.steps == 3 * first.steps
+    np.testing.assert_array_equal(fitted.forecast(160, 170), first.forecast(160, 170))
+
+
+def test_training_stops_when_validation_has_not_improved():
+    settings = LinearSettings(learning_rate=0.02, batch_size=8, epochs=10, patience=2)
+    fitted = fit_linear(small_problem(), settings, seed=0, error=lambda _: 1.0)
+    assert fitted.steps == 3 * 13
+
+
+@pytest.mark.parametrize("model", ["tcn", "gru"])
+def test_our_forecasts_are_in_order_and_judged_as_in_training(model):
+    from benchmarks.forecasting.ours import fit_forecaster
+
+    problem = small_problem()
+    settings = forecaster_settings("ETTh1", model)
+    quick = {"max_steps": 40, "val_check_steps": 20, "learning_rate": 0.01, "dropout": 0.0}
+    fitted = fit_forecaster(problem, settings | quick, seed=0)
+    report = fitted.forecaster.trained_.report
+    # The forecaster's own windows, made in another way, are those of the protocol.
+    assert errors(problem, fitted, "validation")["mse"] == pytest.approx(report["val_loss"], 1e-4)
+    whole = fitted.forecast(160, 170)
+    assert whole.shape == (10, 3, 5)
+    np.testing.assert_allclose(fitted.forecast(163, 165), whole[3:5], atol=1e-6)
+    # Waves that differ in phase: channels in another order would not come out as the truth does.
+    truth = problem.truth(160, 170)
+    assert np.abs(whole - truth).mean() < np.abs(truth).mean() / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", list(peers.PACKAGES))
+def test_peers_forecast_the_same_windows(model):
+    if not peers.installed(model):
+        pytest.skip("needs the extra 'peers'")
+    fit = {"darts_tcn": peers.fit_darts, "neuralforecast_tcn": peers.fit_neuralforecast}[model]
+    problem = small_problem()
+    fitted = fit(problem, Budget(steps=60, windows=32), seed=0)
+    whole = fitted.forecast(160, 170)
+    assert whole.shape == (10, 3, 5)
+    np.testing.assert_allclose(fitted.forecast(163, 165), whole[3:5], atol=1e-5)
+    truth = problem.truth(160, 170)
+    right = np.square(whole - truth).mean()
+    wrong = np.square(whole[:, [1, 2, 0]] - truth).mean()
+    assert right < wrong  # channels are where they belong
+
+
+def test_a_peer_that_is_not_installed_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(peers, "PACKAGES", {"darts_tcn": "no_such_package"})
+    with pytest.raises(ValueError, match=r"needs the package no_such_package.*\[peers\]"):
+        peers.check_installed("darts_tcn")
+
+
+def make_result(model: str = "tcn", seed: int = 0, mse: float = 0.5, **changes) -> Result:
+    content = {
+        "data": "ETTh1", "horizon": 96, "look_back": 336, "model": model, "seed": seed,
+        "settings": {"width": 16}, "recipe": "r", "data_sha256": {"ett/ETTh1.csv": "f" * 64},
+        "windows": {"validation": 2785, "test": 2785}, "validation": {"mse": 0.7, "mae": 0.6},
+        "test": {"mse": mse, "mae": 0.4}, "parameters": 1234, "steps": 10, "fit_seconds": 61.0,
+        "forecast_seconds": 1.0, "command": "python -m benchmarks forecasting",
+        "date": "2026-01-02T03:04:05+00:00", "commit": {"hash": "0123456789abcdef", "dirty": True},
+        "versions": {"torch": "2.14.1"},
+        "machine": {"cpu": "A Processor", "cores": 2, "threads": 1},
+    }  # fmt: skip
+    return Result(**content | changes)
+
+
+def test_results_are_read_as_they_were_written(tmp_path):
+    results = Results(tmp_path)
+    made = make_result()
+    path = results.write(made)
+    assert path == tmp_path / "ETTh1_96" / "tcn" / "seed0.json"
+    assert results.read(made.run) == made
+    assert list(results) == [made]
+    assert results.read(Run("ETTh1", 96, "tcn", 1)) is None
+
+
+def test_a_figure_that_is_no_number_is_not_kept(tmp_path):
+    with pytest.raises(ValueError, match="ETTh1 96, tcn seed 0: test mse is nan"):
+        Results(tmp_path).write(make_result(mse=float("nan")))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"schema": 0}'])
+def test_a_file_that_is_no_result_is_named(tmp_path, text):
+    path = Results(tmp_path).write(make_result())
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"seed0\.json is no.*; delete it and run it again"):
+        list(Results(tmp_path))
+
+
+def test_a_recipe_changes_with_settings_look_back_and_data():
+    same = recipe({"a": 1, "b": 2}, 336, {"f": "0"})
+    assert same == recipe({"b": 2, "a": 1}, 336, {"f": "0"})
+    others = {
+        recipe({"a": 1, "b": 3}, 336, {"f": "0"}),
+        recipe({"a": 1, "b": 2}, 96, {"f": "0"}),
+        recipe({"a": 1, "b": 2}, 336, {"f": "1"}),
+    }
+    assert len(others | {same}) == 4
+
+
+@pytest.fixture
+def waves(monkeypatch):
+    """The small problem in place of a set, and how often DLinear was trained on it."""
+    problem = small_problem()
+    trained: list[int] = []
+
+    def fit(problem: Problem, seed: int):
+        trained.append(seed)
+        return SeasonalNaive(problem, 6)
+
+    monkeypatch.setattr("benchmarks.forecasting.long_horizon.SETS", {"waves": problem.data})
+    monkeypatch.setattr("benchmarks.forecasting.long_horizon.load", lambda *_: problem)
+    counted = replace(CONTESTANTS["dlinear"], fit=fit, settings=lambda _: {"rate": 1})
+    monkeypatch.setitem(CONTESTANTS, "dlinear", counted)
+    return trained
+
+
+def plan(**changes) -> Plan:
+    usual = {
+        "sets": ["waves"], "horizons": None, "models": ["dlinear", "repeat"], "seeds": [0, 1],
+        "threads": 1, "command": "python -m benchmarks forecasting",
+    }  # fmt: skip
+    return Plan(**usual | changes)
+
+
+def test_a_finished_run_is_not_repeated_unless_its_recipe_changed(waves, tmp_path, monkeypatch):
+    results = Results(tmp_path)
+    execute(plan(), results)
+    assert [str(each.run) for each in results] == [
+        "waves 5, dlinear seed 0", "waves 5, dlinear seed 1", "waves 5, repeat seed 0",
+    ]  # fmt: skip
+    execute(plan(seeds=[0, 1, 2]), results)
+    assert waves == [0, 1, 2]
+    changed = replace(CONTESTANTS["dlinear"], settings=lambda _: {"rate": 2})
+    monkeypatch.setitem(CONTESTANTS, "dlinear", changed)
+    execute(plan(seeds=[0]), results)
+    assert waves == [0, 1, 2, 0]
+
+
+def test_a_result_says_how_it_was_made(waves, tmp_path):
+    execute(plan(models=["dlinear"], seeds=[3]), Results(tmp_path))
+    content = json.loads((tmp_path / "waves_5" / "dlinear" / "seed3.json").read_text())
+    assert content["windows"] == {"validation": 36, "test": 36}
+    assert content["settings"] == {"rate": 1}
+    assert content["command"] == "python -m benchmarks forecasting"
+    assert {"torch", "numpy", "pandas"} <= content["versions"].keys()
+    assert content["machine"]["threads"] == 1
+    assert content["test"]["mse"] < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sets", "ETTx"], "set 'ETTx' is unknown; known: ETTh1, ETTm1"),
+        (["--models", "tnc"], "model 'tnc' is unknown; known: tcn, lstm"),
+        (["--threads", "0"], "--threads is 0: give 1 or more"),
+        (["--report"], "no results in"),
+    ],
+)
+def test_wrong_arguments_are_explained(capsys, tmp_path, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        main(["forecasting", *arguments, "--results", str(tmp_path)])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_page_shows_means_spread_and_published_figures(tmp_path):
+    results = Results(tmp_path)
+    for seed, mse in enumerate((0.38, 0.40)):
+        results.write(make_result(seed=seed, mse=mse))
+    results.write(make_result(model="repeat", mse=1.2944, parameters=None, steps=None))
+    markdown, page = (path.read_text() for path in write_page(results))
+    assert "| TCN | **0.390 ± 0.014** | **0.400 ± 0.000** | 0.700 ± 0.000 | 2 | 1,234 |" in markdown
+    assert "| last value | 1.294 | **0.400** |" in markdown
+    assert "| DLinear | 0.375 | 0.399 | 336 | no | Zeng et al. 2023" in markdown
+    assert "| DLinear | 0.384 | – | 336 | yes | table of the FITS" in markdown
+    assert "0123456789 with uncommitted changes" in markdown
+    assert 'class="best">0.390 ± 0.014' in page
+    assert "--ink: #1f2933" in page  # the style of the other report
+
+
+def test_long_horizon_sets_come_first_and_their_order_is_fixed():
+    many = {"data": "m4_hourly", "horizon": 48, "test": {"mase": 0.9}}
+    found = tables([make_result(**many), make_result(data="weather"), make_result()])
+    assert [table.name for table in found] == ["ETTh1_96", "weather_96", "m4_hourly_48"]
+
+
+def test_a_single_value_has_no_spread():
+    assert spread([0.12345], 3) == "0.123"
+    assert spread([1.0, 3.0], 1) == "2.0 ± 1.4"
+    assert spread([], 3) == "–"
+
+
+def test_the_page_shows_the_timing_of_a_new_row(tmp_path):
+    results = Results(tmp_path)
+    results.write(make_result())
+    row = {"seconds": {"median": 0.001, "low": 0.001, "high": 0.001},
+           "ratio": {"median": 1.0, "low": 1.0, "high": 1.0}}  # fmt: skip
+    content = {"machine": {"cpu": "A Processor", "threads": 1}, "rounds": 9, "horizon": 24,
+               "look_back": 168, "rows": {live.OURS: row}}  # fmt: skip
+    (tmp_path / live.NAME).write_text(json.dumps(content))
+    markdown = write_page(results)[0].read_text()
+    assert "| update and next forecast | 1.00 | 1.0 (1.0 to 1.0) |" in markdown
+
+
+def two_series() -> SeriesSet:
+    """Season 2; the naive forecast of the past is off by 1 in the first series, 2 in the second."""
+    train = pd.DataFrame(
+        {"unique_id": ["a"] * 4 + ["b"] * 4, "ds": [1, 2, 3, 4] * 2,
+         "y": [1.0, 2.0, 2.0, 3.0, 10.0, 20.0, 12.0, 22.0]}
+    )  # fmt: skip
+    test = pd.DataFrame(
+        {"unique_id": ["a", "a", "b", "b"], "ds": [5, 6] * 2, "y": [4.0, 3.0, 12.0, 18.0]}
+    )
+    return SeriesSet("two", "Two", None, 2, 2, 4, train, test)
+
+
+def test_scores_of_many_series_by_hand():
+    data = two_series()
+    forecasts = data.test[["unique_id", "ds"]].assign(
+        **{competition.FORECAST: [5.0, 3.0, 12.0, 22.0]},
+        **{f"forecast-lo-{level}": [3.0, 3.5, 11.0, 18.0] for level in (80, 90)},
+        **{f"forecast-hi-{level}": [6.0, 4.0, 13.0, 20.0] for level in (80, 90)},
+    )
+    scores = competition.scores(data, forecasts)
+    # Ours is off by 1, 0 and 0, 4: MASE (0.5 / 1 + 2 / 2) / 2. The naive one, which says 2, 3 and
+    # 12, 22, by 2, 0 and 0, 4: MASE (1 / 1 + 2 / 2) / 2.
+    assert scores[competition.FORECAST]["mase"] == pytest.approx(0.75)
+    assert scores[competition.NAIVE]["mase"] == pytest.approx(1.0)
+    # 200 |a - b| / (|a| + |b|), as M4 has it.
+    ours = (200 * 1 / 9 / 2 + 200 * 4 / 40 / 2) / 2
+    naive = (200 * 2 / 6 / 2 + 200 * 4 / 40 / 2) / 2
+    assert scores[competition.FORECAST]["smape"] == pytest.approx(ours)
+    assert scores[competition.FORECAST]["owa"] == pytest.approx((0.75 + ours / naive) / 2)
+    assert scores[competition.NAIVE]["owa"] == pytest.approx(1)
+    assert scores[competition.FORECAST]["coverage_80"] == 75  # 3.0 lies outside 3.5 to 4
+
+
+def test_the_naive_forecast_takes_part_with_its_intervals():
+    outcome = competition.compete(two_series(), "seasonal_naive", seed=0)
+    assert outcome.test["mase"] == pytest.approx(1.0)
+    assert outcome.test.keys() == {"mase", "smape", "owa", "coverage_80", "coverage_90"}
+
+
+def test_a_forecast_that_is_missing_is_refused():
+    data = two_series()
+    forecasts = data.test[["unique_id", "ds"]].assign(forecast=1.0)[:-1]
+    with pytest.raises(ValueError, match="3 of 4 values of the test part were forecast"):
+        competition.scores(data, forecasts)
+
+
+def test_a_model_that_takes_no_part_is_named():
+    with pytest.raises(ValueError, match=r"'dlinear' takes no part.*known: tcn, lstm, gru"):
+        competition.compete(two_series(), "dlinear", seed=0)
