@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from tcn.data.archives import opened_member
 from tcn.data.fetch import RemoteFile, locate
@@ -30,7 +30,7 @@ from tcn.data.loading import (
     SequenceDataModule,
     SequenceDataset,
     Split,
-    _already_a_batch,
+    batches,
     check_at_least,
 )
 from tcn.data.token_windows import TokenWindows, every_token, side_by_side
@@ -130,17 +130,22 @@ class LanguageData(SequenceDataModule):
         return TokenWindows(x, y, window=self.seq_len, stride=self.seq_len)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Windows of the training text in the order of the text."""
-        return self._loader(self.dataset("train"))
+        """Windows of the training text in the order of the text.
+
+        Raises:
+            ValueError: more processes train together than the text has rows.
+        """
+        self.check_shares()
+        return self.batches_in_order("train")
+
+    def batches_in_order(self, split: Split) -> DataLoader[Batch]:
+        """Windows of ``split`` in the order of the text."""
+        dataset = self.dataset(split)
+        rows = dataset.rows if isinstance(dataset, TokenWindows) else self.evaluation_batch_size
+        return batches(dataset, rows)
 
     def _windows(self, x: Tensor, y: Tensor, window: int | None = None) -> TokenWindows:
         return TokenWindows(x, y, window=window or self.seq_len, stride=self.valid_seq_len)
-
-    def _loader(
-        self, dataset: SequenceDataset, sampler: Sampler[int] | None = None
-    ) -> DataLoader[Batch]:
-        rows = dataset.rows if isinstance(dataset, TokenWindows) else self.evaluation_batch_size
-        return DataLoader(dataset, batch_size=rows, collate_fn=_already_a_batch)
 
     def _checked(self, vocabulary: Vocabulary) -> Vocabulary:
         if len(vocabulary) > self.out_channels:

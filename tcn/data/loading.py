@@ -13,9 +13,16 @@ from typing import Any, Literal, get_args
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    Sampler,
+    SequentialSampler,
+)
 
 from tcn.training.batch import Batch
+from tcn.training.processes import is_shared, process_count, process_index, share
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -123,6 +130,48 @@ class EpochShuffle(Sampler[int]):
         yield from torch.randperm(self.size, generator=generator).tolist()
 
 
+class WholeOrder(DistributedSampler[int]):
+    """The same order in every process, each of which takes its share of every batch.
+
+    Lightning leaves samplers of this type alone. Any other it would deal out to the processes,
+    which makes other batches of them, and to come out even it hands out some sequences twice.
+
+    Args:
+        order: the order, with ``set_epoch`` where it depends on the epoch.
+        size: how many items it has.
+    """
+
+    def __init__(self, order: Sampler[int], size: int) -> None:
+        super().__init__(range(size), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
+        self.order = order
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        if isinstance(self.order, EpochShuffle):
+            self.order.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.order)
+
+
+def batches(
+    dataset: SequenceDataset, batch_size: int, order: Sampler[int] | None = None
+) -> DataLoader[Batch]:
+    """Loads ``dataset`` in batches, in its own order unless another is given.
+
+    Where several processes train together, this one's share of every batch, see
+    :mod:`tcn.training.processes`. Each cuts it out of the whole batch, which costs little: rows of
+    a text that go on from batch to batch stay with the same process.
+    """
+    if not is_shared():
+        return DataLoader(
+            dataset, batch_size=batch_size, sampler=order, collate_fn=_already_a_batch
+        )
+    order = WholeOrder(order or SequentialSampler(dataset), len(dataset))
+    cut = functools.partial(share, index=process_index(), count=process_count())
+    return DataLoader(dataset, batch_size=batch_size, sampler=order, collate_fn=cut)
+
+
 class SequenceDataModule(pl.LightningDataModule, ABC):
     """What the data modules share: lazy splits, loaders, a fingerprint.
 
@@ -130,7 +179,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
     data. The last, smaller batch is kept, so fewer sequences than ``batch_size`` give one batch.
 
     Args:
-        batch_size: sequences per batch, at least 1.
+        batch_size: sequences per batch, at least 1; of all processes together where several train.
         seed: decides everything random about the data and its order.
 
     Attributes:
@@ -190,28 +239,51 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
             self.dataset(split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled batches of the training split."""
+        """Shuffled batches of the training split.
+
+        Raises:
+            ValueError: more processes train together than a batch has sequences.
+        """
         dataset = self.dataset("train")
-        return self._loader(dataset, EpochShuffle(len(dataset), self.seed))
+        self.check_shares()
+        return batches(dataset, self.batch_size, EpochShuffle(len(dataset), self.seed))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the validation split in order."""
-        return self._loader(self.dataset("validation"))
+        return self.batches_in_order("validation")
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test split in order."""
-        return self._loader(self.dataset("test"))
+        return self.batches_in_order("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the test split in order."""
+        """Batches of the test split in order.
+
+        Raises:
+            ValueError: several processes run together, each of which would return a part.
+        """
+        if process_count() > 1:
+            raise ValueError(
+                f"{process_count()} processes: each would return the predictions of its share; "
+                "predict with one device (trainer.devices=1)"
+            )
         return self.test_dataloader()
 
-    def _loader(
-        self, dataset: SequenceDataset, sampler: Sampler[int] | None = None
-    ) -> DataLoader[Batch]:
-        return DataLoader(
-            dataset, batch_size=self.batch_size, sampler=sampler, collate_fn=_already_a_batch
-        )
+    def batches_in_order(self, split: Split) -> DataLoader[Batch]:
+        """Batches of ``split`` in the order of the data."""
+        return batches(self.dataset(split), self.batch_size)
+
+    def check_shares(self) -> None:
+        """Refuse more processes than a training batch has sequences.
+
+        Raises:
+            ValueError: there are more of them.
+        """
+        if process_count() > self.batch_size:
+            raise ValueError(
+                f"batch_size is {self.batch_size} and {process_count()} processes share each "
+                "batch: raise batch_size (which trains differently) or use fewer devices"
+            )
 
 
 def _already_a_batch(batch: Any) -> Any:

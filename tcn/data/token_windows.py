@@ -89,8 +89,8 @@ class TokenWindows(SequenceDataset):
         if list(indices) != list(range(first, first + self.rows)):
             raise ValueError(
                 f"sequences {list(indices[:4])} ... are not one window of all {self.rows} rows: "
-                "chunks of a stream are read in order and all rows at once; on several devices "
-                "use context='windows' and evaluation='authors'"
+                "chunks of a stream are read in order and all rows at once; let "
+                "tcn.data.loading.batches load them, in one process or in several"
             )
 
 

@@ -4,12 +4,19 @@ from tcn.training.batch import Batch, Prediction
 from tcn.training.reproducibility import SeedEveryEpoch
 from tcn.training.schedules import CosineDecay, OneCycle, Schedule
 from tcn.training.task import Task
-from tcn.training.tasks import Classification, LanguageModel, MultiLabel, Regression
+from tcn.training.tasks import (
+    Classification,
+    JointMultiLabel,
+    LanguageModel,
+    MultiLabel,
+    Regression,
+)
 
 __all__ = [
     "Batch",
     "Classification",
     "CosineDecay",
+    "JointMultiLabel",
     "LanguageModel",
     "MultiLabel",
     "OneCycle",

@@ -9,9 +9,11 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import Metric
 from typing_extensions import override
 
 from tcn.training.batch import Batch, Prediction
+from tcn.training.processes import gathered, process_count, row_of_zeros, summed
 from tcn.training.schedules import Schedule
 
 
@@ -22,6 +24,11 @@ class Task(pl.LightningModule):
     lies beyond them changes neither loss nor metrics. Batches are ``Batch`` or plain ``(x, y)`` and
     ``(x, y, lengths)`` tuples. Metrics are called ``train_*``, ``val_*`` and ``test_*``; those of
     an epoch are weighted by what they were measured on, so the batch size does not change them.
+
+    Several processes (``ddp``) that each get a share of every batch, as the modules of ``tcn.data``
+    hand it out, take the steps of one process with the whole batch, to float error: losses and
+    gradients are weighted by what each share holds, and every example is measured once. What a net
+    computes from the batch itself (batch normalisation) or draws (dropout) is each share's own.
 
     Args:
         net: the net to train.
@@ -45,6 +52,7 @@ class Task(pl.LightningModule):
         self.net = net
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self._validated = False
 
     @property
     @abstractmethod
@@ -67,9 +75,14 @@ class Task(pl.LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         batch = Batch(*batch)
-        loss, weight = self.loss(self(batch.x, batch.lengths), batch)
-        self._check_finite(batch, batch_idx, loss)
-        self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=weight)
+        loss, weight = self.loss(self._output(batch), batch)
+        complaint = self._complaint(batch, batch_idx, loss)
+        if process_count() > 1:
+            loss, weight, complaint = _shared(loss, weight, complaint)
+        if complaint is not None:
+            raise ValueError(complaint)
+        self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True,
+                 batch_size=weight, sync_dist=True)  # fmt: skip
         return loss
 
     @override
@@ -90,15 +103,30 @@ class Task(pl.LightningModule):
         """Turns the output of the net into predictions; as it is, unless a task says otherwise."""
         return output
 
+    def _output(self, batch: Batch) -> Tensor:
+        if len(batch.x):
+            output: Tensor = self(batch.x, batch.lengths)
+            return output
+        # An empty share: few nets take no rows, and gradients are waited for from every process.
+        lengths = None
+        if batch.lengths is not None:
+            lengths = batch.lengths.new_full((1,), batch.x.shape[-1])
+        output = self(row_of_zeros(batch.x), lengths)
+        return output[:0]
+
     def log_mean(self, name: str, value: Tensor, weight: int) -> None:
         """Logs a mean over ``weight`` things, to be weighted so over the epoch."""
         shown = name == self.monitor[0]
+        # Lightning takes the mean of the processes' weights, and of 3 and 4 it takes 3: multiples
+        # of their number have a whole mean.
+        weight *= process_count()
         self.log(name, value, on_epoch=True, prog_bar=shown, batch_size=weight, sync_dist=True)
 
     def log_metric(self, name: str, *arguments: Tensor | int) -> None:
         """Updates the metric that is the attribute ``name`` and logs it over the epoch."""
         metric = getattr(self, name)
-        metric.update(*arguments)
+        if all(len(each) for each in arguments if isinstance(each, Tensor) and each.ndim):
+            metric.update(*arguments)  # some refuse a batch without rows
         self.log(name, metric, prog_bar=name == self.monitor[0])
 
     @override
@@ -112,9 +140,24 @@ class Task(pl.LightningModule):
             config = {"scheduler": scheduler, "interval": "step"}
         else:
             per_epoch = self.lr_scheduler(optimizer)
-            config = {"scheduler": per_epoch, "interval": "epoch"}
+            config = {"scheduler": per_epoch, "interval": "epoch", "strict": False}
             config["monitor"] = getattr(per_epoch, "monitor", self.monitor[0])
         return {"optimizer": optimizer, "lr_scheduler": config}
+
+    @override
+    def on_fit_start(self) -> None:
+        # `trainer.validate` leaves states made in inference mode, which cannot be updated in a fit.
+        for module in self.modules():
+            if isinstance(module, Metric):
+                module.reset()
+
+    @override
+    def on_train_epoch_start(self) -> None:
+        self._validated = False
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        self._validated = not self.trainer.sanity_checking
 
     @override
     def on_train_epoch_end(self) -> None:
@@ -122,13 +165,18 @@ class Task(pl.LightningModule):
         # so a run resumed from it would miss that step: do it before, and not again below.
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, ReduceLROnPlateau):
-                metrics = self.trainer.callback_metrics
-                if config.monitor not in metrics:
-                    raise ValueError(
-                        f"lr_scheduler watches {config.monitor!r}, which is not logged: "
-                        f"set its monitor to one of {sorted(metrics)}"
-                    )
-                config.scheduler.step(metrics[config.monitor])
+                self._step_plateau(config.scheduler, config.monitor or self.monitor[0])
+
+    def _step_plateau(self, scheduler: ReduceLROnPlateau, monitor: str) -> None:
+        metrics = self.trainer.callback_metrics
+        if monitor not in metrics and (self._validated or not self.trainer.enable_validation):
+            raise ValueError(
+                f"lr_scheduler watches {monitor!r}, which is not logged: "
+                f"set its monitor to one of {sorted(metrics)}"
+            )
+        # An epoch without validation (max_steps, check_val_every_n_epoch) has no new value.
+        if monitor in metrics and (self._validated or not monitor.startswith("val_")):
+            scheduler.step(metrics[monitor])
 
     @override
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
@@ -145,23 +193,37 @@ class Task(pl.LightningModule):
         return int(steps)
 
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
-        output = self(batch.x, batch.lengths)
+        output = self._output(batch)
         loss, weight = self.loss(output, batch)
         self.log_mean(f"{stage}_loss", loss, weight)
         self.evaluate(stage, output, batch)
 
-    def _check_finite(self, batch: Batch, batch_idx: int, loss: Tensor) -> None:
+    def _complaint(self, batch: Batch, batch_idx: int, loss: Tensor) -> str | None:
         if torch.isfinite(batch.x).all() & torch.isfinite(loss):  # one wait for the device, not two
-            return
+            return None
         where = f"epoch {self.current_epoch}, batch {batch_idx}"
         for name, tensor in (("input x", batch.x), ("target y", batch.y)):
             wrong = tensor.numel() - int(torch.isfinite(tensor).sum())
             if wrong:
-                raise ValueError(
+                return (
                     f"{name} holds {wrong} NaN or infinite values of {tensor.numel()} in {where}: "
                     "fill them or leave those sequences out"
                 )
-        raise ValueError(
+        return (
             f"training loss is {loss.item()} in {where}: lower the learning rate "
             "or set gradient_clip_val of the trainer"
         )
+
+
+def _shared(loss: Tensor, weight: int, complaint: str | None) -> tuple[Tensor, int, str | None]:
+    """The loss of a share, scaled for the mean over the processes; the weight of the whole batch.
+
+    Gradients are averaged over the processes, and so is what they log: the mean of the scaled
+    losses is the mean over all that the batch holds. If one process complains all do, for it leaves
+    and the others would wait for it.
+    """
+    facts = torch.tensor([weight, complaint is not None], dtype=torch.float64, device=loss.device)
+    everything, wrong = (int(fact) for fact in summed(facts).tolist())
+    if wrong:
+        complaint = next(filter(None, gathered(complaint)))
+    return loss * (weight * process_count() / max(everything, 1)), everything, complaint

@@ -1,4 +1,4 @@
-"""The tasks: regression, classification, language modelling and multi-label prediction."""
+"""The tasks: regression, classification, language modelling, multi-label and joint prediction."""
 
 import math
 from collections.abc import Iterator
@@ -8,11 +8,13 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from torchmetrics import MeanMetric, MeanSquaredError
 from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from tcn.layers import SequenceModule, State
+from tcn.models.joint import JointModel
 from tcn.models.language import LOGITS, TokenModel, TokenScorer
 from tcn.training.batch import Batch, Prediction
 from tcn.training.schedules import Schedule
@@ -170,6 +172,18 @@ class LanguageModel(Task):
         return "val_loss", "min"
 
     @override
+    def on_train_start(self) -> None:
+        clustered = isinstance(self.net, TokenModel) and self.net.clusters is not None
+        model = self.trainer.model
+        waits = isinstance(model, DistributedDataParallel) and not model.find_unused_parameters
+        if clustered and waits:
+            raise ValueError(
+                "trainer.strategy: a share of a batch may hold no token of some cluster of the "
+                "adaptive softmax, whose gradient the other processes would wait for: use "
+                "ddp_find_unused_parameters_true"
+            )
+
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         with self._streaming("train", batch):
             return super().training_step(batch, batch_idx)
@@ -216,7 +230,7 @@ class LanguageModel(Task):
     @override
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
         # Not the base's, which computes the loss before: the vocabulary is what takes the time.
-        self.evaluate(stage, self(batch.x, batch.lengths), batch)
+        self.evaluate(stage, self._output(batch), batch)
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
@@ -286,6 +300,65 @@ class MultiLabel(Task):
     def predict(self, output: Tensor) -> Tensor:
         """Probability of each channel."""
         return output.sigmoid()
+
+
+class JointMultiLabel(Task):
+    """Negative log likelihood of channels that depend on each other, such as the keys of a chord.
+
+    Targets, ``*_loss`` and ``{val,test}_nll`` are those of ``MultiLabel``, so the two compare; only
+    the distribution differs, which is the exact one of a ``JointModel``. Predicts the likelier
+    value of each channel given those before it.
+
+    Raises:
+        TypeError: the net is no ``tcn.models.JointModel``.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: Schedule | LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        if not isinstance(net, JointModel):
+            raise TypeError(
+                f"net: {type(net).__name__} says nothing of channels together; use a "
+                "tcn.models.JointModel around the backbone, or the task MultiLabel"
+            )
+
+    @property
+    @override
+    def monitor(self) -> tuple[str, str]:
+        return "val_nll", "min"
+
+    @override
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        sequences = output.shape[0]
+        return self._total(output, batch)[0] / max(sequences, 1), sequences
+
+    @override
+    def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
+        total, steps = self._total(output, batch)
+        self.log_mean(f"{stage}_nll", total / max(steps, 1), steps)
+
+    @override
+    def predict(self, output: Tensor) -> Tensor:
+        """The likelier value of each channel given those before it, 0 or 1."""
+        return self._joint.likeliest(output)
+
+    @property
+    def _joint(self) -> JointModel:
+        assert isinstance(self.net, JointModel)
+        return self.net
+
+    def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """Sum over all valid steps, and their number."""
+        valid = torch.ones_like(output[:, 0], dtype=torch.bool)
+        if batch.lengths is not None:
+            valid = _is_valid(output.shape[-1], batch.lengths)
+        rows, target = output.movedim(1, -1)[valid], batch.y.movedim(1, -1)[valid]
+        return -self._joint.log_likelihood(rows, target).sum(), len(rows)
 
 
 class _ExponentialMean(MeanMetric):

@@ -255,6 +255,53 @@ def test_plateau_watches_the_metric_of_the_task_or_its_own():
         rates(elsewhere)
 
 
+def halving(optimizer):
+    """Nothing is 99 % better than the first value: from the second on every one halves the rate."""
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, patience=0, threshold=0.99, factor=0.5
+    )
+
+
+def test_plateau_has_no_opinion_of_an_epoch_without_validation():
+    # Stopped within the first epoch, and within the third.
+    assert rates(halving, max_steps=3) == [0.5] * 3
+    assert rates(halving, max_steps=2 * STEPS + 2) == pytest.approx([0.5] * 10 + [0.25] * 2)
+    # Validated after epochs 2 and 4 alone: the value after epoch 2 is not counted again after 3.
+    assert rates(halving, check_val_every_n_epoch=2, max_epochs=6)[::STEPS] == pytest.approx(
+        [0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
+    )
+
+
+def test_plateau_may_watch_the_training_loss():
+    def watching(optimizer):
+        scheduler = halving(optimizer)
+        scheduler.monitor = "train_loss_epoch"
+        return scheduler
+
+    observed = rates(watching, check_val_every_n_epoch=4)
+    assert observed[::STEPS] == pytest.approx([0.5, 0.5, 0.25, 0.125])
+
+
+@pytest.mark.parametrize("schedule", [None, halving])
+def test_validating_before_the_fit_changes_nothing(schedule):
+    """Metrics keep states of the validation, made in inference mode, which no fit can update."""
+
+    def fitted(validate: bool) -> tuple[dict[str, float], dict[str, Tensor]]:
+        task = Regression(net(), optimizer=adam(), lr_scheduler=schedule)
+        history = History()
+        run = trainer(callbacks=[SeedEveryEpoch(1), history], enable_checkpointing=False)
+        loader = DataLoader(dataset(), batch_size=7)
+        if validate:
+            run.validate(task, loader, verbose=False)
+        run.fit(task, training_loader(), loader)
+        return history.final, task.state_dict()
+
+    (metrics, weights), (expected, expected_weights) = fitted(True), fitted(False)
+    assert metrics == expected
+    for name, weight in weights.items():
+        assert torch.equal(weight, expected_weights[name]), name
+
+
 def test_epoch_schedules_step_once_an_epoch():
     observed = rates(lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=1, gamma=0.1))
     assert observed[::STEPS] == pytest.approx([0.5, 0.05, 0.005, 0.0005])

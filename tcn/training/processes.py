@@ -1,0 +1,74 @@
+"""Training in several processes that gives the numbers of one.
+
+The batch of a step is cut into as many shares as there are processes. ``batch_size`` is the whole
+batch's, so neither the order of the sequences nor what a step is made of depends on who computes
+which part, and a run goes on where it was on any number of processes::
+
+    order of an epoch, from (seed, epoch)    7 2 9 4 | 0 5 1 8 | 3
+    process 0 of 2                           7 2     | 0 5     | 3
+    process 1 of 2                               9 4 |     1 8 |
+
+A share may be empty, as here: the last batch can have fewer sequences than there are processes.
+"""
+
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+Item = TypeVar("Item")
+Rows = TypeVar("Rows", bound=tuple[Any, ...])
+
+
+def is_shared() -> bool:
+    """Whether ``torch.distributed`` was set up, be it for one process."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def process_count() -> int:
+    """The processes that train together, 1 or more."""
+    return distributed.get_world_size() if is_shared() else 1
+
+
+def process_index() -> int:
+    """Which of them this one is, from 0."""
+    return distributed.get_rank() if is_shared() else 0
+
+
+def summed(tensor: Tensor) -> Tensor:
+    """The sum of ``tensor`` over all processes, each of which has to ask for it."""
+    if process_count() == 1:
+        return tensor
+    total = tensor.clone()
+    distributed.all_reduce(total)
+    return total
+
+
+def gathered(value: Item) -> list[Item]:
+    """What every process hands in, any small value, in their order; all have to ask for it."""
+    values = [value] * process_count()
+    if len(values) > 1:
+        distributed.all_gather_object(values, value)
+    return values
+
+
+def share(batch: Rows, *, index: int, count: int) -> Rows:
+    """The rows of a batch that process ``index`` of ``count`` computes: neighbours, perhaps none.
+
+    Batches whose rows go on where those of the batch before ended may be shared too: while all
+    have as many rows, each row stays in the process that holds its state.
+
+    Args:
+        batch: a named tuple of tensors with rows along the first axis, or ``None``.
+        index: from 0.
+        count: shares to cut the batch into; their sizes differ by one at most.
+    """
+    parts = (None if part is None else part.tensor_split(count)[index] for part in batch)
+    kind: Any = type(batch)
+    mine: Rows = kind(*parts)
+    return mine
+
+
+def row_of_zeros(tensor: Tensor) -> Tensor:
+    """One row of the kind that ``tensor`` has none of."""
+    return torch.zeros(1, *tensor.shape[1:], dtype=tensor.dtype, device=tensor.device)
