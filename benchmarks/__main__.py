@@ -1,19 +1,26 @@
-"""``python -m benchmarks quick|run|report|many_to_one|speed``."""
+"""``python -m benchmarks quick|run|search|memory_curve|ablations|report|many_to_one|speed|...``."""
 
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
+from benchmarks.forecasting.options import add_parser as add_forecasting
+from benchmarks.pools import LocalPool, Pool
 from benchmarks.provenance import available_cores
 from benchmarks.quick import RESULTS as QUICK_RESULTS
 from benchmarks.quick import print_summary, quick_runs
-from benchmarks.runs import MODELS, ROOT, Run, Store, known_tasks, select, split_override
+from benchmarks.runs import OURS, ROOT, Run, Store, known_tasks, select, split_override
 from benchmarks.scheduler import Plan, Scheduler, Stopped
 from benchmarks.summary import summarise
 
 RESULTS = ROOT / "benchmarks" / "results"
+STUDIES = {
+    "memory_curve": "copying and adding against the length of the sequence",
+    "ablations": "what each part of the TCN is worth",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,24 +40,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    actions = parser.add_subparsers(required=True, metavar="quick|run|report|many_to_one|speed")
+    actions = parser.add_subparsers(
+        required=True,
+        metavar="quick|run|search|memory_curve|ablations|report|many_to_one|speed|forecasting",
+    )
 
     quick = actions.add_parser("quick", help="three small tasks in minutes, then the report")
     quick.set_defaults(action=_quick)
     run = actions.add_parser("run", help="train and test models on tasks")
     run.set_defaults(action=_run)
     run.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help=_tasks_help())
-    run.add_argument("--models", nargs="+", default=list(MODELS), metavar="MODEL")
+    run.add_argument("--models", nargs="+", metavar="MODEL", help="default: all with a config")
+    run.add_argument("--settings", default=OURS, metavar="WHOSE", help=_settings_help())
     run.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     run.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     run.add_argument("--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                      help="laid over every config, such as trainer.max_epochs=3")  # fmt: skip
     quick.add_argument("--results", type=Path, default=QUICK_RESULTS, metavar="DIR")
-    for action in (quick, run):
+    search = _search_parser(actions)
+    studies = [actions.add_parser(name, help=text) for name, text in STUDIES.items()]
+    for study, name in zip(studies, STUDIES, strict=True):
+        study.set_defaults(action=_study, study=name)
+        study.add_argument("--points", nargs="+", metavar="POINT", help="default: all")
+        study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
+        study.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    for action in (quick, run, search, *studies):
         action.add_argument("--workers", type=int, default=available_cores(), metavar="N",
                             help="runs at a time (default: the cores, %(default)s)")  # fmt: skip
         action.add_argument("--threads", type=int, metavar="N",
                             help="of each run (default: cores / runs at a time)")  # fmt: skip
+    for action in (quick, run, search, *studies):
+        action.add_argument("--ray", metavar="ADDRESS",
+                            help="a Ray cluster, on all of which there are --workers runs at a "
+                            "time; 'local' starts one")  # fmt: skip
+        action.add_argument("--gpus", type=float, default=0.0, metavar="N",
+                            help="of each run on the cluster (%(default)s)")  # fmt: skip
+    for action in (quick, run, *studies):
         action.add_argument("--retry-failed", action="store_true", help="diverged runs again")
 
     report = actions.add_parser("report", help="write report.md and report.html")
@@ -72,11 +97,37 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument("--only", default="", metavar="TEXT", help="kinds that contain it: stream")
     speed.add_argument("--no-sweep", action="store_true", help="leave out the cost against sizes")
     speed.add_argument("--json", type=Path, metavar="FILE", help="and a figure beside it")
+    add_forecasting(actions)
     return parser
+
+
+def _search_parser(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> argparse.ArgumentParser:
+    search = actions.add_parser("search", help="random search over settings, on validation")
+    search.set_defaults(action=_search, retry_failed=False)
+    search.add_argument("--task", required=True, help="one that has a search.yaml")
+    search.add_argument("--models", nargs="+", metavar="MODEL", help="default: all in search.yaml")
+    search.add_argument("--trials", type=int, default=12, metavar="N",
+                        help="of each model, the config itself first (%(default)s)")  # fmt: skip
+    search.add_argument("--budget-epochs", type=int, metavar="N",
+                        help="of each trial at most (default: the config's)")  # fmt: skip
+    search.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
+    search.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    search.add_argument("--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="laid over every config, below what is drawn")  # fmt: skip
+    return search
 
 
 def _tasks_help() -> str:
     return "'all', or some of: " + ", ".join(known_tasks())
+
+
+def _settings_help() -> str:
+    return (
+        "'ours' (default), 'paper' (its Tables 2 and 3), 'code' (its authors' defaults), 'joint' "
+        "(music, keys that depend on each other) or 'modern' (MNIST, a net of today's parts)"
+    )
 
 
 def _quick(options: argparse.Namespace) -> int:
@@ -89,23 +140,53 @@ def _quick(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    tasks = known_tasks() if options.tasks == ["all"] else options.tasks
-    runs = select(tasks, options.models, options.seeds)
+    settings = options.settings
+    tasks = known_tasks(settings) if options.tasks == ["all"] else options.tasks
+    runs = select(tasks, options.models, options.seeds, settings)
     complete = _execute(options, Store(options.results), runs, options.override)
     return 0 if complete else 1
 
 
+def _search(options: argparse.Namespace) -> int:
+    from benchmarks.search import Search, print_trials
+
+    store = Store(options.results)
+    search = Search.of(
+        options.task,
+        options.models,
+        trials=options.trials,
+        seed=options.seed,
+        budget_epochs=options.budget_epochs,
+    )
+    search.check_kept(store, options.override)
+    complete = _execute(options, store, list(search.drawn), options.override, search.drawn)
+    print_trials(search, store)
+    return 0 if complete else 1
+
+
+def _study(options: argparse.Namespace) -> int:
+    from benchmarks import ablations, memory_curve
+    from benchmarks.study import points_named, store_of
+
+    points = {each.NAME: each.points for each in (memory_curve, ablations)}[options.study]()
+    complete = True
+    for point in points_named(points, options.points):
+        print(f"{options.study}: {point.name}", flush=True)
+        runs = select([point.task], point.models, options.seeds)
+        store = store_of(options.results, options.study, point)
+        drawn = {run: point.drawn.get(run.model, ()) for run in runs}
+        complete &= _execute(options, store, runs, point.overrides, drawn)
+    return 0 if complete else 1
+
+
 def _execute(
-    options: argparse.Namespace, store: Store, runs: Sequence[Run], overrides: Sequence[str]
+    options: argparse.Namespace,
+    store: Store,
+    runs: Sequence[Run],
+    overrides: Sequence[str],
+    drawn: Mapping[Run, Sequence[str]] | None = None,
 ) -> bool:
-    if options.workers < 1:
-        raise ValueError(f"--workers is {options.workers}: give 1 or more")
-    # Not of the runs at hand: the last one left would be timed with more threads than its peers.
-    threads = options.threads
-    if threads is None:
-        threads = max(1, available_cores() // options.workers)
-    if threads < 1:
-        raise ValueError(f"--threads is {threads}: give 1 or more")
+    threads = _threads(options)
     for override in overrides:
         split_override(override)
     plan = Plan(
@@ -115,8 +196,38 @@ def _execute(
         threads=threads,
         retry_failed=options.retry_failed,
         command=options.command_line,
+        drawn=drawn or {},
     )
-    return Scheduler(store, plan).execute()
+    with closing(_pool(options, threads)) as pool:
+        return Scheduler(store, plan, pool).execute()
+
+
+def _pool(options: argparse.Namespace, threads: int) -> Pool:
+    if options.ray is None:
+        if options.gpus:
+            raise ValueError("--gpus is for --ray: without it the config says which device")
+        return LocalPool()
+    from benchmarks.ray_cluster import RayPool
+
+    cores = max(available_cores(), options.workers * threads)
+    return RayPool(options.ray, options.results, cores=cores, gpus=options.gpus)
+
+
+def _threads(options: argparse.Namespace) -> int:
+    """Computing threads of each run.
+
+    Raises:
+        ValueError: there is no worker or no thread.
+    """
+    if options.workers < 1:
+        raise ValueError(f"--workers is {options.workers}: give 1 or more")
+    # Not of the runs at hand: the last one left would be timed with more threads than its peers.
+    threads = options.threads
+    if threads is None:
+        threads = max(1, available_cores() // options.workers)
+    if threads < 1:
+        raise ValueError(f"--threads is {threads}: give 1 or more")
+    return threads
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ import yaml
 
 from benchmarks.provenance import commit, machine, versions
 from benchmarks.recorder import Recorder
-from benchmarks.runs import Recipe, Result, Run
+from benchmarks.runs import CONFIGS, Recipe, Result, Run
 from tcn.cli import build
 
 QUIET = (
@@ -36,11 +36,19 @@ class Circumstances:
 
 
 def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Result:
-    """Trains, tests once with the weights of the best validation epoch, and gives the result."""
+    """Trains, tests once with the weights of the best validation epoch, and gives the result.
+
+    A trial of a search is not tested, and nothing of its test set is made or read.
+    """
     torch.set_num_threads(around.threads)
     # Lightning would end the batch and raise; the checkpoints are whole at any moment as it is.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     cli = build(run.config, [*QUIET, *recipe.overrides, f"seed_everything={run.seed}"])
+    if cli.trainer.world_size > 1:
+        raise ValueError(
+            f"trainer: {cli.trainer.world_size} processes for one run; the grid makes one run in "
+            "one process and many at a time (--workers, --ray): use `tcn fit` for a run in several"
+        )
     metric, mode = selection(cli.trainer, cli.model)
     recorder = Recorder(work, metric=metric, mode=mode)
     prepare_trainer(cli.trainer, recorder)
@@ -74,19 +82,22 @@ def _begin(run: Run, recipe: Recipe, around: Circumstances, config: dict[str, An
         status="finished",
         command=around.command,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        config_file=f"configs/{run.task}/{run.model}.yaml",
+        config_file=run.config.relative_to(CONFIGS.parent).as_posix(),
         config_sha256=recipe.config_sha256,
         overrides=list(recipe.overrides),
         config=config,
         commit=commit(),
         versions=versions(),
         machine=machine(around.threads, around.workers),
+        settings=run.settings,
     )
 
 
 def _fit_and_test(cli: Any, recorder: Recorder, result: Result) -> None:
     if not recorder.finished:
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    if result.run.is_trial:
+        return
     cli.model.load_state_dict(recorder.best_weights())
     (tested,) = cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
     result.test = {name: float(value) for name, value in tested.items()}
@@ -102,7 +113,8 @@ def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
     result.parameters = sum(p.numel() for p in cli.model.parameters() if p.requires_grad)
     net = getattr(cli.model, "net", None)
     result.receptive_field = _first(net, "receptive_field", getattr(net, "backbone", None))
-    result.data_fingerprint = getattr(cli.datamodule, "fingerprint", None)
+    if not result.run.is_trial:  # it covers the test set too
+        result.data_fingerprint = getattr(cli.datamodule, "fingerprint", None)
     result.history = recorder.history
     if recorder.best_epoch:
         result.best = {"epoch": recorder.best_epoch, "value": recorder.best_value}
@@ -110,11 +122,26 @@ def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
         result.steps = int(recorder.history[-1]["step"] or 0)
         result.wall_seconds = float(recorder.history[-1]["seconds"] or 0.0)
         result.steps_per_second = result.steps / max(recorder.training_seconds, 1e-9)
+    result.budget = _budget(cli.trainer, recorder, result)
     result.resumed = recorder.resumed
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB on Linux
     result.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         result.gpu_peak_memory = torch.cuda.max_memory_allocated()
+
+
+def _budget(trainer: pl.Trainer, recorder: Recorder, result: Result) -> dict[str, Any]:
+    """See ``Result``."""
+    planned, done = recorder.planned_steps, max(result.steps, trainer.global_step)
+    by_steps = planned == trainer.max_steps
+    limit = ("max_steps", trainer.max_steps) if by_steps else ("max_epochs", trainer.max_epochs)
+    ended = "budget" if done == planned else "early stop"
+    return {
+        "limit": f"trainer.{limit[0]}={limit[1]}",
+        "steps": planned,
+        "steps_done": done,
+        "ended": "divergence" if result.status == "failed" else ended,
+    }
 
 
 def _first(net: Any, name: str, inner: Any) -> int | None:
@@ -135,5 +162,6 @@ def selection(trainer: Any, module: Any) -> tuple[str, str]:
 
 def resolved_config(cli: Any) -> dict[str, Any]:
     """Every setting of the run, defaults included."""
-    config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    # By position: what is unset is to be kept, which versions of jsonargparse name differently.
+    config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, "parser_mode", False))
     return config

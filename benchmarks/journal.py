@@ -7,6 +7,7 @@ depend on it, so a torn or missing line costs nothing.
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ class JournalWriter:
         self._path = folder / NAME
 
     def write(self, event: str, **values: Any) -> None:
-        with self._path.open("a") as file:
-            file.write(json.dumps({"event": event, **values}) + "\n")
+        line = json.dumps({"event": event, **values}) + "\n"
+        with suppress(OSError), self._path.open("a") as file:  # a full disk, say
+            file.write(line)
 
 
 class JournalReader:

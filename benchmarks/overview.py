@@ -164,7 +164,7 @@ def _rank(entry: Progress) -> tuple[int, float]:
 def _row(entry: Progress) -> list[Any]:
     run = entry.run
     return [
-        run.task,
+        run.group,
         run.model,
         str(run.seed),
         Text(entry.state, style=STYLES[entry.state]),

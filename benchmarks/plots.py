@@ -27,6 +27,8 @@ GRID = "#e4e8ec"
 SIZE = (4.9, 3.1)
 DECADES = 1.5
 
+Drawing = Callable[[Axes], None]
+
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -82,7 +84,7 @@ def figures(summary: TaskSummary) -> list[tuple[str, str]]:
     """All figures of a task: pairs of a description for those who cannot see it, and SVG text."""
     metric = summary.task.metric
     name = f"{summary.task.title}: validation {metric.name}"
-    drawings: list[tuple[str, Callable[[Axes], None]]] = [
+    drawings: list[tuple[str, Drawing]] = [
         (f"{name} against optimiser steps", lambda axes: draw_curves(axes, summary, "step")),
         (f"{name} against seconds", lambda axes: draw_curves(axes, summary, "seconds")),
         (
@@ -90,7 +92,7 @@ def figures(summary: TaskSummary) -> list[tuple[str, str]]:
             lambda axes: draw_final(axes, summary),
         ),
     ]
-    made = [(text, _svg(draw)) for text, draw in drawings]
+    made = [(text, inline(svg([draw]))) for text, draw in drawings]
     text = f"{summary.task.title}: parameters and optimiser steps per second"
     return [*made, (text, _resources(summary))]
 
@@ -192,7 +194,7 @@ def _resources(summary: TaskSummary) -> str:
     def right(axes: Axes) -> None:
         _bars(axes, summary, "Steps per second", lambda row: row.mean("steps_per_second"))
 
-    return _svg(left, right)
+    return inline(svg([left, right]))
 
 
 def _bars(
@@ -262,20 +264,21 @@ def _thousands(value: float, position: int | None = None) -> str:
     return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:g}"
 
 
-def _svg(*drawings: Callable[[Axes], None]) -> str:
-    """Draws each of ``drawings`` into axes side by side."""
+def svg(drawings: Sequence[Drawing], size: tuple[float, float] = SIZE) -> str:
+    """Draws each of ``drawings`` into axes side by side; text of a file of its own."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(drawings), squeeze=False)[0]
         for axes, draw in zip(panels, drawings, strict=True):
             draw(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    return _inline(buffer.getvalue(), f"f{next(_numbers)}-")
+    return buffer.getvalue()
 
 
-def _inline(svg: str, prefix: str) -> str:
+def inline(svg: str) -> str:
     """Cuts what only a file of its own needs, and makes its ids unique within the page."""
+    prefix = f"f{next(_numbers)}-"
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)

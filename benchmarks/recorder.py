@@ -38,6 +38,7 @@ class Recorder(pl.callbacks.Checkpoint):
         self.finished = False
         self.resumed = 0
         self.training_seconds = 0.0
+        self.planned_steps: int | None = None
         self._seconds_before = 0.0
         self._first_epoch_here = True
         self._journal = JournalWriter(folder)
@@ -63,6 +64,7 @@ class Recorder(pl.callbacks.Checkpoint):
             "finished": self.finished,
             "resumed": self.resumed,
             "training_seconds": self.training_seconds,
+            "planned_steps": self.planned_steps,
         }
 
     def _recall(self, memory: dict[str, Any]) -> None:
@@ -72,6 +74,7 @@ class Recorder(pl.callbacks.Checkpoint):
         self.finished = memory["finished"]
         self.resumed = memory["resumed"] + 1
         self.training_seconds = memory["training_seconds"]
+        self.planned_steps = memory.get("planned_steps")
         self._seconds_before = float(self.history[-1]["seconds"] or 0.0)
 
     @property
@@ -95,6 +98,8 @@ class Recorder(pl.callbacks.Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begun = time.perf_counter()  # not before: the sanity check is no training
+        steps = trainer.estimated_stepping_batches
+        self.planned_steps = int(steps) if math.isfinite(steps) else None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The epoch before is saved only here: at its own end its schedulers had not stepped yet.
@@ -111,6 +116,10 @@ class Recorder(pl.callbacks.Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        # A budget of steps may end within an epoch: Lightning validates after what was asked to
+        # stop, but not after `max_steps`, and the last steps could never be selected.
+        if 0 < trainer.max_steps <= trainer.global_step:
+            trainer.should_stop = True
         if time.perf_counter() - self._journalled < JOURNAL_SECONDS:
             return
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs

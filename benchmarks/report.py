@@ -8,21 +8,35 @@ from typing import Any
 import jinja2
 
 from benchmarks.overview import clock
-from benchmarks.paper import CITATION, Metric
-from benchmarks.plots import figures, look
+from benchmarks.paper import CITATION, TASKS
+from benchmarks.plots import figures, inline, look
 from benchmarks.provenance import commit
-from benchmarks.runs import MODELS, ROOT, Result, Store
+from benchmarks.runs import MODELS, Result, Store
+from benchmarks.sections import sections
 from benchmarks.summary import (
     Row,
     TaskSummary,
+    every_result,
     fill_command,
     missing_tasks,
     significant,
     spread_text,
     summarise,
 )
-
-SEEDS = (0, 1, 2)
+from benchmarks.table import (
+    OVERRIDDEN,
+    SEEDS,
+    costs,
+    has_section,
+    heading,
+    missing_variants,
+    quality,
+    reached,
+    seeds_of,
+    shown,
+    variants,
+    whole_table,
+)
 
 
 def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
@@ -32,7 +46,7 @@ def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
         ValueError: there is no result to report.
     """
     folder = output or store.folder
-    summaries = summarise(store.results())
+    summaries = summarise(every_result(store))
     if not summaries:
         raise ValueError(
             f"no results in {store.folder}; make some with "
@@ -46,6 +60,8 @@ def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
         path = folder / name
         path.write_text(environment.get_template(f"{name}.j2").render(content) + "\n")
         written.append(path)
+    for study in content["studies"]:
+        (folder / f"{study['name']}.svg").write_text(study["figure"])
     return written[0], written[1]
 
 
@@ -57,24 +73,33 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals.update(figures=figures, look=look)
+    environment.globals.update(figures=figures, look=look, inline=inline)
     return environment
 
 
 def report_content(summaries: Sequence[TaskSummary], store: Store) -> dict[str, Any]:
     """What both templates are filled with."""
+    studies = sections(store.folder)
+    with_results = [summary for summary in summaries if has_section(summary)]
+    made = [result for each in summaries for result in each.every_result]
+    table = whole_table(summaries, store)
+    listed = {line["name"] for line in table}
     return {
-        "tasks": [_task_content(summary, store) for summary in summaries],
-        "models": sorted(
-            {row.model for each in summaries for row in each.rows},
-            key=lambda model: (MODELS.index(model) if model in MODELS else len(MODELS), model),
-        ),
+        "models": [look(model).label for model in MODELS],
+        "table": table,
+        "costs": costs(summaries),
+        "variants": variants(summaries),
+        "missing_variants": missing_variants(summaries, store),
+        "overridden": OVERRIDDEN,
+        "studies": studies,
+        "tasks": [_task_content(summary, store) for summary in with_results],
         "missing": [
-            fill_command(task, MODELS, SEEDS, _shown(store.folder))
-            for task in missing_tasks(summaries)
+            fill_command(task, MODELS, SEEDS, shown(store.folder))
+            for task in missing_tasks(with_results)
+            if task in TASKS and task not in listed
         ],
         "citation": CITATION,
-        "provenance": provenance([result for each in summaries for result in each.results]),
+        "provenance": provenance(made + [each for study in studies for each in study["results"]]),
         "made": _made(),
     }
 
@@ -98,9 +123,10 @@ def _task_content(summary: TaskSummary, store: Store) -> dict[str, Any]:
         "title": summary.task.title,
         "summary": summary,
         "metric": metric,
-        "heading": _heading(metric),
+        "heading": heading(metric),
         "extra": summary.task.extra,
-        "extra_headings": [_heading(extra) for extra in summary.task.extra],
+        "quality": quality(summary),
+        "extra_headings": [heading(extra) for extra in summary.task.extra],
         "has_paper": bool(summary.task.paper),
         "chance": None if chance is None else significant(chance),
         "chance_definition": summary.task.chance_definition,
@@ -114,22 +140,17 @@ def _task_content(summary: TaskSummary, store: Store) -> dict[str, Any]:
     }
 
 
-def _heading(metric: Metric) -> str:
-    arrow = "↑" if metric.higher_is_better else "↓"
-    return f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {arrow}"
-
-
 def _row_content(row: Row, summary: TaskSummary, store: Store) -> dict[str, Any]:
     paper = summary.task.paper.get(row.model)
     seconds, memory = row.mean("wall_seconds"), row.mean("peak_memory")
     steps, field = row.mean("steps"), row.receptive_field
-    seeds = sorted({result.seed for result in summary.results}) or SEEDS
+    seeds = seeds_of(summary)
     return {
         "model": row.model,
         "label": look(row.model).label,
         "color": look(row.model).color,
-        "empty": not row.finished and not row.failed,
-        "fill": fill_command(row.task, [row.model], seeds, _shown(store.folder)),
+        "empty": row.empty,
+        "fill": fill_command(row.task, [row.model], seeds, shown(store.folder)),
         "winner": row.model == summary.winner,
         "parameters": f"{row.parameters:,}" if row.parameters is not None else "–",
         "receptive_field": f"{field:,}" if field is not None else "–",
@@ -140,17 +161,10 @@ def _row_content(row: Row, summary: TaskSummary, store: Store) -> dict[str, Any]
         "paper": paper or "–",
         "steps": f"{steps:,.0f}" if steps is not None else "–",
         "time": clock(seconds) if seconds is not None else "–",
+        "reached": reached(row, summary),
         "speed": significant(row.mean("steps_per_second")),
         "memory": f"{memory / 2**20:,.0f}" if memory is not None else "–",
     }
-
-
-def _shown(folder: Path) -> str:
-    """A folder inside the repository as a relative path, so that commands can be copied."""
-    try:
-        return str(folder.resolve().relative_to(ROOT))
-    except ValueError:
-        return str(folder)
 
 
 def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:

@@ -1,13 +1,10 @@
-"""Makes many runs on one machine: a pool of worker processes that may be killed at any time."""
+"""Makes many runs by workers that may be killed at any time."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -15,12 +12,12 @@ import filelock
 
 from benchmarks.journal import JournalReader
 from benchmarks.overview import Overview, Progress
-from benchmarks.runs import ROOT, Recipe, Run, Store
-from benchmarks.worker import BUSY, THERE, is_done
+from benchmarks.pools import LocalPool, Pool, Worker, last_line
+from benchmarks.runs import Recipe, Run, Store
+from benchmarks.worker import BUSY, FULL, THERE, is_done
 
 POLL_SECONDS = 0.2
 ELSEWHERE_SECONDS = 1.0
-STOP_SECONDS = 10.0
 RESTARTS = 2
 
 
@@ -39,6 +36,7 @@ class Plan:
     Attributes:
         runs: in order of wish.
         overrides: ``key=value`` strings laid over every config.
+        drawn: further ones for single runs, laid over those.
         workers: processes at a time.
         threads: computing threads of each.
         retry_failed: run diverged runs again.
@@ -51,19 +49,29 @@ class Plan:
     threads: int = 1
     retry_failed: bool = False
     command: str = ""
+    drawn: Mapping[Run, Sequence[str]] = field(default_factory=dict)
+
+    def overrides_of(self, run: Run) -> list[str]:
+        return [*self.overrides, *self.drawn.get(run, ())]
 
 
 class Scheduler:
     """Runs a plan over a store. Several may work on the same store at a time: each run is locked
     by the worker that makes it, and the others wait for its result instead of repeating it.
+
+    Args:
+        store: where the results are kept.
+        plan: what to run.
+        pool: where; by default on this machine.
     """
 
-    def __init__(self, store: Store, plan: Plan) -> None:
+    def __init__(self, store: Store, plan: Plan, pool: Pool | None = None) -> None:
         self.store = store
         self.plan = plan
+        self.pool = pool or LocalPool()
         self.entries = {run: Progress(run) for run in plan.runs}
         self._journals = {run: JournalReader(store.work(run)) for run in plan.runs}
-        self._workers: dict[Run, subprocess.Popen[bytes]] = {}
+        self._workers: dict[Run, Worker] = {}
         self._restarts: dict[Run, int] = {}
         self._looked_elsewhere = 0.0
 
@@ -87,14 +95,15 @@ class Scheduler:
                     self._read_journals(overview)
                     time.sleep(POLL_SECONDS)
             finally:
-                self._stop_workers()
+                self.pool.stop(self._workers.values())
+                self._workers.clear()
         return not self._in_state("crashed")
 
     def _plan_work(self) -> list[Run]:
         """The runs still to make, those expected to take longest first."""
         for run, entry in self.entries.items():
             result = self.store.read(run)
-            recipe = Recipe.of(run, self.plan.overrides)
+            recipe = Recipe.of(run, self.plan.overrides_of(run))
             if result is not None and is_done(result, recipe, self.plan.retry_failed):
                 self._take_result(run)
                 entry.state = "kept" if result.status == "finished" else "failed"
@@ -107,13 +116,9 @@ class Scheduler:
 
     def _expected_seconds(self, run: Run) -> float:
         """What the same model took on the same task from another seed; infinity when unknown."""
-        others = [self.store.read(each) for each in self._siblings(run)]
+        others = [self.store.read(each) for each in self.store.siblings(run)]
         known = [result.wall_seconds for result in others if result is not None]
         return max(known, default=float("inf"))
-
-    def _siblings(self, run: Run) -> Iterator[Run]:
-        for path in self.store.result_path(run).parent.glob("seed*.json"):
-            yield Run(run.task, run.model, int(path.stem.removeprefix("seed")))
 
     def _in_state(self, state: str) -> list[Run]:
         return [run for run, entry in self.entries.items() if entry.state == state]
@@ -126,25 +131,16 @@ class Scheduler:
             entry.set_state("running", entry.message)
             overview.state_changed(entry)
 
-    def _start(self, run: Run) -> subprocess.Popen[bytes]:
-        plan, self_pid = self.plan, str(os.getpid())
-        command = [sys.executable, "-m", "benchmarks.worker"]
-        command += ["--results", str(self.store.folder), "--parent", self_pid]
-        command += ["--task", run.task, "--model", run.model, "--seed", str(run.seed)]
-        command += ["--threads", str(plan.threads), "--workers", str(plan.workers)]
-        command += [f"--override={override}" for override in plan.overrides]
-        command += [f"--command={plan.command}"]
-        command += ["--retry-failed"] if plan.retry_failed else []
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        threads = {f"{name}_NUM_THREADS": str(plan.threads) for name in ("OMP", "MKL", "OPENBLAS")}
-        return subprocess.Popen(
-            command,
-            env=os.environ | threads | {"PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+    def _start(self, run: Run) -> Worker:
+        plan = self.plan
+        arguments = ["--results", str(self.store.folder.absolute())]
+        arguments += ["--task", run.task, "--model", run.model, "--seed", str(run.seed)]
+        arguments += ["--settings", run.settings]
+        arguments += ["--threads", str(plan.threads), "--workers", str(plan.workers)]
+        arguments += [f"--override={override}" for override in plan.overrides_of(run)]
+        arguments += [f"--command={plan.command}"]
+        arguments += ["--retry-failed"] if plan.retry_failed else []
+        return self.pool.start(arguments, plan.threads)
 
     def _reap(self, waiting: list[Run], overview: Overview) -> None:
         for run, worker in list(self._workers.items()):
@@ -153,7 +149,7 @@ class Scheduler:
                 continue
             del self._workers[run]
             self._read_journal(run, overview)
-            self._conclude(run, status, waiting, _last_line(worker))
+            self._conclude(run, status, waiting, worker.complaint())
             overview.state_changed(self.entries[run])
 
     def _conclude(self, run: Run, status: int, waiting: list[Run], complaint: str) -> None:
@@ -167,8 +163,13 @@ class Scheduler:
         elif status < 0 and self._restarts.get(run, 0) < RESTARTS:
             self._restarts[run] = self._restarts.get(run, 0) + 1
             waiting.insert(0, run)
-            name = signal.Signals(-status).name
-            entry.set_state("waiting", f"worker killed by {name}: goes on from its last epoch")
+            cause = signal.Signals(-status).name + (f" ({complaint})" if complaint else "")
+            entry.set_state("waiting", f"worker killed by {cause}: goes on from its last epoch")
+        elif status == FULL:
+            where = f"no space left for {self.store.folder}: make room"
+            entry.set_state("crashed", f"{where}, and the same command goes on from its last epoch")
+        elif self._is_made(run):  # and something went wrong in leaving
+            self._take_result(run)
         else:
             log = self.store.work(run) / "log.txt"
             cause = complaint or f"{_last_line_of(log)}; all of it in {log}"
@@ -194,13 +195,16 @@ class Scheduler:
         for run in self._in_state("elsewhere"):
             if not self._is_free(run):
                 continue
-            recipe = Recipe.of(run, self.plan.overrides)
-            if is_done(self.store.read(run), recipe, self.plan.retry_failed):
+            if self._is_made(run):
                 self._take_result(run, "made by another process")
             else:
                 self.entries[run].set_state("waiting", "left by another process")
                 waiting.insert(0, run)
             overview.state_changed(self.entries[run])
+
+    def _is_made(self, run: Run) -> bool:
+        recipe = Recipe.of(run, self.plan.overrides_of(run))
+        return is_done(self.store.read(run), recipe, self.plan.retry_failed)
 
     def _is_free(self, run: Run) -> bool:
         try:
@@ -219,31 +223,9 @@ class Scheduler:
         if any(finished):
             overview.epoch_finished(entry)
 
-    def _stop_workers(self) -> None:
-        """Asks, waits, then kills. What they had finished up to the last epoch is kept."""
-        for worker in self._workers.values():
-            worker.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for worker in self._workers.values():
-            try:
-                worker.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
-        self._workers.clear()
-
 
 def _last_line_of(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else ""
-
-
-def _last_line(worker: "subprocess.Popen[bytes]") -> str:
-    """What a worker that never came to its log file had to say."""
-    assert worker.stderr is not None
-    with worker.stderr:
-        lines = worker.stderr.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
+    return last_line(log.read_text(errors="replace")) if log.exists() else ""
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 import math
 import shlex
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.paper import TASKS, Metric, Task, describe
-from benchmarks.runs import MODELS, Result, known_tasks
+from benchmarks.runs import CONFIGS, MODELS, OURS, Result, Store, known_tasks
+
+RESULTS = "benchmarks/results"
+"""Where results are kept unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Row:
     model: str
     finished: Sequence[Result]
     failed: Sequence[Result]
+    settings: str = OURS
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was run."""
+        return not self.finished and not self.failed
 
     def test(self, metric: Metric) -> Spread | None:
         return Spread.of(self.values(metric))
@@ -59,18 +68,43 @@ class Row:
         spread = Spread.of(getattr(result, name) for result in self.finished)
         return spread.mean if spread else None
 
+    def seconds_to(self, metric: Metric, level: float) -> Spread | None:
+        """Seconds until validation first was as good as ``level``, of the runs that came so far;
+        ``n`` says how many did.
+        """
+        return Spread.of(_seconds_to(result, metric, level) for result in self.finished)
+
+
+def _seconds_to(result: Result, metric: Metric, level: float) -> float | None:
+    sign = -1.0 if metric.higher_is_better else 1.0
+    for epoch in result.history:
+        value = epoch.get(f"val_{metric.key}")
+        if value is not None and sign * value * metric.scale <= sign * level:
+            return float(epoch["seconds"] or 0.0)
+    return None
+
 
 @dataclass(frozen=True)
 class TaskSummary:
-    """What is known of one task."""
+    """What is known of one task.
+
+    ``rows`` are our four models in our settings, which compare, and further models of ours;
+    ``variants`` were made with other settings: the paper's, another output, another net.
+    """
 
     name: str
     task: Task
     rows: Sequence[Row]
+    variants: Sequence[Row] = ()
 
     @property
     def results(self) -> list[Result]:
-        return [result for row in self.rows for result in (*row.finished, *row.failed)]
+        """All that were made in our settings."""
+        return _results(self.rows)
+
+    @property
+    def every_result(self) -> list[Result]:
+        return _results([*self.rows, *self.variants])
 
     @property
     def chance(self) -> float | None:
@@ -103,6 +137,17 @@ class TaskSummary:
         return any(len({result.recipe for result in row.finished}) > 1 for row in self.rows)
 
 
+def _results(rows: Iterable[Row]) -> list[Result]:
+    return [result for row in rows for result in (*row.finished, *row.failed)]
+
+
+def every_result(store: Store) -> Iterator[Result]:
+    """The results of all settings that have configs."""
+    found = {path.parent.name for path in CONFIGS.glob("*/*/*.yaml")}
+    for settings in (OURS, *sorted(found)):
+        yield from store.results(settings)
+
+
 def summarise(results: Iterable[Result]) -> list[TaskSummary]:
     """Groups results by task, in the order of ``TASKS``, then alphabetically."""
     by_task: dict[str, list[Result]] = {}
@@ -114,19 +159,32 @@ def summarise(results: Iterable[Result]) -> list[TaskSummary]:
 
 
 def _summarise_task(name: str, results: Sequence[Result]) -> TaskSummary:
-    further = sorted({result.model for result in results} - set(MODELS))
-    rows = [
-        Row(
-            name,
-            model,
-            [each for each in results if each.model == model and each.status == "finished"],
-            [each for each in results if each.model == model and each.status == "failed"],
-        )
-        for model in (*MODELS, *further)
-    ]
-    selected = results[0].selection
-    task = describe(name, selected.get("metric", "val_loss"), selected.get("mode", "min"))
-    return TaskSummary(name, task, rows)
+    ours = [each for each in results if each.settings == OURS]
+    further = sorted({result.model for result in ours} - set(MODELS))
+    pairs = {(result.settings, _place(result.model), result.model) for result in results}
+    others = sorted(pair for pair in pairs if pair[0] != OURS)
+    selected = (ours or results)[0].selection
+    return TaskSummary(
+        name,
+        describe(name, selected.get("metric", "val_loss"), selected.get("mode", "min")),
+        [_row(name, model, ours, OURS) for model in (*MODELS, *further)],
+        [_row(name, model, results, settings) for settings, _, model in others],
+    )
+
+
+def _place(model: str) -> int:
+    return MODELS.index(model) if model in MODELS else len(MODELS)
+
+
+def _row(task: str, model: str, results: Sequence[Result], settings: str) -> Row:
+    own = [each for each in results if (each.model, each.settings) == (model, settings)]
+    finished = [each for each in own if each.status == "finished"]
+    return Row(task, model, finished, [each for each in own if each.status == "failed"], settings)
+
+
+def unmade(name: str) -> TaskSummary:
+    """A task of which there is no result."""
+    return TaskSummary(name, TASKS[name], [Row(name, model, [], []) for model in MODELS])
 
 
 def missing_tasks(summaries: Sequence[TaskSummary]) -> list[str]:
@@ -135,10 +193,14 @@ def missing_tasks(summaries: Sequence[TaskSummary]) -> list[str]:
     return [task for task in known_tasks() if task not in present]
 
 
-def fill_command(task: str, models: Sequence[str], seeds: Sequence[int], results: str) -> str:
+def fill_command(
+    task: str, models: Sequence[str], seeds: Sequence[int], results: str, settings: str = OURS
+) -> str:
     """The command that makes results which are not there."""
     parts = ["python", "-m", "benchmarks", "run", "--tasks", task, "--models", *models]
-    parts += ["--seeds", *map(str, seeds), "--results", results]
+    parts += [] if settings == OURS else ["--settings", settings]
+    parts += ["--seeds", *map(str, seeds)]
+    parts += [] if results == RESULTS else ["--results", results]
     return shlex.join(parts)
 
 

@@ -1,11 +1,12 @@
 """Executes one run in a process of its own; started by the scheduler.
 
 Exit status: 0 when it wrote the result (also of a diverged run), ``THERE`` when the result was
-there already, ``BUSY`` when another process has the run, anything else after an error, which
-``log.txt`` in the work folder tells.
+there already, ``BUSY`` when another process has the run, ``FULL`` when a file could not be written
+for want of space, anything else after an error, which ``log.txt`` in the work folder tells.
 """
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -18,26 +19,31 @@ from pathlib import Path
 
 import filelock
 
-from benchmarks.runs import Recipe, Result, Run, Store, write_atomically
+from benchmarks.runs import OURS, Recipe, Result, Run, Store, write_atomically
 
 BUSY = 75
 THERE = 76
+FULL = 77
 ORPHAN_SECONDS = 0.1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
-    run = Run(options.task, options.model, options.seed)
+    run = Run(options.task, options.model, options.seed, options.settings)
     store = Store(options.results)
-    store.prepare(run)
     _stop_with_parent(options.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Lock first, import torch later: a process that finds the run taken is gone in a blink.
     try:
+        store.prepare(run)
         with filelock.FileLock(store.lock_path(run), timeout=0):
             return _run_locked(run, store, options)
     except filelock.Timeout:
         return BUSY
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        return FULL  # not an error's text, for which the disk has no room either
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -46,6 +52,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--task", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--settings", default=OURS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--override", action="append", default=[])

@@ -1,6 +1,7 @@
 """Real runs in real processes, killed and interrupted on the way. Each is seconds long."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -15,9 +16,11 @@ import pytest
 
 from benchmarks.journal import JournalReader
 from benchmarks.runs import ROOT, Result, Run, Store
+from benchmarks.scheduler import Plan, Scheduler
 
 RUN = Run("adding_quick", "tcn", 0)
 EPOCHS = 12
+PATIENCE = 400.0  # seconds, on a busy machine; a few are enough on a quiet one
 TINY = (
     f"trainer.max_epochs={EPOCHS}",
     "data.init_args.length=20",
@@ -51,11 +54,11 @@ def start(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
 
 def finish(*arguments: Any, **options: Any) -> tuple[int, str]:
     process = start(*arguments, **options)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, output
 
 
-def events(store: Store, run: Run = RUN, timeout: float = 60.0) -> Iterator[dict[str, Any]]:
+def events(store: Store, run: Run = RUN, timeout: float = PATIENCE) -> Iterator[dict[str, Any]]:
     """The events of a run as they come."""
     reader = JournalReader(store.work(run))
     deadline = time.monotonic() + timeout
@@ -83,7 +86,7 @@ def numbers(result: Result | None) -> tuple[Any, ...]:
 
 
 def wait_until_free(store: Store) -> None:
-    with filelock.FileLock(store.lock_path(RUN), timeout=20):
+    with filelock.FileLock(store.lock_path(RUN), timeout=PATIENCE):
         pass
 
 
@@ -124,7 +127,7 @@ def test_a_worker_killed_is_started_again_and_gives_the_same_numbers(reference, 
     store = Store(tmp_path)
     scheduler = start(tmp_path)
     os.kill(worker_after_epoch(store, 2), signal.SIGKILL)
-    output, _ = scheduler.communicate(timeout=120)
+    output, _ = scheduler.communicate(timeout=PATIENCE)
     assert scheduler.returncode == 0, output
     assert "worker killed by SIGKILL: goes on from its last epoch" in output
     result = store.read(RUN)
@@ -151,7 +154,7 @@ def test_interrupt_stops_workers_and_keeps_their_state(tmp_path):
     scheduler = start(tmp_path)
     worker = worker_after_epoch(store, 2)
     scheduler.send_signal(signal.SIGINT)
-    output, _ = scheduler.communicate(timeout=30)
+    output, _ = scheduler.communicate(timeout=PATIENCE)
     assert scheduler.returncode == 130
     assert "the same command goes on" in output
     assert "Traceback" not in output
@@ -160,10 +163,71 @@ def test_interrupt_stops_workers_and_keeps_their_state(tmp_path):
     assert list(store.work(RUN).glob("epoch-*.ckpt"))
 
 
+def test_a_request_to_end_is_followed_at_once(tmp_path):
+    store = Store(tmp_path)
+    scheduler = start(tmp_path)
+    worker = worker_after_epoch(store, 1)
+    scheduler.terminate()
+    output, _ = scheduler.communicate(timeout=PATIENCE)
+    assert scheduler.returncode == 128 + signal.SIGTERM, output
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_a_worker_that_stumbles_after_its_result_is_believed(reference):
+    """Its result is whole, whatever its exit status says (a log that cannot be flushed, say)."""
+    recipe_of_tiny = Plan(runs=[RUN], overrides=TINY)
+    scheduler = Scheduler(reference, recipe_of_tiny)
+    scheduler._conclude(RUN, 120, [], "")
+    assert scheduler.entries[RUN].state == "finished"
+    scheduler = Scheduler(reference, Plan(runs=[RUN], overrides=("trainer.max_epochs=1",)))
+    scheduler._conclude(RUN, 120, [], "")
+    assert scheduler.entries[RUN].state == "crashed"
+
+
+def progress(store: Store, runs: list[Run]) -> int:
+    """Grows with every epoch, again where one is made again, and with every result."""
+    epochs = [
+        event
+        for run in runs
+        for event in JournalReader(store.work(run)).events()
+        if event["event"] == "epoch"
+    ]
+    return len(epochs) + 1000 * sum(store.result_path(run).exists() for run in runs)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_made_twice(reference, tmp_path):
+    """Schedulers killed over and over, two at a time: each result appears once and then stays."""
+    store, seeds = Store(tmp_path), "0 1 2"
+    runs = [Run(RUN.task, RUN.model, int(seed)) for seed in seeds.split()]
+    source, seen = random.Random(0), {}
+    for _ in range(60):
+        both = [start(tmp_path, seeds=seeds), start(tmp_path, seeds=seeds[::-1])]
+        target = progress(store, runs) + source.randint(1, 6)
+        while progress(store, runs) < target and any(each.poll() is None for each in both):
+            time.sleep(0.01)
+        time.sleep(source.uniform(0, 0.5))
+        codes = [process.poll() for process in both]
+        for process in both:
+            process.kill()
+            process.communicate()
+        for run in runs:
+            path = store.result_path(run)
+            if path.exists():
+                written = path.stat().st_mtime_ns, path.read_bytes()
+                assert seen.setdefault(run, written) == written
+        if 0 in codes:
+            break
+    assert len(seen) == 3
+    assert store.read(RUN).resumed > 0
+    assert numbers(store.read(RUN)) == numbers(reference.read(RUN))
+
+
 def test_two_schedulers_share_the_work(reference, tmp_path):
     """Nothing is made twice: each run is finished by one of them and taken over by the other."""
     both = [start(tmp_path, seeds="0 1"), start(tmp_path, seeds="1 0")]
-    outputs = [process.communicate(timeout=120)[0] for process in both]
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     for seed in (0, 1):
         told = [

@@ -1,0 +1,212 @@
+"""The paper's Table 1 beside ours: who wins, at what cost, and what is missing and why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.overview import clock
+from benchmarks.paper import SETTINGS, SIZES, TABLE_1, Metric
+from benchmarks.plots import look
+from benchmarks.runs import MODELS, ROOT, Run, Store, known_models, known_tasks
+from benchmarks.summary import (
+    Row,
+    TaskSummary,
+    fill_command,
+    spread_text,
+    unmade,
+)
+
+SEEDS = (0, 1, 2)
+OVERRIDDEN = "†"
+
+
+def whole_table(summaries: Sequence[TaskSummary], store: Store) -> list[dict[str, Any]]:
+    """A line for each of the paper's eleven tasks, run or not."""
+    known = {summary.name: summary for summary in summaries}
+    return [_line(known.get(name, unmade(name)), store) for name in TABLE_1]
+
+
+def _line(summary: TaskSummary, store: Store) -> dict[str, Any]:
+    four = [row for row in summary.rows if row.model in MODELS]
+    best = paper_winner(summary)
+    return {
+        "name": summary.name,
+        "title": summary.task.title,
+        "heading": heading(summary.task.metric),
+        "size": SIZES[summary.name],
+        "has_section": has_section(summary),
+        "cells": [_cell(row, summary, best) for row in four],
+        "winner": look(summary.winner).label if summary.winner else None,
+        "no_winner": _why_no_winner(four),
+        "paper_winner": look(best).label,
+        "missing": _missing([row for row in four if row.empty], summary, store),
+    }
+
+
+def has_section(summary: TaskSummary) -> bool:
+    """Whether anything was run with our settings."""
+    return any(not row.empty for row in summary.rows)
+
+
+def _cell(row: Row, summary: TaskSummary, best: str) -> dict[str, Any]:
+    return {
+        "label": look(row.model).label,
+        "color": look(row.model).color,
+        "test": spread_text(row.test(summary.task.metric)) + overridden(row),
+        "best": row.model == summary.winner,
+        "seeds": len(row.finished),
+        "failed": len(row.failed),
+        "empty": row.empty,
+        "paper": summary.task.paper.get(row.model, "–"),
+        "paper_best": row.model == best,
+    }
+
+
+def paper_winner(summary: TaskSummary) -> str:
+    """The model with the paper's best number."""
+    sign = -1.0 if summary.task.metric.higher_is_better else 1.0
+    return min(summary.task.paper, key=lambda model: sign * float(summary.task.paper[model]))
+
+
+def _why_no_winner(rows: Sequence[Row]) -> str:
+    finished = [look(row.model).label for row in rows if row.finished]
+    if len(finished) >= 2:
+        return "none beats chance"
+    return f"only {finished[0]} run" if finished else "not run"
+
+
+def _missing(rows: Sequence[Row], summary: TaskSummary, store: Store) -> dict[str, str] | None:
+    """Which models are missing, why, and the command that fills them in."""
+    if not rows:
+        return None
+    models = [row.model for row in rows]
+    return {
+        "models": ", ".join(look(model).label for model in models),
+        "reason": _reason(summary, models, store),
+        "command": fill_command(summary.name, models, seeds_of(summary), shown(store.folder)),
+    }
+
+
+def _reason(summary: TaskSummary, models: Sequence[str], store: Store) -> str:
+    runs = [Run(summary.name, model, seed) for model in models for seed in seeds_of(summary)]
+    begun = sorted({look(run.model).label for run in runs if store.work(run).exists()})
+    if begun:
+        return f"{', '.join(begun)} begun and not finished; the command goes on from there"
+    return summary.task.data or "not run yet"
+
+
+def costs(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
+    """Of every task with results what each model took: to the end, and to a given quality."""
+    return [
+        {
+            "title": summary.task.title,
+            "quality": quality(summary),
+            "cells": [cost(row, summary) for row in summary.rows if row.model in MODELS],
+        }
+        for summary in summaries
+        if any(row.finished for row in summary.rows)
+    ]
+
+
+def quality(summary: TaskSummary) -> str:
+    """``"accuracy ≥ 95.0%"``."""
+    if summary.task.quality is None:
+        return "–"
+    metric = summary.task.metric
+    sign = "≥" if metric.higher_is_better else "≤"
+    return (
+        f"{metric.name} {sign} {summary.task.quality:g}{f' {metric.unit}' if metric.unit else ''}"
+    )
+
+
+def cost(row: Row, summary: TaskSummary) -> dict[str, Any]:
+    """Time, memory, and the time to the quality of the task."""
+    seconds, memory = row.mean("wall_seconds"), row.mean("peak_memory")
+    return {
+        "empty": not row.finished,
+        "time": clock(seconds) if seconds is not None else "–",
+        "memory": f"{memory / 2**20:,.0f}" if memory is not None else "–",
+        "reached": reached(row, summary),
+    }
+
+
+def reached(row: Row, summary: TaskSummary) -> str:
+    """``"2:10"``, ``"2:10 (4 of 5)"`` where some seeds never came so far, or ``"never"``."""
+    if summary.task.quality is None or not row.finished:
+        return "–"
+    spread = row.seconds_to(summary.task.metric, summary.task.quality)
+    if spread is None:
+        return "never"
+    runs = len(row.finished) + len(row.failed)
+    return clock(spread.mean) + (f" ({spread.n} of {runs})" if spread.n < runs else "")
+
+
+def variants(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
+    """What was run with other settings than ours, beside the same model with ours."""
+    return [
+        {
+            "task": summary.name,
+            "title": summary.task.title,
+            "heading": heading(summary.task.metric),
+            "settings": row.settings,
+            "meaning": SETTINGS.get(row.settings, row.settings),
+            "label": look(row.model).label,
+            "color": look(row.model).color,
+            "test": spread_text(row.test(summary.task.metric)) + overridden(row),
+            "seeds": len(row.finished),
+            "failed": len(row.failed),
+            "ours": next(
+                (
+                    spread_text(own.test(summary.task.metric))
+                    for own in summary.rows
+                    if own.model == row.model
+                ),
+                "–",
+            ),
+            "paper": summary.task.paper.get(row.model, "–"),
+            "parameters": f"{row.parameters:,}" if row.parameters is not None else "–",
+            **cost(row, summary),
+        }
+        for summary in summaries
+        for row in summary.variants
+    ]
+
+
+def missing_variants(summaries: Sequence[TaskSummary], store: Store) -> list[str]:
+    """The commands of joint outputs and nets of today that have configs and no result."""
+    made = {(row.task, row.settings, row.model) for each in summaries for row in each.variants}
+    commands = []
+    for settings in ("joint", "modern"):
+        for task in known_tasks(settings):
+            models = [
+                model
+                for model in known_models(task, settings)
+                if (task, settings, model) not in made
+            ]
+            if models:
+                commands.append(fill_command(task, models, SEEDS, shown(store.folder), settings))
+    return commands
+
+
+def overridden(row: Row) -> str:
+    """A mark for results that are not what the configs say."""
+    return f" {OVERRIDDEN}" if any(result.overrides for result in row.finished) else ""
+
+
+def heading(metric: Metric) -> str:
+    """``"accuracy (%) ↑"``."""
+    arrow = "↑" if metric.higher_is_better else "↓"
+    return f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {arrow}"
+
+
+def seeds_of(summary: TaskSummary) -> Sequence[int]:
+    """Those that some model of a task was run from."""
+    return sorted({result.seed for result in summary.results}) or SEEDS
+
+
+def shown(folder: Path) -> str:
+    """A folder inside the repository as a relative path, so that commands can be copied."""
+    try:
+        return str(folder.resolve().relative_to(ROOT))
+    except ValueError:
+        return str(folder)

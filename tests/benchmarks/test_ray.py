@@ -1,0 +1,179 @@
+"""Real runs on a real cluster, which this process starts on the loopback interface."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from benchmarks.journal import JournalReader
+from benchmarks.runs import ROOT, Store
+from tests.benchmarks.test_scheduler import PATIENCE, RUN, command
+
+pytest.importorskip("ray", reason="needs the extra ray")
+
+OF_TIME_AND_HOST = {
+    "command", "date", "machine", "seconds", "steps_per_second", "wall_seconds", "peak_memory",
+    "resumed",
+}  # fmt: skip
+
+
+class Begin(Protocol):
+    def __call__(self, results: Path, *arguments: str) -> "subprocess.Popen[str]": ...
+
+
+@pytest.fixture(scope="module")
+def begin() -> Iterator[Begin]:
+    """Starts the command; what a failed test leaves running is ended."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(results: Path, *arguments: str) -> "subprocess.Popen[str]":
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        options: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        process = subprocess.Popen(
+            command(results, *arguments), cwd=ROOT, env=environment, **options
+        )
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def waited_for(process: "subprocess.Popen[str]") -> str:
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output
+    return output
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def worker_after_epoch(store: Store, epoch: int, other_than: int = 0) -> int:
+    """Waits until a worker has finished that epoch; its process id."""
+    reader, pid, deadline = JournalReader(store.work(RUN)), 0, time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for event in reader.events():
+            pid = event.get("pid", pid)
+            if event["event"] == "epoch" and event["epoch"] >= epoch and pid != other_than:
+                return pid
+        time.sleep(0.005)
+    pytest.fail("the run wrote nothing more")
+
+
+def bytes_of(store: Store) -> bytes:
+    """The result file without what depends on time, host and the command."""
+
+    def stripped(value: Any) -> Any:
+        if isinstance(value, list):
+            return [stripped(item) for item in value]
+        if isinstance(value, dict):
+            items = value.items()
+            return {key: stripped(item) for key, item in items if key not in OF_TIME_AND_HOST}
+        return value
+
+    return json.dumps(stripped(json.loads(store.result_path(RUN).read_text()))).encode()
+
+
+def listening() -> set[str]:
+    """Addresses, in hexadecimal, on which anything of this machine listens."""
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    rows = [row.split() for table in tables for row in table.read_text().splitlines()[1:]]
+    return {row[1] for row in rows if row[3] == "0A"}
+
+
+@pytest.fixture(scope="module")
+def reference(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The run as one machine makes it."""
+    folder = tmp_path_factory.mktemp("reference")
+    waited_for(begin(folder))
+    return Store(folder)
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc")
+def test_lost_workers_are_replaced_and_nothing_changes(
+    begin: Begin, reference: Store, tmp_path: Path
+):
+    """One worker is killed, then the Ray process that holds the next, as if a machine was lost."""
+    store, before = Store(tmp_path), listening()
+    scheduler = begin(tmp_path, "--ray", "local")
+    first = worker_after_epoch(store, 2)
+    opened = listening() - before
+    os.kill(first, signal.SIGKILL)
+    second = worker_after_epoch(store, 4, other_than=first)
+    os.kill(parent_of(second), signal.SIGKILL)
+    output = waited_for(scheduler)
+    assert "worker killed by SIGKILL: goes on from its last epoch" in output
+    assert "worker killed by SIGKILL (WorkerCrashedError): goes on from its last epoch" in output
+    assert store.read(RUN).resumed == 2
+    assert bytes_of(store) == bytes_of(reference)
+    assert not store.work(RUN).exists()
+    # 127.0.0.1, as it stands in these tables, alone or as an IPv6 address.
+    assert opened
+    assert all(address.partition(":")[0].endswith("0100007F") for address in opened)
+    for process in (first, second):
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+@pytest.mark.slow
+def test_interrupt_stops_the_workers_of_the_cluster(begin: Begin, tmp_path: Path):
+    store = Store(tmp_path)
+    scheduler = begin(tmp_path, "--ray", "local")
+    worker = worker_after_epoch(store, 2)
+    scheduler.send_signal(signal.SIGINT)
+    output, _ = scheduler.communicate(timeout=PATIENCE)
+    assert scheduler.returncode == 130, output
+    assert "the same command goes on" in output
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+    assert list(store.work(RUN).glob("epoch-*.ckpt"))
+
+
+def test_a_cluster_that_does_not_answer_is_named(begin: Begin, tmp_path: Path):
+    scheduler = begin(tmp_path, "--ray", "127.0.0.1:1")
+    output, _ = scheduler.communicate(timeout=PATIENCE)
+    assert scheduler.returncode == 2
+    assert "--ray 127.0.0.1:1: no cluster answers" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.slow
+def test_more_gpus_than_there_are_is_refused(begin: Begin, tmp_path: Path):
+    scheduler = begin(tmp_path, "--ray", "local", "--gpus", "1000")
+    output, _ = scheduler.communicate(timeout=PATIENCE)
+    assert scheduler.returncode == 2
+    assert "--gpus is 1000.0: the cluster at local has fewer" in output
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head without a core for workers, to which a test adds machines."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    from ray.cluster_utils import Cluster
+
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    yield machines
+    machines.shutdown()
+
+
+@pytest.mark.slow
+def test_a_lost_machine_of_a_cluster(begin: Begin, reference: Store, tmp_path: Path, cluster: Any):
+    store = Store(tmp_path)
+    lost = cluster.add_node(num_cpus=1)
+    scheduler = begin(tmp_path, "--ray", cluster.address)
+    worker_after_epoch(store, 2)
+    cluster.remove_node(lost, allow_graceful=False)
+    cluster.add_node(num_cpus=1)
+    output = waited_for(scheduler)
+    assert "worker killed by SIGKILL" in output
+    assert store.read(RUN).resumed == 1
+    assert bytes_of(store) == bytes_of(reference)
