@@ -14,30 +14,37 @@ allows it, and the forecast is that of ``predict`` on the whole series so far.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tcn.forecasting.calendar import calendar_features
-from tcn.forecasting.conformal import AdaptiveConformal
+from tcn.forecasting.carried import Carried, Coming, plain_row
 from tcn.forecasting.frame import Panel, future_from_frame
 from tcn.forecasting.gaps import Fill, filled
 from tcn.forecasting.rows import Rows, shown
-from tcn.forecasting.scaling import Statistics, scaled_panel
 from tcn.forecasting.streaming import StreamedNet
 from tcn.forecasting.trained import Forecasts, Predictor, Trained, joined, last_rows
-from tcn.forecasting.windows import WindowBatch
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 PENDING = 1024
 """New rows that are kept aside, at least, before they are joined to the history."""
+
+
+class Latest(NamedTuple):
+    """What follows the last rows of the series that have moved on.
+
+    Attributes:
+        ids: ``(N,)`` of these series.
+        times: ``(N, H)`` of the steps that follow.
+        forecasts: ``(N, K, H)``.
+    """
+
+    ids: NDArray[Any]
+    times: NDArray[Any]
+    forecasts: Forecasts
 
 
 class LiveForecaster:
@@ -56,23 +63,40 @@ class LiveForecaster:
         self._net = StreamedNet(trained.net, len(trained.history))
         self._numbers = {name: i for i, name in enumerate(trained.history.ids.tolist())}
         self._carried: dict[int, Carried] = {}
-        self._pending: list[Panel] = []
+        self._pending: list[tuple[int, Coming]] = []
         self._pending_rows = 0
         self._predictors: dict[tuple[int, tuple[float, ...]], Predictor] = {}
+        # What a plain row can be read and scaled by in a few lines of numpy.
+        self._plain = trained.scaler.linear and trained.history.timezone is None
+        self._plain &= not trained.net.sizes.future
 
     @property
     def history(self) -> Panel:
         """The last rows of every series, all that have come among them."""
         if self._pending:
             kept = self.trained.net.sizes.input_size + self.trained.calibration
-            whole = _end_to_end([self.trained.history, *self._pending])
+            whole = _with_rows(self.trained.history, self._pending)
             self.trained.history = last_rows(whole, kept)
             self._pending, self._pending_rows = [], 0
         return self.trained.history
 
+    def update_row(self, df: Any, *, horizon: int, levels: Sequence[float]) -> Latest | None:
+        """As :meth:`update` for a frame of one plain row, the next of its series.
+
+        Returns:
+            None for any other frame, which :meth:`update` takes or refuses; nothing has been taken.
+        """
+        row = plain_row(df, self.trained.history.columns) if self._plain else None
+        number = None if row is None else self._numbers.get(row.name)
+        if row is None or number not in self._carried or row.time != self._carried[number].next:
+            return None
+        statistics, targets = self._carried[number].statistics, self.trained.net.sizes.targets
+        coming = Coming.of_row(row, statistics, targets=targets)
+        return None if coming is None else self._take([number], [coming], horizon, levels)
+
     def update(
         self, rows: Rows, futr_df: Any = None, *, horizon: int, levels: Sequence[float] = ()
-    ) -> tuple[Panel, Forecasts]:
+    ) -> Latest:
         """Takes new rows and forecasts what follows them.
 
         Args:
@@ -81,34 +105,41 @@ class LiveForecaster:
             horizon: steps.
             levels: of the intervals, in percent.
 
-        Returns:
-            The last row of every series that has new ones, and their forecasts, ``(N, K,
-            horizon)``.
-
         Raises:
             ValueError: if a series is not known, rows do not follow its last one, values are
                 missing, or rows of ``futr_df`` are; then nothing has been taken.
         """
         numbers = self._known(rows)
         new = self._following(rows, numbers)
-        ends = last_rows(new, 1)
-        future = future_from_frame(futr_df, ends, horizon)
-        coming = _Coming.of(self.trained, new, self.statistics.take(numbers), future)
+        future = future_from_frame(futr_df, last_rows(new, 1), horizon)
+        coming = Coming.of(self.trained, new, self.statistics.take(numbers), future)
+        return self._take(numbers.tolist(), coming, horizon, levels)
+
+    def _take(
+        self, numbers: list[int], coming: list[Coming], horizon: int, levels: Sequence[float]
+    ) -> Latest:
+        """Moves series on by rows that have been checked, and forecasts."""
+        states = [self._carried[number] for number in numbers]
         adaptive = self.trained.intervals == "adaptive"
-        predictor = self._predictor(horizon, () if adaptive else tuple(levels))
+        predictor = self._predictor(horizon, () if adaptive else tuple(levels), states[0])
+        errors = self.trained.band(horizon).errors if adaptive else None
         found = []
-        for place, number in enumerate(numbers.tolist()):
-            carried = self._carried[number]
-            if adaptive:
-                carried.judge(coming.target[place], horizon, levels, predictor)
-            carried.take(coming, place, new.times[new.offsets[place + 1] - 1])
+        for number, carried, new in zip(numbers, states, coming, strict=True):
+            if errors is not None:
+                carried.judge(new.target, levels, predictor, errors)
+            carried.take(new)
             self._net.arrived(number, int(carried.batch.position))
-            found.append(carried.forecast(coming.future[place], levels, predictor))
-        self._pending.append(new)
-        self._pending_rows += len(new.times)
+            found.append(carried.forecast(new.future, levels, predictor))
+            self._pending.append((number, new))
+            self._pending_rows += len(new.times)
+        history = self.trained.history
+        last = np.array([carried.time for carried in states], dtype=history.times.dtype)
+        times = history.frequency.after(last, horizon, history.timezone)
+        for carried, following in zip(states, times, strict=True):
+            carried.next = following[0]
         if self._pending_rows > max(PENDING, len(self._numbers)):
             _ = self.history  # joins them
-        return ends, joined(found)
+        return Latest(history.ids[numbers], times, joined(found))
 
     def _known(self, rows: Rows) -> Integers:
         """The numbers of the series of some rows, whose state is carried from here on."""
@@ -119,7 +150,7 @@ class LiveForecaster:
                 "have no state to carry on; use predict(df) with their whole history"
             )
         for number in set(numbers.tolist()) - self._carried.keys():
-            self._carried[number] = Carried.of(self.trained, self.trained.history, number)
+            self._carried[number] = Carried.of(self.trained, number)
         return numbers
 
     def _following(self, rows: Rows, numbers: Integers) -> Panel:
@@ -165,139 +196,30 @@ class LiveForecaster:
             categories=history.categories[numbers],
         )
 
-    def _predictor(self, horizon: int, levels: tuple[float, ...]) -> Predictor:
+    def _predictor(self, horizon: int, levels: tuple[float, ...], carried: Carried) -> Predictor:
         if (horizon, levels) not in self._predictors:
-            self._predictors[horizon, levels] = self.trained.predictor_of(
-                self._net, self.statistics, horizon, levels
-            )
+            predictor = self.trained.predictor_of(self._net, self.statistics, horizon, levels)
+            # What cannot be had, such as a level of 99.9, is to be refused before a row is taken.
+            predictor.scaled(carried.batch)
+            self._predictors[horizon, levels] = predictor
         return self._predictors[horizon, levels]
 
 
-@dataclass
-class Carried:
-    """The last ``input_size`` rows of one series, scaled, and its adaptive intervals.
-
-    Attributes:
-        batch: the window that ends with the last row.
-        time: of the last row.
-        values: of the last row, as :class:`Rows` has them: targets, known future, past alone.
-        adaptive: by level and horizon.
-    """
-
-    batch: WindowBatch
-    time: Any
-    values: Floats
-    trained: Trained
-    adaptive: dict[tuple[float, int], AdaptiveConformal] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, trained: Trained, history: Panel, number: int) -> Carried:
-        """The state at the end of a series of the history."""
-        one = history.select(np.array([number]))
-        unknown = np.zeros((1, 1, one.futr.shape[1]))
-        batch = trained.windows(one, 1, future=unknown).batch([0])
-        batch = batch._replace(series=torch.tensor([number]))
-        values = np.concatenate([one.target[-1], one.futr[-1], one.hist[-1]])
-        return cls(batch, one.times[-1], values, trained)
-
-    def take(self, coming: _Coming, place: int, time: Any) -> None:
-        """Moves on by the new rows of the ``place``-th series."""
-        observed = coming.observed[place]
-        target = coming.target[place].nan_to_num(nan=0.0)
-        steps, batch = target.shape[-1], self.batch
-        length = batch.target.shape[-1]
-        self.batch = batch._replace(
-            target=torch.cat([batch.target, target], dim=-1)[..., -length:],
-            observed=torch.cat([batch.observed, observed], dim=-1)[..., -length:],
-            exogenous=torch.cat([batch.exogenous, coming.exogenous[place]], dim=-1)[..., -length:],
-            position=batch.position + steps,
-        )
-        self.time, self.values = time, coming.values[place]
-
-    def forecast(self, future: Tensor, levels: Sequence[float], predictor: Predictor) -> Forecasts:
-        """What follows the last row, ``(1, K, H)``."""
-        batch = self.batch._replace(future=future)
-        found = predictor.scaled(batch)
-        ends = dict(found.intervals)
-        for level in levels if self.adaptive else ():
-            low, high = self.adaptive[level, predictor.horizon].issue(found.mean[0])
-            ends[level] = low[None], high[None]
-        return predictor.restored(Forecasts(found.mean, ends), batch.series)
-
-    def judge(
-        self, target: Tensor, horizon: int, levels: Sequence[float], predictor: Predictor
-    ) -> None:
-        """Lets the intervals learn from what came, ``(1, K, steps)`` scaled, NaN for nothing."""
-        for level in levels:
-            if (level, horizon) not in self.adaptive:
-                errors = self.trained.band(horizon).errors[..., :horizon]
-                self.adaptive[level, horizon] = AdaptiveConformal(level=level).start(errors)
-                if not self.batch.future.shape[1]:
-                    center = predictor.scaled(self.batch).mean[0]
-                    self.adaptive[level, horizon].issue(center)
-        for step in target[0].unbind(-1):
-            for adaptive in self.adaptive.values():
-                adaptive.observe(step.double().numpy())
-
-
-@dataclass(frozen=True)
-class _Coming:
-    """New rows of several series and their horizons, as the net reads them; lists by series.
-
-    Attributes:
-        target: ``(1, K, steps)``, NaN where missing.
-        observed: ``(1, K, steps)`` bool.
-        exogenous: ``(1, channels, steps)``.
-        future: ``(1, channels, horizon)``.
-        values: of the last row, as in :class:`Carried`.
-    """
-
-    target: list[Tensor]
-    observed: list[Tensor]
-    exogenous: list[Tensor]
-    future: list[Tensor]
-    values: list[Floats]
-
-    @classmethod
-    def of(cls, trained: Trained, new: Panel, statistics: Statistics, future: Floats) -> _Coming:
-        """Scaled new rows, and the calendar beside them."""
-        scaled = scaled_panel(new, trained.scaler, statistics, trained.covariates, future)
-        calendar = partial(calendar_features, names=trained.calendar, timezone=new.timezone)
-        exogenous = np.concatenate([scaled.hist, scaled.futr, calendar(new.times)], axis=1)
-        horizon = future.shape[1]
-        times = new.frequency.after(new.times[new.offsets[1:] - 1], horizon, new.timezone)
-        ahead = calendar(times.ravel()).reshape(len(new), horizon, -1)
-        ahead = np.concatenate([scaled.future, ahead], axis=2)
-        counts = new.lengths.tolist()
-        target = [part.T[None] for part in torch.from_numpy(scaled.target).split(counts)]
-        last = new.offsets[1:] - 1
-        values = np.concatenate([new.target[last], new.futr[last], new.hist[last]], axis=1)
-        return cls(
-            target=target,
-            observed=[~part.isnan() for part in target],
-            exogenous=[part.T[None] for part in torch.from_numpy(exogenous).split(counts)],
-            future=list(torch.from_numpy(ahead).transpose(1, 2).split(1)),
-            values=list(values),
-        )
-
-
-def _end_to_end(panels: Sequence[Panel]) -> Panel:
-    """One panel of the series of the first with the rows of all, later ones last."""
-    base = panels[0]
-    number = {name: index for index, name in enumerate(base.ids.tolist())}
-    series = np.concatenate([
-        np.repeat([number[name] for name in panel.ids.tolist()], panel.lengths) for panel in panels
-    ])  # fmt: skip
+def _with_rows(history: Panel, pending: Sequence[tuple[int, Coming]]) -> Panel:
+    """The history with new rows behind those of their series."""
+    numbers = [np.full(len(coming.times), number) for number, coming in pending]
+    series = np.concatenate([np.repeat(np.arange(len(history)), history.lengths), *numbers])
     order = np.argsort(series, kind="stable")
-
-    def together(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(panel, name) for panel in panels])[order]
-
+    old = np.concatenate([history.target, history.futr, history.hist], axis=1)
+    values = np.concatenate([old, *(coming.values for _, coming in pending)])[order]
+    times = [coming.times.astype(history.times.dtype) for _, coming in pending]
+    targets, futures = history.target.shape[1], history.futr.shape[1]
+    target, futr, hist = np.split(values, [targets, targets + futures], axis=1)
     return replace(
-        base,
-        offsets=np.concatenate(([0], np.cumsum(np.bincount(series, minlength=len(base))))),
-        times=together("times"),
-        target=together("target"),
-        futr=together("futr"),
-        hist=together("hist"),
+        history,
+        offsets=np.concatenate(([0], np.cumsum(np.bincount(series, minlength=len(history))))),
+        times=np.concatenate([history.times, *times])[order],
+        target=target,
+        futr=futr,
+        hist=hist,
     )

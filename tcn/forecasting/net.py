@@ -202,7 +202,9 @@ class ForecastNet(nn.Module):
         constants = self.constants(batch.static, batch.categories)
         steps = self.inputs(scaled, batch.observed, batch.exogenous, constants)
         code = encode(steps, batch, constants)
-        past = self.to_window(batch.target, statistics) * batch.observed
+        past = scaled
+        if self.window_scaler.name == "revin":
+            past = self.to_window(batch.target, statistics) * batch.observed
         return Answer(self.decode(code, past, batch.future, constants), statistics)
 
     def scale(self, target: Tensor, observed: Tensor) -> tuple[Tensor, WindowStatistics]:
@@ -227,6 +229,8 @@ class ForecastNet(nn.Module):
 
     def constants(self, static: Tensor, categories: Tensor) -> Tensor:
         """What is known of each series as a whole, ``(batch, sizes.constants)``."""
+        if not len(self.embeddings):
+            return static
         embedded = [
             embedding(categories[:, index]) for index, embedding in enumerate(self.embeddings)
         ]
@@ -236,12 +240,14 @@ class ForecastNet(nn.Module):
         self, scaled: Tensor, observed: Tensor, exogenous: Tensor, constants: Tensor
     ) -> Tensor:
         """What the backbone reads at every step, ``(batch, channels, time)``."""
-        parts = [scaled, exogenous]
+        parts = [scaled]
+        if self.sizes.past:
+            parts.append(exogenous)
         if self.sizes.masked:
             parts.append(observed.to(scaled.dtype))
-        if not self.conditioned:
+        if self.sizes.constants and not self.conditioned:
             parts.append(constants.unsqueeze(2).expand(-1, -1, scaled.shape[2]))
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1) if len(parts) > 1 else scaled
 
     def encode(self, steps: Tensor, batch: WindowBatch, constants: Tensor) -> Tensor:
         """The encoder's ``(batch, ...)`` numbers.

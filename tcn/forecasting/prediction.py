@@ -141,6 +141,8 @@ class _Crowd:
 
 def _block_of(batch: WindowBatch, begin: int, steps: int) -> WindowBatch:
     """The batch with the known future of ``steps`` steps from ``begin`` on, short or not."""
+    if not batch.future.shape[1]:
+        return batch
     future = batch.future[..., begin : begin + steps]
     missing = steps - future.shape[-1]
     if missing:
@@ -154,9 +156,10 @@ def _advance(batch: WindowBatch, block: Tensor, begin: int) -> WindowBatch:
     Covariates that are known for the past alone stay at their last values.
     """
     steps, length = block.shape[-1], batch.target.shape[-1]
-    future = _block_of(batch, begin, steps).future
-    held = batch.exogenous[:, : batch.exogenous.shape[1] - future.shape[1], -1:]
-    exogenous = torch.cat([held.expand(-1, -1, steps), future], dim=1)
+    known = _block_of(batch, begin, steps).future[..., :steps]
+    held = batch.exogenous[:, : batch.exogenous.shape[1] - known.shape[1], -1:]
+    held = held.expand(-1, -1, steps)
+    exogenous = torch.cat([held, known], dim=1) if known.shape[1] else held
     return batch._replace(
         target=torch.cat([batch.target, block], dim=-1)[..., -length:],
         observed=torch.cat([batch.observed, torch.ones_like(block, dtype=torch.bool)], dim=-1)[

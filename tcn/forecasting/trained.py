@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,6 +193,11 @@ class Predictor:
     band: Band | None
     device: str
 
+    @cached_property
+    def quantiles(self) -> list[float]:
+        """What the output is asked for, rising."""
+        return probabilities(self.own_levels)
+
     def __call__(self, batch: WindowBatch) -> Forecasts:
         """Points and intervals, ``(B, K, H)`` each."""
         return self.restored(self.scaled(batch), batch.series)
@@ -217,7 +222,7 @@ class Predictor:
         """The same, with intervals as the output itself gives them."""
         if self.device != "cpu":
             batch = WindowBatch(*(part.to(self.device) for part in batch))
-        quantiles = probabilities(self.own_levels)
+        quantiles = self.quantiles
         drawn = bool(quantiles) and self.horizon > self.net.sizes.h
         # Paths of one window at a time, always from the same seed: what is drawn for a series
         # does not depend on the others.
@@ -351,6 +356,8 @@ def _one_by_one(batch: WindowBatch) -> list[WindowBatch]:
 
 def joined(parts: Sequence[Forecasts]) -> Forecasts:
     """Forecasts of one batch after the other."""
+    if len(parts) == 1:
+        return parts[0]
     ends = {
         level: (
             np.concatenate([part.intervals[level][0] for part in parts]),
@@ -363,7 +370,8 @@ def joined(parts: Sequence[Forecasts]) -> Forecasts:
 
 def _numbers(parts: Sequence[torch.Tensor]) -> Any:
     """Tensors ``(..., B, K, H)`` of several batches as one float64 array."""
-    return torch.cat([part.double().cpu() for part in parts], dim=-3).numpy()
+    whole = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=-3)
+    return whole.double().cpu().numpy()
 
 
 def _tail(level: float) -> float:
