@@ -59,6 +59,7 @@ def fill(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_no_room_for_a_checkpoint(reference: Store, disk: Path):
     store = Store(disk)
     scheduler = start(disk)
@@ -79,6 +80,7 @@ def test_no_room_for_a_checkpoint(reference: Store, disk: Path):
     assert numbers(store.read(RUN)) == numbers(reference.read(RUN))
 
 
+@pytest.mark.slow
 def test_no_room_for_the_result_of_a_run_that_is_through(
     reference: Store, disk: Path, tmp_path: Path
 ):

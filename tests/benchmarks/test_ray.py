@@ -98,6 +98,7 @@ def reference(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc")
 def test_lost_workers_are_replaced_and_nothing_changes(
     begin: Begin, reference: Store, tmp_path: Path
@@ -138,6 +139,7 @@ def test_interrupt_stops_the_workers_of_the_cluster(begin: Begin, tmp_path: Path
     assert list(store.work(RUN).glob("epoch-*.ckpt"))
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_named(begin: Begin, tmp_path: Path):
     scheduler = begin(tmp_path, "--ray", "127.0.0.1:1")
     output, _ = scheduler.communicate(timeout=PATIENCE)

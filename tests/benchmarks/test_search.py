@@ -199,6 +199,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, output
 
 
+@pytest.mark.slow
 def test_every_trial_is_kept_and_none_is_tested(searched: tuple[Path, str]):
     store = Store(searched[0])
     assert list(store.results()) == []
@@ -220,6 +221,7 @@ def test_every_trial_is_kept_and_none_is_tested(searched: tuple[Path, str]):
         assert (len(result.overrides) > 1 + len(TINY)) == (result.seed == 1)
 
 
+@pytest.mark.slow
 def test_the_table_ends_with_how_to_make_the_best_again(searched: tuple[Path, str]):
     folder, output = searched
     lines = output.splitlines()
@@ -234,6 +236,7 @@ def test_the_table_ends_with_how_to_make_the_best_again(searched: tuple[Path, st
         assert told.endswith(" ".join(best.overrides))
 
 
+@pytest.mark.slow
 def test_another_search_does_not_write_over_it(searched: tuple[Path, str], capsys):
     arguments = command(searched[0], "--seed", "1")[3:]
     with pytest.raises(SystemExit):
