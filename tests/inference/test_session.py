@@ -2,6 +2,7 @@
 
 import copy
 import math
+import gc
 import os
 import pickle
 import tracemalloc
@@ -826,6 +827,7 @@ def check_long_run(name: str, steps: int, chunk: int, native: bool | None) -> No
         y = session.push(x)
         recent = torch.cat([recent, x], -1)[..., -window:]
         if begin in (steps // 10 // chunk * chunk, steps - chunk):
+            gc.collect()  # what waits to be collected is no leak
             memory.append((tracemalloc.get_traced_memory()[0], resident()))
     tracemalloc.stop()
     assert memory[1][0] - memory[0][0] < 20_000
