@@ -830,7 +830,7 @@ def check_long_run(name: str, steps: int, chunk: int, native: bool | None) -> No
             gc.collect()  # what waits to be collected is no leak
             memory.append((tracemalloc.get_traced_memory()[0], resident()))
     tracemalloc.stop()
-    # PyTorch layers fill a cache of some ten kilobytes as they go; what is kept of a step would be more.
+    # Around PyTorch's layers some ten kilobytes settle; a state that grew would take far more.
     assert memory[1][0] - memory[0][0] < 60_000
     assert memory[1][1] - memory[0][1] < 8_000_000
     expected = whole(name, net, recent)
