@@ -271,9 +271,8 @@ def _without_nan(value: Any, where: str, notes: list[str]) -> Any:
 def known_tasks(settings: str = OURS) -> list[str]:
     """The tasks that have configs with these settings."""
     folder = "" if settings == OURS else f"{settings}/"
-    found = [path.relative_to(CONFIGS) for path in CONFIGS.glob(f"*/{folder}*.yaml")]
-    tasks = {path.parts[0] for path in found if path.name != SPACE}
-    return sorted(tasks - {"forecasting"})  # of `tcn forecast`: forecasters, not runs
+    found = CONFIGS.glob(f"*/{folder}tcn.yaml")  # of a task there is a TCN at least
+    return sorted(path.relative_to(CONFIGS).parts[0] for path in found)
 
 
 def known_models(task: str, settings: str = OURS) -> list[str]:

@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tcn.forecasting.large_kernel import LargeKernel
 from tcn.forecasting.window_scaling import WindowScaler, WindowStatistics
 from tcn.layers import AddCondition, FiLM, SequenceModule
 from tcn.layers.validation import check_positive
-from tcn.models import GRU, LSTM, TCN, SequenceModel
+from tcn.models import GRU, LSTM, TCN, LargeKernel, SequenceModel
 
 if TYPE_CHECKING:
     from tcn.forecasting.windows import WindowBatch

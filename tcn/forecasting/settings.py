@@ -82,7 +82,7 @@ class Settings(BaseEstimator):
             h: steps forecast at once. A longer horizon can be asked for later.
             input_size: steps of the past that a forecast sees.
             model: ``"tcn"`` (residual, dilated, causal), ``"lstm"``, ``"gru"``,
-                ``"large_kernel"`` (:mod:`tcn.forecasting.large_kernel`), or a net of
+                ``"large_kernel"`` (:class:`tcn.models.LargeKernel`), or a net of
                 :mod:`tcn.models`, of which a copy is trained.
             loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"mase"``, ``"quantiles"``, ``"normal"``,
                 ``"student_t"``, ``"mixture"``, ``"poisson"``, ``"negative_binomial"``, or an

@@ -27,7 +27,6 @@ from tcn.forecasting.columns import Columns
 from tcn.forecasting.conformal import ConformalizedQuantiles
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.frequency import Frequency
-from tcn.forecasting.large_kernel import LargeKernel
 from tcn.forecasting.net import ForecastNet, Sizes
 from tcn.forecasting.outputs import Output, build
 from tcn.forecasting.reading import Library
@@ -214,14 +213,8 @@ def _restored(value: Any) -> Any:
     if isinstance(value, dict) and "output" in value:
         return build(value["output"])
     if isinstance(value, dict):
-        return _built(value["net"], f"{SETTINGS}: model")
+        return construct(value["net"], f"{SETTINGS}: model")
     return value
-
-
-def _built(description: dict[str, Any], place: str) -> Any:
-    if description["class"] == LargeKernel.__name__:  # no public class of tcn.layers or tcn.models
-        return LargeKernel(**description["arguments"])
-    return construct(description, place)
 
 
 def _trained(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Trained:
@@ -253,7 +246,7 @@ def _net(content: Mapping[str, Any], weights: dict[str, Tensor]) -> ForecastNet:
         for name, value in content["sizes"].items()
     }
     net = ForecastNet(
-        _built(content["backbone"], f"{SETTINGS}: backbone"),
+        construct(content["backbone"], f"{SETTINGS}: backbone"),
         Sizes(**sizes),
         window_scaler=content["window_scaler"],
         skip=content["skip"],

@@ -18,7 +18,7 @@ from tcn.layers.convolution import (
     fold_weight_norm,
     look_ahead,
 )
-from tcn.layers.dropout import Dropout
+from tcn.layers.dropout import Dropout, StochasticDepth
 from tcn.layers.initialization import INITIALIZATIONS, initialize
 from tcn.layers.modulation import AddCondition, FiLM, SqueezeExcite
 from tcn.layers.module import Context, Pointwise, Reach, SequenceModule, State
@@ -71,6 +71,7 @@ __all__ = [
     "SkipSum",
     "SqueezeExcite",
     "State",
+    "StochasticDepth",
     "convolution",
     "fold_weight_norm",
     "initialize",

@@ -1,4 +1,4 @@
-"""Dropout of single values or of whole channels."""
+"""Dropout of single values, of whole channels or of whole branches."""
 
 from __future__ import annotations
 
@@ -43,11 +43,7 @@ class Dropout(SequenceModule):
             return x, ()
         if not self.spatial:
             return drop(x, self.probability), ()
-        per_channel = x.new_ones(x.shape[:2] + (1,) * (x.dim() - 2))
-        if state is None or isinstance(state, tuple):
-            state = F.dropout(per_channel, self.probability)
-        check_state(self, state, tuple(per_channel.shape[:-1]), x)
-        return x * state, state
+        return _drop_whole(self, x, state, self.probability, axes=2)
 
     def needs(self, want: Grid) -> Grid:
         """The same positions."""
@@ -60,3 +56,49 @@ class Dropout(SequenceModule):
     def extra_repr(self) -> str:
         """The settings."""
         return f"{self.probability}, spatial={self.spatial}"
+
+
+class StochasticDepth(SequenceModule):
+    """Leaves out a branch for whole rows in training, and scales the rows that keep it up.
+
+    A stream in training keeps its choice from chunk to chunk. Source: Huang et al. 2016, section 3.
+    """
+
+    def __init__(self, probability: float) -> None:
+        """Leaves the branch out of a share ``probability`` of the rows.
+
+        Raises:
+            ValueError: if ``probability`` is not in ``[0, 1)``.
+        """
+        super().__init__()
+        check_probability("probability", probability)
+        self.probability = probability
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Drops rows in training; the state is which rows stay, scaled."""
+        if not self.training or self.probability == 0:
+            return x, ()
+        return _drop_whole(self, x, state, self.probability, axes=1)
+
+    def needs(self, want: Grid) -> Grid:
+        """The same positions."""
+        return want
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """Rows are the same on every grid."""
+        return self.advance(x, None, context)[0]
+
+    def extra_repr(self) -> str:
+        """The setting."""
+        return str(self.probability)
+
+
+def _drop_whole(
+    module: SequenceModule, x: Tensor, state: State | None, probability: float, *, axes: int
+) -> tuple[Tensor, State]:
+    """Drops all that lies behind the first ``axes`` axes together; the state is what stays."""
+    kept = x.new_ones(x.shape[:axes] + (1,) * (x.dim() - axes))
+    if state is None or isinstance(state, tuple):
+        state = F.dropout(kept, probability)
+    check_state(module, state, tuple(kept.shape[:-1]), x)
+    return x * state, state

@@ -4,54 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from tcn.layers import Add, Chain, Context, Conv1d, SequenceModule, SqueezeExcite, State
+from tcn.layers import Add, Chain, Conv1d, SqueezeExcite, StochasticDepth
 from tcn.layers.blocks import activation_function
-from tcn.layers.grid import Grid
 from tcn.layers.normalization import normalization
-from tcn.layers.validation import check_positive, check_probability, check_state
+from tcn.layers.validation import check_positive
 from tcn.models.recording import recorded
-
-
-class StochasticDepth(SequenceModule):
-    """Leaves out a branch for whole rows in training, and scales the rows that keep it up.
-
-    A stream in training keeps its choice from chunk to chunk. Source: Huang et al. 2016, section 3.
-    """
-
-    def __init__(self, probability: float) -> None:
-        """Leaves the branch out of a share ``probability`` of the rows.
-
-        Raises:
-            ValueError: if ``probability`` is not in ``[0, 1)``.
-        """
-        super().__init__()
-        check_probability("probability", probability)
-        self.probability = probability
-
-    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """Drops rows in training; the state is which rows stay, scaled."""
-        if not self.training or self.probability == 0:
-            return x, ()
-        per_row = x.new_ones(x.shape[:1] + (1,) * (x.dim() - 1))
-        if state is None or isinstance(state, tuple):
-            state = F.dropout(per_row, self.probability)
-        check_state(self, state, tuple(per_row.shape[:-1]), x)
-        return x * state, state
-
-    def needs(self, want: Grid) -> Grid:
-        """The same positions."""
-        return want
-
-    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
-        """Rows are the same on every grid."""
-        return self.advance(x, None, context)[0]
-
-    def extra_repr(self) -> str:
-        """The setting."""
-        return str(self.probability)
 
 
 class LargeKernelBlock(Chain):

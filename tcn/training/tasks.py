@@ -289,11 +289,11 @@ class MultiLabel(Task):
     @override
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
         sequences = output.shape[0]
-        return _binary_cross_entropy(output, batch)[0] / max(sequences, 1), sequences
+        return self._total(output, batch)[0] / max(sequences, 1), sequences
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
-        total, steps = _binary_cross_entropy(output, batch)
+        total, steps = self._total(output, batch)
         self.log_mean(f"{stage}_nll", total / max(steps, 1), steps)
 
     @override
@@ -301,8 +301,14 @@ class MultiLabel(Task):
         """Probability of each channel."""
         return output.sigmoid()
 
+    def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """Sum over all channels and valid steps, and the number of these steps."""
+        values, target = _valid_values(output, batch)
+        total = functional.binary_cross_entropy_with_logits(values, target, reduction="sum")
+        return total, target.numel() // output.shape[1]
 
-class JointMultiLabel(Task):
+
+class JointMultiLabel(MultiLabel):
     """Negative log likelihood of channels that depend on each other, such as the keys of a chord.
 
     Targets, ``*_loss`` and ``{val,test}_nll`` are those of ``MultiLabel``, so the two compare; only
@@ -327,21 +333,6 @@ class JointMultiLabel(Task):
                 "tcn.models.JointModel around the backbone, or the task MultiLabel"
             )
 
-    @property
-    @override
-    def monitor(self) -> tuple[str, str]:
-        return "val_nll", "min"
-
-    @override
-    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        sequences = output.shape[0]
-        return self._total(output, batch)[0] / max(sequences, 1), sequences
-
-    @override
-    def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
-        total, steps = self._total(output, batch)
-        self.log_mean(f"{stage}_nll", total / max(steps, 1), steps)
-
     @override
     def predict(self, output: Tensor) -> Tensor:
         """The likelier value of each channel given those before it, 0 or 1."""
@@ -352,8 +343,8 @@ class JointMultiLabel(Task):
         assert isinstance(self.net, JointModel)
         return self.net
 
+    @override
     def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        """Sum over all valid steps, and their number."""
         valid = torch.ones_like(output[:, 0], dtype=torch.bool)
         if batch.lengths is not None:
             valid = _is_valid(output.shape[-1], batch.lengths)
@@ -425,13 +416,6 @@ def _cross_entropy(output: Tensor, target: Tensor) -> tuple[Tensor, int]:
     count = int((target != IGNORED).sum())
     total = functional.cross_entropy(output, target, ignore_index=IGNORED, reduction="sum")
     return total / max(count, 1), count
-
-
-def _binary_cross_entropy(output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-    """Sum over all channels and valid steps, and the number of these steps."""
-    values, target = _valid_values(output, batch)
-    total = functional.binary_cross_entropy_with_logits(values, target, reduction="sum")
-    return total, target.numel() // output.shape[1]
 
 
 def _check_shape(output: Tensor, target: Tensor) -> None:

@@ -21,22 +21,9 @@ from tcn.native.convolution import (
     drops,
     wins,
 )
-from tcn.native.library import INSTRUCTION_SETS
 from tcn.native.reference import backward, mask
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the native library is not built")
-
-
-@pytest.fixture(params=INSTRUCTION_SETS, scope="module")
-def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each set of instructions that this machine has, in turn."""
-    kernels = library()
-    assert kernels is not None
-    wanted = INSTRUCTION_SETS.index(request.param)
-    if kernels.tcn_set_instruction_set(wanted) != wanted:
-        pytest.skip(f"this machine has no {request.param}")
-    yield request.param
-    kernels.tcn_set_instruction_set(len(INSTRUCTION_SETS) - 1)
 
 
 @pytest.fixture

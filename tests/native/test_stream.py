@@ -4,7 +4,7 @@ Nets of layers are compared in tests/inference/test_compile.py.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -16,22 +16,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tcn.native import library, stream
-from tcn.native.library import INSTRUCTION_SETS
 from tcn.native.stream import Builder, StreamProgram, Value
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the native library is not built")
-
-
-@pytest.fixture(params=INSTRUCTION_SETS, scope="module")
-def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each set of instructions that this machine has, in turn."""
-    kernels = library()
-    assert kernels is not None
-    wanted = INSTRUCTION_SETS.index(request.param)
-    if kernels.tcn_set_instruction_set(wanted) != wanted:
-        pytest.skip(f"this machine has no {request.param}")
-    yield request.param
-    kernels.tcn_set_instruction_set(len(INSTRUCTION_SETS) - 1)
 
 
 def program(channels: int, compute: Callable[[Builder, Value], Value]) -> StreamProgram:

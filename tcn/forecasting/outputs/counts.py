@@ -33,15 +33,25 @@ def rate(raw: Tensor) -> Tensor:
     return raw.clamp_max(LOG_LINK_ENDS).exp() * (1 + (raw - LOG_LINK_ENDS).clamp_min(0))
 
 
+class _Counts(Output):
+    """What all distributions over counts share: the first raw number is the rate's."""
+
+    support: ClassVar[Support] = "count"
+
+    @override
+    def mean(self, raw: Tensor) -> Tensor:
+        self.check_raw(raw)
+        return rate(raw[:, 0])
+
+
 @dataclass(frozen=True)
-class Poisson(Output):
+class Poisson(_Counts):
     """A rate per step; the loss is the negative log-likelihood, in nats.
 
     The point forecast is the rate, which need not be whole; quantiles and samples are.
     """
 
     name: ClassVar[str] = "poisson"
-    support: ClassVar[Support] = "count"
 
     @property
     @override
@@ -52,11 +62,6 @@ class Poisson(Output):
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         raw = raw[:, 0]
         return rate(raw) - target * log_rate(raw) + torch.lgamma(target + 1)
-
-    @override
-    def mean(self, raw: Tensor) -> Tensor:
-        self.check_raw(raw)
-        return rate(raw[:, 0])
 
     @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
@@ -71,7 +76,7 @@ class Poisson(Output):
 
 
 @dataclass(frozen=True)
-class NegativeBinomial(Output):
+class NegativeBinomial(_Counts):
     """Mean and concentration: a Poisson whose rate scatters like a gamma distribution.
 
     The variance is ``mean + mean^2 / concentration``. The loss is the negative log-likelihood, in
@@ -79,7 +84,6 @@ class NegativeBinomial(Output):
     """
 
     name: ClassVar[str] = "negative_binomial"
-    support: ClassVar[Support] = "count"
 
     @property
     @override
@@ -102,11 +106,6 @@ class NegativeBinomial(Output):
 
     def _concentration(self, raw: Tensor) -> Tensor:
         return positive(raw[:, 1]).clamp(*CONCENTRATIONS)
-
-    @override
-    def mean(self, raw: Tensor) -> Tensor:
-        self.check_raw(raw)
-        return rate(raw[:, 0])
 
     @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:

@@ -140,6 +140,8 @@ Pass forward_pass(const Shape& s, const Layout& layout, const Taps& taps, const 
     return pass;
 }
 
+bool in_place_gradient(const Shape& s, const Layout& layout) { return s.stride == 1 && layout.together == 1; }
+
 // Floats from one channel to the next where the phases of a channel's gradient stand one behind the other.
 int64_t phase_row(const Shape& s, const Layout& layout) {
     return round_up(layout.steps(phase_steps(s, 0)), CACHE_LINE);
@@ -150,7 +152,7 @@ std::vector<Pass> backward_passes(const Shape& s, const Layout& layout, const Ta
                                   std::vector<float>& packed) {
     packed.resize(s.out_channels * s.in_channels * s.kernel_size);
     std::vector<Pass> passes;
-    const bool in_place = s.stride == 1 && layout.together == 1;
+    const bool in_place = in_place_gradient(s, layout);
     float* to = packed.data();
     for (int64_t phase = 0; phase < s.stride; ++phase) {
         const std::vector<Tap>& tap = taps.backward[phase];
@@ -195,6 +197,9 @@ struct Backward {
     float *gradient_x, *gradient_shortcut;  // null: not asked for
     bool of_weight;                         // asked for
 
+    // Whether the gradient of x is written where it is wanted, without a detour over phases.
+    bool in_place() const { return in_place_gradient(shape, layout); }
+
     // The examples [begin, end); what is summed over them is added to `weight_sum` and `bias_sum`.
     void run(int64_t begin, int64_t end, float* weight_sum, float* bias_sum) const {
         const Shape& s = shape;
@@ -206,8 +211,8 @@ struct Backward {
         block.last_step = layout.steps(s.out_steps);
         // Some rows are taken together: adding up the lanes of the sums then costs little.
         const int64_t most = std::max<int64_t>(1, 1024 / std::max<int64_t>(block.last_step, 1));
-        float* rows = scratch(most * (block.gradient_group + block.x_group) +
-                              s.stride * s.in_channels * phase_row(s, layout));
+        const int64_t phases_size = in_place() ? 0 : s.stride * s.in_channels * phase_row(s, layout);
+        float* rows = scratch(most * (block.gradient_group + block.x_group) + phases_size);
         float* x_rows = rows + most * block.gradient_group;
         block.x = x_rows, block.gradient = rows;
         while (begin < end) {
@@ -238,11 +243,10 @@ struct Backward {
 
     void input_gradient(int64_t example, int64_t count, const float* rows, float* phases) const {
         float* to = gradient_x + example * shape.in_channels * shape.in_steps;
-        const bool in_place = shape.stride == 1 && layout.together == 1;
         const int64_t row = phase_row(shape, layout);
         for (size_t phase = 0; phase < passes.size(); ++phase)
-            convolve_rows(passes[phase], rows, Finish{}, example, (in_place ? to : phases) + phase * row);
-        if (in_place || passes.empty()) return;
+            convolve_rows(passes[phase], rows, Finish{}, example, (in_place() ? to : phases) + phase * row);
+        if (in_place() || passes.empty()) return;
         for (int64_t e = 0; e < count; ++e)
             for (int64_t c = 0; c < shape.in_channels; ++c, to += shape.in_steps)
                 DISPATCH(merge_phases, phases + c * shape.stride * row + e * layout.pitch, row, shape.stride,
@@ -261,11 +265,12 @@ EXPORT void tcn_convolve(const Shape* shape, const Finish* finish, const float* 
     std::vector<float> packed;
     const Pass pass = forward_pass(s, layout, taps, Filters(s, weight, size).data(), packed);
     const int64_t rows_size = s.stride * s.in_channels * pass.row;
+    const int64_t outputs_size = layout.together == 1 ? 0 : s.out_channels * pass.out_row;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t example = 0; example < s.batch; example += layout.together) {
         const FlushDenormals flush;
         const int64_t count = std::min(layout.together, s.batch - example);
-        float* rows = scratch(rows_size + s.out_channels * pass.out_row);
+        float* rows = scratch(rows_size + outputs_size);
         fill_rows(s, layout, x + example * s.in_channels * s.in_steps, count, pass.row, rows);
         if (layout.together == 1) {
             convolve_rows(pass, rows, *finish, example, y + example * s.out_channels * s.out_steps);

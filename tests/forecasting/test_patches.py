@@ -11,7 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from tcn.forecasting import Forecaster
-from tcn.forecasting.large_kernel import LargeKernel
+from tcn.models import LargeKernel
 
 
 @given(

@@ -1,0 +1,19 @@
+"""The kernels on every set of instructions that this machine has."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tcn.native.library import INSTRUCTION_SETS, library
+
+
+@pytest.fixture(params=INSTRUCTION_SETS, scope="module")
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each set of instructions that this machine has, in turn."""
+    kernels = library()
+    assert kernels is not None
+    wanted = INSTRUCTION_SETS.index(request.param)
+    if kernels.tcn_set_instruction_set(wanted) != wanted:
+        pytest.skip(f"this machine has no {request.param}")
+    yield request.param
+    kernels.tcn_set_instruction_set(len(INSTRUCTION_SETS) - 1)
