@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.speed.contestants import PEER, Net, convolutional, recurrent
+from benchmarks.speed.contestants import PEER, ChannelsFirst, Net, convolutional, recurrent
 from benchmarks.timing import Action
 from tcn.inference import StreamSession, generate
-from tcn.layers import Chain, GatedBlock, SkipSum, fold_weight_norm
+from tcn.layers import Chain, GatedBlock, SequenceModule, SkipSum, fold_weight_norm
 from tcn.models import GRU, LSTM, TCN, SequenceModel
 
 OURS = "tcn"
@@ -55,6 +56,9 @@ def cases() -> Iterator[tuple[str, Builder]]:
     yield every, lambda: training("T 784", MNIST, 784, 64, 10)
     yield every, lambda: training("polyphonic music, T 200", MUSIC, 200, 8, 88)
     yield every, lambda: training("characters, T 320", TEXT, 320, 16, 50)
+    for cell, hidden in ((LSTM, 130), (GRU, 150)):  # as many parameters as the TCN
+        kind = "training step, recurrent, last step read"
+        yield kind, partial(recurrent_training, cell, hidden, 784, 64, 10)
     yield "whole sequence", lambda: whole("T 784, batch 1", MNIST, 784, 1)
     yield "whole sequence", lambda: whole("T 784, batch 64", MNIST, 784, 64)
     yield "stream", lambda: streaming(MNIST, 1)
@@ -68,27 +72,48 @@ def training(
     """Forward, backward and Adam on one batch; head, loss and optimiser are the same for all."""
     x = torch.randn(batch, net.in_channels, time)
     target = torch.randint(outputs, (batch,) if last_only else (batch, time))
-    readout = "last" if last_only else "every"
-
-    def ours(backbone: nn.Module) -> nn.Module:
-        return SequenceModel(backbone, outputs, readout=readout)  # type: ignore[arg-type]
-
-    models: dict[str, nn.Module] = {}
-    for label, backbone in {**convolutional(net), **recurrent(net)}.items():
-        is_ours = label == OURS or isinstance(backbone, LSTM | GRU)
-        models[label] = (
-            ours(backbone) if is_ours else WithHead(backbone, net.channels[-1], outputs, last_only)
-        )
+    convolutions = convolutional(net)
+    models = {OURS: _with_readout(convolutions.pop(OURS), outputs, last_only)}
+    models |= {
+        label: WithHead(backbone, net.channels[-1], outputs, last_only)
+        for label, backbone in convolutions.items()
+    }
+    models |= {
+        label: WithHead(backbone, backbone.recurrence.hidden_size, outputs, last_only)
+        for label, backbone in recurrent(net).items()
+    }
     return Case(
-        "training step, last step read" if last_only else "training step, every step read",
+        f"training step, {'last' if last_only else 'every'} step read",
         f"{name}: {net}, batch {batch}",
         {label: training_step(model, x, target) for label, model in models.items()},
         operations=3 * 2 * net.multiplications * time * batch,
     )
 
 
+def recurrent_training(
+    ours: type[LSTM | GRU], hidden: int, time: int, batch: int, outputs: int
+) -> Case:
+    """Our recurrent nets beside PyTorch's layers, one input channel, the last step read."""
+    x, target = torch.randn(batch, 1, time), torch.randint(outputs, (batch,))
+    theirs = ChannelsFirst(ours.cell(1, hidden, batch_first=True))
+    models = {
+        f"tcn.models.{ours.__name__}": _with_readout(ours(1, hidden), outputs, last_only=True),
+        f"nn.{ours.__name__}": WithHead(theirs, hidden, outputs, last_only=True),
+    }
+    return Case(
+        "training step, recurrent, last step read",
+        f"{hidden} units, T {time}, batch {batch}",
+        {label: training_step(model, x, target) for label, model in models.items()},
+    )
+
+
+def _with_readout(backbone: nn.Module, outputs: int, last_only: bool) -> nn.Module:
+    assert isinstance(backbone, SequenceModule)
+    return SequenceModel(backbone, outputs, readout="last" if last_only else "every")
+
+
 class WithHead(nn.Module):
-    """A linear head on the last step or on every one, as a user of the peer puts it."""
+    """A linear head on the last step or on every one, as one puts it on layers of PyTorch."""
 
     def __init__(self, backbone: nn.Module, width: int, outputs: int, last_only: bool) -> None:
         super().__init__()

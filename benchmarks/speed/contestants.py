@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from tcn.models import GRU, LSTM, TCN
+from tcn.models import TCN
 
 PEER = "pytorch-tcn"
 TEXTBOOK = "textbook (pad both sides, cut)"
@@ -129,13 +129,26 @@ def check_equal(nets: dict[str, nn.Module], x: Tensor) -> None:
             raise RuntimeError(f"{name} differs from {next(iter(nets))} by {difference}")
 
 
-def recurrent(net: Net) -> dict[str, nn.Module]:
-    """An LSTM and a GRU of as many parameters as the TCN, as far as whole units allow."""
+class ChannelsFirst(nn.Module):
+    """PyTorch's own recurrent layer, with time as the last axis like the convolutions."""
+
+    def __init__(self, recurrence: nn.RNNBase) -> None:
+        super().__init__()
+        self.recurrence = recurrence
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, _ = self.recurrence(x.transpose(1, 2))
+        return y.transpose(1, 2)
+
+
+def recurrent(net: Net) -> dict[str, ChannelsFirst]:
+    """PyTorch's LSTM and GRU of as many parameters as the TCN, as far as whole units allow."""
     budget = count(TCN(net.in_channels, net.channels, net.kernel_size))
-    built: dict[str, nn.Module] = {}
-    for name, cell, gates in (("nn.LSTM", LSTM, 4), ("nn.GRU", GRU, 3)):
+    built: dict[str, ChannelsFirst] = {}
+    for cell, gates in ((nn.LSTM, 4), (nn.GRU, 3)):
         hidden = hidden_for(budget, net.in_channels, gates)
-        built[f"{name}, {hidden} units"] = cell(net.in_channels, hidden)
+        layer = cell(net.in_channels, hidden, batch_first=True)
+        built[f"nn.{cell.__name__}, {hidden} units"] = ChannelsFirst(layer)
     return built
 
 

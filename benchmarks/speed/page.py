@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.provenance import commit, machine, versions
 from benchmarks.runs import write_atomically
-from benchmarks.speed.cases import OURS, Case, cases
+from benchmarks.speed.cases import Case, cases
 from benchmarks.speed.contestants import PEER, peer_installed
 from benchmarks.speed.limits import Limits, measure_limits
 from benchmarks.speed.sweeps import Point, sweep
@@ -45,6 +45,7 @@ class Row:
 def measure(case: Case, limits: Limits, *, threads: int, rounds: int) -> list[Row]:
     """Times the contestants of a case in turns."""
     turns = take_turns(case.actions, rounds=rounds)
+    ours = next(iter(case.actions))
     per_unit = {
         name: [1e6 * seconds / case.units.get(name, 1) for seconds in times]
         for name, times in turns.items()
@@ -62,7 +63,7 @@ def measure(case: Case, limits: Limits, *, threads: int, rounds: int) -> list[Ro
                 threads,
                 name,
                 spread(times),
-                ratios(times, per_unit[OURS]),
+                ratios(times, per_unit[ours]),
                 case.operations / seconds / limits.matrix if counts else None,
             )
         )

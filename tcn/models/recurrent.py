@@ -17,13 +17,16 @@ from tcn.layers.validation import (
     wrong_state,
 )
 from tcn.models.recording import recorded
+from tcn.native.convolution import dropout
+from tcn.native.recurrent import recur, wins
 
 
 class _Recurrent(SequenceModule):
     """What the recurrent nets share: ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
 
     The state is a tuple of ``(batch, layers, hidden)`` tensors. A masked step is skipped: the
-    state stays as it was, wherever the padding is.
+    state stays as it was, wherever the padding is. The parameters are those of PyTorch's own layer,
+    which does the work unless :func:`tcn.native.recurrent.wins`.
     """
 
     cell: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]
@@ -66,13 +69,29 @@ class _Recurrent(SequenceModule):
         check_input(self, x, self.in_channels, 1)
         before = self._initial_state(x) if state is None else self._check_state(state, x)
         steps = silence(x, context.mask).transpose(1, 2)
-        if context.mask is None:
+        valid = None if context.mask is None else context.mask.squeeze(1).expand(steps.shape[:2])
+        if wins(steps, self.recurrence, masked=valid is not None):
+            y, after = self._run_natively(steps, valid, before)
+        elif valid is None:
             y, after = self._run(steps, before)
         else:
-            y, after = self._run_valid(
-                steps, context.mask.squeeze(1).expand(steps.shape[:2]), before
-            )
+            y, after = self._run_valid(steps, valid, before)
+        if valid is not None:
+            y = y.masked_fill(~valid.unsqueeze(2), 0)
         return self.dropout(y).transpose(1, 2), after
+
+    def _run_natively(
+        self, steps: Tensor, valid: Tensor | None, before: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Runs over the valid steps of each row, by the kernels, which want time first."""
+        y, mask, after = steps.transpose(0, 1), None if valid is None else valid.t(), []
+        for layer, weights in enumerate(self.recurrence.all_weights):
+            if layer and self.recurrence.training and self.recurrence.dropout:
+                y = dropout(y, self.recurrence.dropout)
+            state = [part[:, layer] for part in before]
+            y, ended = recur(y, state, weights, mask, cell=self.recurrence.mode)
+            after.append(ended)
+        return y.transpose(0, 1), tuple(torch.stack(parts, 1) for parts in zip(*after, strict=True))
 
     def _run(self, steps: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs over every step; batch first, in the state too."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tcn.native import operators
-from tcn.native.library import EXPECTED, library
+from tcn.native.library import serves
 from tcn.native.reference import Geometry
 
 __all__ = ["MOST_CHANNELS", "Geometry", "convolve", "dropout", "drops", "wins"]
@@ -92,23 +92,12 @@ def wins(x: Tensor, weight: Tensor) -> bool:
     few = max(weight.shape[:2]) <= MOST_CHANNELS and weight.dtype == torch.float32
     # torch.compile cannot ask for the number of threads without breaking its graph in two.
     enough = torch.compiler.is_compiling() or x.shape[0] >= torch.get_num_threads()
-    return few and enough and _serves(x)
+    return few and enough and serves(x)
 
 
 def drops(x: Tensor) -> bool:
     """Whether the kernels' random numbers can be had for ``x``."""
-    return _serves(x)
-
-
-def _serves(x: Tensor) -> bool:
-    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
-        return False  # under autocast PyTorch computes in bfloat16, which is what was asked for
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():
-        return False  # an exported graph has to run without this package
-    # torch.func (vmap, jvp, ...) takes functions apart in ways that PyTorch's own operators know.
-    if torch.compiler.is_compiling():
-        return EXPECTED
-    return not torch._C._are_functorch_transforms_active() and library() is not None
+    return serves(x)
 
 
 MOST_CHANNELS = 128

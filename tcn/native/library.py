@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-import torch  # noqa: F401  (its OpenMP runtime has to be there first, so that both share its threads)
+import torch  # its OpenMP runtime has to be there first, so that both share its threads
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,18 @@ def _switched_on() -> bool:
 def _built() -> Path | None:
     paths = [Path(__file__).with_name(f"_kernels{suffix}") for suffix in EXTENSION_SUFFIXES]
     return next((path for path in paths if path.exists()), None)
+
+
+def serves(x: torch.Tensor) -> bool:
+    """Whether the kernels can be used for ``x``, and what it is part of, at this moment."""
+    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        return False  # under autocast PyTorch computes in bfloat16, which is what was asked for
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return False  # an exported graph has to run without this package
+    # torch.func (vmap, jvp, ...) takes functions apart in ways that PyTorch's own operators know.
+    if torch.compiler.is_compiling():
+        return EXPECTED
+    return not torch._C._are_functorch_transforms_active() and library() is not None
 
 
 EXPECTED = _switched_on() and _built() is not None
