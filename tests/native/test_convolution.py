@@ -14,6 +14,7 @@ from torch import Tensor
 from tcn.models import TCN, SequenceModel
 from tcn.native import library
 from tcn.native.convolution import (
+    FEW_CHANNELS,
     MOST_CHANNELS,
     Geometry,
     convolve,
@@ -441,3 +442,18 @@ def test_where_the_kernels_are_chosen() -> None:
 
     torch.func.vmap(choose)(x[None])
     assert chosen == [False]
+
+
+@pytest.mark.usefixtures("threads")
+def test_rows_for_the_threads() -> None:
+    """A row for each thread, of few channels for every other one."""
+    few, many = torch.zeros(FEW_CHANNELS, 25, 7), torch.zeros(MOST_CHANNELS, 25, 7)
+    one, two = torch.zeros(1, 25, 100), torch.zeros(2, 25, 100)
+    assert [wins(x, weight) for x in (one, two) for weight in (few, many)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    torch.set_num_threads(3)
+    assert not wins(one, few)
