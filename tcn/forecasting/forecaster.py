@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from os import PathLike
@@ -181,7 +181,7 @@ class Forecaster(Settings):
                 named = forecast_column(name, target, columns.target)
                 result[named] = values[:, index].ravel()
         if isinstance(new_rows, pd.DataFrame):  # at once: narwhals would take as long as the net
-            return pd.DataFrame(result, copy=False)
+            return _pandas(result)
         return frame_like(new_rows)(result)
 
     def cross_validation(
@@ -372,6 +372,18 @@ class Forecaster(Settings):
 def _repeated(name: Any, count: int) -> Any:
     """A column of one id; to infer its type anew takes pandas a tenth of an update."""
     return pd.Series([name] * count).array
+
+
+def _pandas(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """A frame of columns, whose names pandas need not look at anew: a third of its time."""
+    frame = pd.DataFrame(dict(enumerate(columns.values())), copy=False)
+    frame.columns = _names(tuple(columns)).view()
+    return frame
+
+
+@lru_cache(maxsize=256)
+def _names(names: tuple[str, ...]) -> pd.Index:
+    return pd.Index(names)
 
 
 def _concatenated(parts: Sequence[Any]) -> Any:

@@ -179,7 +179,10 @@ class Frequency:
 
     def after(self, last: NDArray[Any], steps: int, timezone: str | None) -> NDArray[Any]:
         """The next times of many series at once, ``(N,)`` last times to ``(N, steps)``."""
-        ahead = np.tile(np.arange(1, steps + 1), len(last))
+        ahead = np.arange(1, steps + 1)
+        if self.is_integer or self._nanoseconds is not None:
+            return self.advance(last[:, None], ahead, timezone)
+        ahead = np.tile(ahead, len(last))
         return self.advance(np.repeat(last, steps), ahead, timezone).reshape(len(last), steps)
 
     def future(self, last_time: Any, steps: int) -> Any:

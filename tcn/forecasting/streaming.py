@@ -70,13 +70,12 @@ class StreamedNet:
         net = self.net
         window = batch.target[0].numpy()
         location, scale = _statistics(net.window_scaler.name, window)
-        past = (window - location) / scale
-        steps = torch.from_numpy(past)[None]
+        past = steps = torch.from_numpy(((window - location) / scale)[None])
         if net.window_scaler.name == "revin":
             steps = steps * net.window_scaler.weight + net.window_scaler.bias
         code = self._encode(steps, batch, batch.static)
-        raw = net.decode(code, torch.from_numpy(past)[None], batch.future, batch.static)
-        return Answer(raw, (torch.from_numpy(location)[None], torch.from_numpy(scale)[None]))
+        raw = net.decode(code, past, batch.future, batch.static)
+        return Answer(raw, (torch.from_numpy(location[None]), torch.from_numpy(scale[None])))
 
     def _encode(self, steps: Tensor, batch: WindowBatch, constants: Tensor) -> Tensor:
         if len(steps) > 1:
@@ -107,10 +106,12 @@ def _statistics(
     if name == "identity":
         return np.zeros(shape, np.float32), np.ones(shape, np.float32)
     values = window.astype(np.float64)  # squares of float32 numbers do not overflow there
-    location = values.mean(-1, keepdims=True)
+    size = values.shape[-1]
+    location = np.add.reduce(values, -1, keepdims=True) / size
     deviation = values - location
-    spread = np.sqrt((deviation * deviation).mean(-1, keepdims=True) + EPSILON)
-    low = window.min(-1, keepdims=True)
-    constant = low == window.max(-1, keepdims=True)
-    location = np.where(constant, low, location)
-    return location.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32)
+    spread = np.sqrt(np.add.reduce(deviation * deviation, -1, keepdims=True) / size + EPSILON)
+    low = np.minimum.reduce(window, -1, keepdims=True)
+    constant = low == np.maximum.reduce(window, -1, keepdims=True)
+    if constant.any():
+        location, spread = np.where(constant, low, location), np.where(constant, 1.0, spread)
+    return location.astype(np.float32), spread.astype(np.float32)
