@@ -119,6 +119,20 @@ class _Recurrent(SequenceModule):
         pairs = zip(self._from_torch(after), before, strict=True)
         return y, tuple(torch.where(moved, new, old) for new, old in pairs)
 
+    def _draw_log_memory(self, longest: int) -> Tensor:
+        """Biases with which a gate keeps between one step and ``longest`` of them."""
+        if longest < 3:
+            raise ValueError(f"chrono: {longest} steps must be at least 3")
+        return torch.empty(self.recurrence.hidden_size).uniform_(1, longest - 1).log()
+
+    @torch.no_grad()
+    def _set_bias(self, layer: int, gate: int, value: Tensor | float) -> None:
+        """Sets what a gate adds: of PyTorch's two biases one, the other becomes 0."""
+        hidden = self.recurrence.hidden_size
+        rows = slice(gate * hidden, (gate + 1) * hidden)
+        getattr(self.recurrence, f"bias_ih_l{layer}")[rows] = value
+        getattr(self.recurrence, f"bias_hh_l{layer}")[rows] = 0.0
+
     def _initial_state(self, x: Tensor) -> tuple[Tensor, ...]:
         zeros = x.new_zeros(x.shape[0], self.recurrence.num_layers, self.recurrence.hidden_size)
         return (zeros,) * self.states
@@ -150,11 +164,13 @@ class _Recurrent(SequenceModule):
 class LSTM(_Recurrent):
     """Long short-term memory, ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
 
-    Source: Hochreiter & Schmidhuber 1997; forget-gate bias Jozefowicz et al. 2015.
+    Source: Hochreiter & Schmidhuber 1997; forget-gate bias Jozefowicz et al. 2015; chrono
+    initialisation Tallec & Ollivier 2018, section 2.
     """
 
     cell = nn.LSTM
     states = 2
+    input_gate, forget_gate = 0, 1  # as PyTorch stacks them, before cell and output
 
     @recorded
     def __init__(
@@ -165,6 +181,7 @@ class LSTM(_Recurrent):
         *,
         dropout: float = 0.0,
         forget_bias: float | None = None,
+        chrono: int | None = None,
     ) -> None:
         """Builds the net.
 
@@ -174,31 +191,64 @@ class LSTM(_Recurrent):
             layers: layers on top of each other.
             dropout: share of values dropped in training after every layer, the last included.
             forget_bias: initial bias of the forget gates; PyTorch's small random one if None.
+            chrono: the longest dependency in steps; each cell begins with a memory of its own,
+                between one step and that many. Long sequences are hardly learnt without.
 
         Raises:
-            ValueError: if a size is below 1 or ``dropout`` not in [0, 1).
+            ValueError: if a size is below 1, ``dropout`` not in [0, 1), ``chrono`` below 3, or
+                both biases of the forget gates are given.
         """
         super().__init__(in_channels, hidden, layers, dropout=dropout)
-        if forget_bias is not None:
-            self._set_forget_bias(forget_bias)
-
-    @torch.no_grad()
-    def _set_forget_bias(self, value: float) -> None:
-        # PyTorch orders the gates input, forget, cell, output and adds two biases.
-        hidden = self.recurrence.hidden_size
-        for layer in range(self.recurrence.num_layers):
-            getattr(self.recurrence, f"bias_ih_l{layer}")[hidden : 2 * hidden] = value
-            getattr(self.recurrence, f"bias_hh_l{layer}")[hidden : 2 * hidden] = 0.0
+        if chrono is not None and forget_bias is not None:
+            raise ValueError(
+                f"forget_bias: {forget_bias} beside chrono={chrono}, which sets the same biases; "
+                "give one of them"
+            )
+        for layer in range(layers):
+            if forget_bias is not None:
+                self._set_bias(layer, self.forget_gate, forget_bias)
+            if chrono is not None:
+                memory = self._draw_log_memory(chrono)
+                self._set_bias(layer, self.forget_gate, memory)
+                self._set_bias(layer, self.input_gate, -memory)
 
 
 class GRU(_Recurrent):
     """Gated recurrent unit, ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
 
-    Source: Cho et al. 2014, section 2.3.
+    Source: Cho et al. 2014, section 2.3; chrono initialisation Tallec & Ollivier 2018, section 2.
     """
 
     cell = nn.GRU
     states = 1
+    update_gate = 1  # as PyTorch stacks them: reset, update, new
+
+    @recorded
+    def __init__(
+        self,
+        in_channels: int,
+        hidden: int,
+        layers: int = 1,
+        *,
+        dropout: float = 0.0,
+        chrono: int | None = None,
+    ) -> None:
+        """Builds the net.
+
+        Args:
+            in_channels: channels of the input.
+            hidden: width of every layer.
+            layers: layers on top of each other.
+            dropout: share of values dropped in training after every layer, the last included.
+            chrono: the longest dependency in steps; as of :class:`LSTM`.
+
+        Raises:
+            ValueError: if a size is below 1, ``dropout`` not in [0, 1) or ``chrono`` below 3.
+        """
+        super().__init__(in_channels, hidden, layers, dropout=dropout)
+        if chrono is not None:
+            for layer in range(layers):  # PyTorch's update gate is the share of the old state
+                self._set_bias(layer, self.update_gate, self._draw_log_memory(chrono))
 
 
 class RNN(_Recurrent):

@@ -1,5 +1,7 @@
 """The recurrent nets are PyTorch's own, with padding anywhere and a state that is a value."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -59,6 +61,47 @@ def test_forget_bias_is_the_one_that_acts(value: float) -> None:
         assert value not in gates[[0, 2, 3]].tolist()
         others = getattr(plain.recurrence, f"bias_ih_l{layer}").view(4, 3)
         assert float(others[1].detach().abs().max()) <= 3**-0.5  # PyTorch: U(-1/sqrt(h), 1/sqrt(h))
+
+
+def test_chrono_gives_every_cell_a_memory_of_its_own() -> None:
+    """Tallec & Ollivier 2018, section 2: forget bias log U(1, T - 1), input bias its negative."""
+    net = LSTM(2, 500, 2, chrono=100)
+    for layer in range(2):
+        parts = [getattr(net.recurrence, f"bias_{kind}_l{layer}") for kind in ("ih", "hh")]
+        into, keep, *_ = sum(parts).view(4, 500)
+        assert torch.equal(into, -keep)
+        memory = keep.exp()
+        assert memory.min() >= 0.999
+        assert memory.max() <= 99.001
+        assert memory.mean().item() == pytest.approx(50, abs=4)  # three standard errors are 3.8
+    update = GRU(2, 500, chrono=100).recurrence.bias_ih_l0[500:1000].exp()
+    assert update.mean().item() == pytest.approx(50, abs=4)
+    assert update.std().item() == pytest.approx(98 / 12**0.5, rel=0.1)
+
+
+def test_a_gru_with_chrono_keeps_what_it_saw_for_so_long() -> None:
+    # Without weights a state decays as sigmoid(bias) ** t, which is about exp(-t / memory).
+    net = GRU(1, 4, chrono=10_000)
+    with torch.no_grad():
+        net.recurrence.weight_hh_l0.zero_()
+        net.recurrence.weight_ih_l0.zero_()
+        net.recurrence.bias_ih_l0[8:].zero_()
+        net.recurrence.bias_hh_l0[8:].zero_()
+    memory = net.recurrence.bias_ih_l0[4:8].exp()
+    _, (state,) = net.step(torch.zeros(1, 1, 200), (torch.ones(1, 1, 4),))
+    torch.testing.assert_close(
+        state.flatten(), torch.exp(-200 / (memory + 0.5)), rtol=1e-2, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("build", "match"), [
+    (lambda: LSTM(1, 2, chrono=2), "chrono: 2 steps must be at least 3"),
+    (lambda: GRU(1, 2, chrono=0), "chrono: 0 steps must be at least 3"),
+    (lambda: LSTM(1, 2, forget_bias=1.0, chrono=9), "forget_bias: 1.0 beside chrono=9"),
+])  # fmt: skip
+def test_bad_chrono_is_refused(build: Callable[[], object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        build()
 
 
 def test_the_forget_bias_acts_on_the_forget_gate() -> None:
