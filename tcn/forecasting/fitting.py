@@ -9,6 +9,7 @@ import torch
 
 from tcn.forecasting.calendar import features_for
 from tcn.forecasting.frame import Panel
+from tcn.forecasting.memory import training_in_memory
 from tcn.forecasting.module import ForecastDataModule, ForecastTask, seeded, train
 from tcn.forecasting.net import ForecastNet, Sizes, backbone_of
 from tcn.forecasting.outputs import Mixture, Output, Quantiles
@@ -58,15 +59,16 @@ def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:
             schedule=CosineDecay(),
         )
         data = _data(settings, trained, panel, past, val_size)
-        trained.report = train(
-            task,
-            data,
-            max_steps=settings.max_steps,
-            validate_every=settings.val_check_steps,
-            patience=settings.early_stop_patience_steps,
-            accelerator=settings.accelerator,
-            progress=settings.progress,
-        )
+        with training_in_memory(settings.batch_size):
+            trained.report = train(
+                task,
+                data,
+                max_steps=settings.max_steps,
+                validate_every=settings.val_check_steps,
+                patience=settings.early_stop_patience_steps,
+                accelerator=settings.accelerator,
+                progress=settings.progress,
+            )
     if settings.intervals:
         band = trained.band(settings.h)
         if settings.intervals == "cqr":

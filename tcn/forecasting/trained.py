@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.conformal import ConformalizedQuantiles, SplitConformal, nested
 from tcn.forecasting.frame import Panel
+from tcn.forecasting.memory import by_halves
 from tcn.forecasting.net import ForecastNet
 from tcn.forecasting.outputs import Output
 from tcn.forecasting.prediction import PATHS, AnsweringNet, forecast
@@ -211,7 +212,7 @@ class Predictor:
 
     def scaled(self, batch: WindowBatch) -> Forecasts:
         """The same in the units of the series scaler."""
-        found = self.of_net(batch)
+        found = joined(by_halves(self.of_net, batch))
         if self.band is None:
             return found
         if not self.own_levels:

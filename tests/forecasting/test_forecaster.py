@@ -13,6 +13,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from torch import Tensor
 
 from tcn.forecasting import Forecaster
 from tcn.forecasting.outputs import Quantiles
@@ -543,6 +544,34 @@ def test_fault_12_another_kind_of_times_than_in_training() -> None:
 def test_fault_15_a_net_of_other_channels() -> None:
     with pytest.raises(ValueError, match="in_channels=3, but there are 1 to read"):
         Forecaster(**SMALL | {"model": TCN(3, [2], 2)}).fit(frame())
+
+
+class Hungry(LSTM):
+    """Asks for 32 TiB, which no machine here has, for more rows than ``most``."""
+
+    most = 128
+
+    def advance(self, x: Tensor, state: Any, context: Any) -> Any:
+        if len(x) > self.most:
+            torch.empty(2**43)
+        return super().advance(x, state, context)
+
+
+def test_fault_22_forecasts_in_halves_where_memory_runs_out(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = Hungry(1, 2)
+    forecaster = Forecaster(**SMALL | {"model": net}).fit(frame())
+    expected = forecaster.predict()
+    assert not caplog.records
+    monkeypatch.setattr(Hungry, "most", 1)  # of the three series
+    pd.testing.assert_frame_equal(forecaster.predict(), expected, rtol=1e-6)
+    assert "out of memory with 3 windows at once: going on with 1" in caplog.text
+    monkeypatch.setattr(Hungry, "most", 0)
+    with pytest.raises(MemoryError, match="one window alone does not fit"):
+        forecaster.predict()
+    with pytest.raises(MemoryError, match=r"batch_size: 128 windows .* such as 64"):
+        Forecaster(**SMALL | {"model": net, "batch_size": 128}).fit(frame())
 
 
 def test_fault_17_huge_and_tiny_numbers() -> None:
