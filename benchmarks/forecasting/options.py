@@ -42,6 +42,8 @@ def add_parser(actions: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--report", action="store_true", help="write the page alone")
     parser.add_argument("--live", action="store_true",
                         help="time a new row and the next forecast, and nothing else")  # fmt: skip
+    parser.add_argument("--scale", nargs="+", type=int, metavar="N",
+                        help="forecast N short series, and nothing else")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of --live")
 
 
@@ -67,6 +69,18 @@ def _run(options: argparse.Namespace) -> int:
                 command=options.command_line,
             )
         )
-    for path in run(plan, options.results, report_only=options.report or options.live):
+    if options.scale:
+        from benchmarks.forecasting import scale
+
+        print(
+            scale.measure(
+                options.results,
+                options.scale,
+                threads=options.threads,
+                command=options.command_line,
+            )
+        )
+    report_only = options.report or options.live or bool(options.scale)
+    for path in run(plan, options.results, report_only=report_only):
         print(path)
     return 0

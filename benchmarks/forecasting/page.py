@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jinja2
 
-from benchmarks.forecasting import live, long_horizon
+from benchmarks.forecasting import live, long_horizon, scale
 from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.published import PUBLISHED
 from benchmarks.forecasting.results import Result, Results
@@ -79,6 +79,7 @@ def write_page(results: Results) -> list[Path]:
     content = {
         "tables": tables(found),
         "live": live.read(results.folder),
+        "scale": scale.read(results.folder),
         "provenance": provenance(found),
     }
     environment = jinja2.Environment(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.__main__ import main
-from benchmarks.forecasting import competition, live, peers
+from benchmarks.forecasting import competition, live, peers, scale
 from benchmarks.forecasting.baselines import DLinear, LinearSettings, SeasonalNaive, fit_linear
 from benchmarks.forecasting.command import Plan, execute
 from benchmarks.forecasting.contestants import CONTESTANTS
@@ -319,6 +319,19 @@ def test_the_page_shows_the_timing_of_a_new_row(tmp_path):
     (tmp_path / live.NAME).write_text(json.dumps(content))
     markdown = write_page(results)[0].read_text()
     assert "| update and next forecast | 1.00 | 1.0 (1.0 to 1.0) |" in markdown
+
+
+def test_many_series_are_forecast_and_shown(tmp_path):
+    row = scale.forecast_all(5, threads=1)
+    assert row["series"] == 5
+    assert row["megabytes_peak"] >= row["megabytes_before"] > 100
+    assert sum(len(part) for part in scale.pieces(1001)) == 1001 * scale.MONTHS
+    Results(tmp_path).write(make_result())
+    content = {"machine": {"cpu": "A Processor", "threads": 1}, "rows": [row | {"series": 5000}]}
+    (tmp_path / scale.NAME).write_text(json.dumps(content))
+    assert "| 5,000 | " in write_page(Results(tmp_path))[0].read_text()
+    with pytest.raises(ValueError, match=r"--scale is \[0\]: give counts of series, 1 or more"):
+        scale.measure(tmp_path, [0], threads=1, command="")
 
 
 def two_series() -> SeriesSet:

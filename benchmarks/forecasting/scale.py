@@ -1,0 +1,135 @@
+"""Many short series: one epoch on a sample of them, then a forecast of every one, and the memory.
+
+The series are made as they are read, a thousand at a time, so that what is measured is what
+forecasting them takes. Each count runs in a process of its own, whose peak is the figure.
+"""
+
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.provenance import commit, machine, versions
+from benchmarks.runs import write_atomically
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAME = "scale.json"
+MONTHS, LOOK_BACK, HORIZON, LEVEL = 36, 12, 6, 80
+SAMPLE, PIECE, BATCH = 2000, 1000, 128
+
+
+def measure(folder: Path, counts: Sequence[int], *, threads: int, command: str) -> Path:
+    """Forecasts so many series each time, writes ``scale.json`` and returns its path.
+
+    Raises:
+        ValueError: a count is below 1.
+    """
+    if any(count < 1 for count in counts):
+        raise ValueError(f"--scale is {list(counts)}: give counts of series, 1 or more")
+    rows = []
+    for count in counts:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as process:
+            rows.append(process.submit(forecast_all, count, threads).result())
+    content = {
+        "command": command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(threads, 1),
+        "versions": versions(),
+        "rows": rows,
+    }
+    path = folder / NAME
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    return path
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """What the page shows of it; None where it was not measured."""
+    path = folder / NAME
+    if not path.exists():
+        return None
+    content = json.loads(path.read_text())
+    what = (
+        f"Monthly series of {MONTHS} steps; one epoch on a sample of {SAMPLE:,}, then {HORIZON} "
+        f"steps ahead of every one with an interval of {LEVEL} %. {content['machine']['cpu']}, "
+        f"{content['machine']['threads']} thread(s)."
+    )
+    rows = [
+        {
+            "series": f"{row['series']:,}",
+            "fit": f"{row['fit_seconds']:.1f}",
+            "predict": f"{row['predict_seconds']:.1f}",
+            "before": f"{row['megabytes_before']:,.0f}",
+            "peak": f"{row['megabytes_peak']:,.0f}",
+        }
+        for row in content["rows"]
+    ]
+    return {"what": what, "rows": rows}
+
+
+def forecast_all(count: int, threads: int) -> dict[str, float]:
+    """One epoch on a sample, then all: seconds, and the memory of this process."""
+    import torch
+
+    from tcn.forecasting import Forecaster
+    from tcn.forecasting.partition import predict_stream
+
+    torch.set_num_threads(threads)
+    sample = series(0, min(count, SAMPLE)).to_pandas()
+    windows = len(sample) // MONTHS * (MONTHS - HORIZON - LOOK_BACK + 1)
+    forecaster = Forecaster(
+        HORIZON, LOOK_BACK, loss="normal", batch_size=BATCH, max_steps=-(-windows // BATCH)
+    )
+    begin = time.perf_counter()
+    forecaster.fit(sample)
+    fitted, before = time.perf_counter(), megabytes()
+    made = sum(len(part) for part in predict_stream(pieces(count), forecaster, level=[LEVEL]))
+    if made != count * HORIZON:
+        raise RuntimeError(f"{made} rows of forecasts for {count} series of {HORIZON} steps")
+    return {
+        "series": count,
+        "fit_seconds": fitted - begin,
+        "predict_seconds": time.perf_counter() - fitted,
+        "megabytes_before": before,
+        "megabytes_peak": megabytes(),
+    }
+
+
+def pieces(count: int) -> Iterator["pa.Table"]:
+    """All series, some at a time."""
+    for begin in range(0, count, PIECE):
+        yield series(begin, min(begin + PIECE, count))
+
+
+def series(begin: int, end: int) -> "pa.Table":
+    """Some of the series: a level and a yearly wave of their own, and noise."""
+    import pyarrow as pa
+
+    generator, count = np.random.default_rng(begin), end - begin
+    month = np.arange(MONTHS)
+    level, wave = 100 * (1 + generator.random((2, count, 1)))
+    values = level + 0.1 * wave * np.sin(2 * np.pi * month / 12)
+    times = pd.date_range("2022", periods=MONTHS, freq="MS").as_unit("us").to_numpy()
+    return pa.table({
+        "unique_id": np.repeat([f"{number:09d}" for number in range(begin, end)], MONTHS),
+        "ds": np.tile(times, count),
+        "y": (values + generator.normal(size=values.shape)).ravel(),
+    })  # fmt: skip
+
+
+def megabytes() -> float:
+    """The most memory this process has had so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
