@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from torch import nn
 
 from benchmarks.paper import ACCURACY, LAST_ACCURACY
-from benchmarks.plots import GRID, INK, look
+from benchmarks.plots import INK, look
 from benchmarks.study import Point, summary_of
 from benchmarks.summary import TaskSummary
+from tcn.forecasting.plots import PALE
 from tcn.layers import Chain, Dropout, ResidualBlock
 from tcn.models import TCN, SequenceModel
 
@@ -153,5 +154,5 @@ def draw(axes: Axes, task: str, found: dict[str, TaskSummary]) -> None:
     axes.set_xlim(0, 105)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.grid(color=GRID, axis="x")
+    axes.grid(color=PALE, axis="x")
     axes.set_title(f"{TITLES[task]}: {metric.name} (%)")
