@@ -25,7 +25,7 @@ from tcn.forecasting.frame import (
     panel_from_frame,
 )
 from tcn.forecasting.live import LiveForecaster
-from tcn.forecasting.rows import Rows, check_zone
+from tcn.forecasting.rows import Rows
 from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Forecasts, Predictor, Trained
 from tcn.layers.validation import check_positive
@@ -258,8 +258,6 @@ class Forecaster(Settings):
             fill=self.fill,
             vocabularies=None if reuse else history.vocabularies,
         )
-        found, known = ((of.timezone, of.times.dtype.kind) for of in (panel, history))
-        check_zone(f"df: column {columns.time!r}", found, known)
         return self._with_static(panel) if reuse else panel
 
     def _with_static(self, panel: Panel) -> Panel:

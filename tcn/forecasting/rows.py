@@ -187,9 +187,26 @@ class Rows:
             _LOG.info("%s: missing values by column: %s", self.argument, counts)
 
     def check_zone(self, timezone: str | None, kind: str) -> None:
-        """Refuse times that cannot be compared with those of another frame; :func:`check_zone`."""
-        own = self.timezone, self.times.dtype.kind
-        check_zone(f"{self.argument}: column {self.columns.time!r}", own, (timezone, kind))
+        """Refuse times that cannot be compared with those of another frame.
+
+        Args:
+            timezone: of the other frame.
+            kind: ``"M"`` for timestamps, ``"i"`` for integers.
+
+        Raises:
+            ValueError: one has integers, or a time zone, and the other has not.
+        """
+        if kind == self.times.dtype.kind and (timezone is None) == (self.timezone is None):
+            return
+
+        def named(kind: str, zone: str | None) -> str:
+            return "integers" if kind == "i" else f"timestamps {f'in {zone}' if zone else 'naive'}"
+
+        raise ValueError(
+            f"{self.argument}: column {self.columns.time!r} holds "
+            f"{named(self.times.dtype.kind, self.timezone)}, the series have "
+            f"{named(kind, timezone)}; bring both to the same kind (Series.dt.tz_localize)"
+        )
 
     def of_series(self, ids: NDArray[Any]) -> Rows:
         """The rows of the series ``ids``, numbered as there; those of others are left out."""
@@ -295,25 +312,3 @@ def shown_rows(columns: Columns, ids: NDArray[Any], times: Any, *, total: int) -
         for identity, time in zip(ids.tolist(), times, strict=True)
     ]
     return ", ".join(some) + (", ..." if total > len(some) else "")
-
-
-def check_zone(name: str, found: tuple[str | None, str], known: tuple[str | None, str]) -> None:
-    """Refuse times that cannot be compared with those that are known.
-
-    Args:
-        name: what holds them, for the message.
-        found: their zone, and ``"M"`` for timestamps or ``"i"`` for integers.
-        known: the same of those known.
-
-    Raises:
-        ValueError: one has integers, or a time zone, and the other has not.
-    """
-
-    def named(zone: str | None, kind: str) -> str:
-        return "integers" if kind == "i" else f"timestamps {f'in {zone}' if zone else 'naive'}"
-
-    if (found[0] is None, found[1]) != (known[0] is None, known[1]):
-        raise ValueError(
-            f"{name} holds {named(*found)}, the series have {named(*known)}; bring both to the "
-            "same kind (Series.dt.tz_localize)"
-        )

@@ -535,12 +535,6 @@ def test_fault_12_zones_in_one_frame_and_none_in_the_other() -> None:
         forecaster.predict(futr_df=aware)
 
 
-def test_fault_12_another_kind_of_times_than_in_training() -> None:
-    df = frame(80)
-    with pytest.raises(ValueError, match=r"df: column 'ds' holds timestamps in UTC, the series"):
-        fitted().predict(df.assign(ds=df["ds"].dt.tz_localize("UTC")))
-
-
 def test_fault_15_a_net_of_other_channels() -> None:
     with pytest.raises(ValueError, match="in_channels=3, but there are 1 to read"):
         Forecaster(**SMALL | {"model": TCN(3, [2], 2)}).fit(frame())
