@@ -29,10 +29,11 @@ DECADES = 1.5
 Drawing = Callable[[Axes], None]
 
 STYLE: dict[Any, Any] = PLAIN | {
-    "font.family": "DejaVu Sans",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
     "axes.titlesize": 10.5,
     "axes.grid.axis": "both",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "svg.hashsalt": "tcn",
 }
 """As the package draws its own, and the same file from the same numbers."""
