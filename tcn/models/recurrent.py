@@ -192,7 +192,7 @@ class LSTM(_Recurrent):
             dropout: share of values dropped in training after every layer, the last included.
             forget_bias: initial bias of the forget gates; PyTorch's small random one if None.
             chrono: the longest dependency in steps; each cell begins with a memory of its own,
-                between one step and that many. Long sequences are hardly learnt without.
+                between one step and that many. Long sequences are learnt far sooner.
 
         Raises:
             ValueError: if a size is below 1, ``dropout`` not in [0, 1), ``chrono`` below 3, or
