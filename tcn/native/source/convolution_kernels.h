@@ -8,6 +8,7 @@
 // Taps that lie wholly in the zeros beside a sequence are skipped: under a large dilation that is most of them.
 
 #include "vector.h"
+#include "partial.h"
 
 typedef uint32_t Bits __attribute__((vector_size(LANES * 4)));
 
@@ -17,29 +18,6 @@ constexpr int64_t TILE_CHANNELS = 9, TILE_VECTORS = 3, GRADIENT_CHANNELS = 5;
 #else
 constexpr int64_t TILE_CHANNELS = 6, TILE_VECTORS = 2, GRADIENT_CHANNELS = 3;
 #endif
-
-// The first `count` lanes, zeros in the others; nothing beyond them is touched.
-INLINE Vector load(const float* from, int64_t count) {
-    if (count >= LANES) return load(from);
-    if (count <= 0) return Vector{};
-#if LANES == 16
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
-#else
-    Vector values{};
-    for (int64_t i = 0; i < count; ++i) values[i] = from[i];
-    return values;
-#endif
-}
-
-INLINE void store(float* to, Vector values, int64_t count) {
-    if (count >= LANES) return store(to, values);
-    if (count <= 0) return;
-#if LANES == 16
-    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), values);
-#else
-    for (int64_t i = 0; i < count; ++i) to[i] = values[i];
-#endif
-}
 
 // Lane i becomes lane from[i] of `a` and `b`, counted through both.
 INLINE Vector shuffle(Vector a, Vector b, Integers from) {

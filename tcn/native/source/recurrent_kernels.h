@@ -1,32 +1,12 @@
 // One step of a recurrent layer for some rows of a batch; compiled once per instruction set.
 
 #include "vector.h"
+#include "partial.h"
 
 // What fills the registers without spilling: 24 sums of 32 registers, or 12 of 16.
 static constexpr int TILE_ROWS = LANES == 16 ? 8 : 4;
 static constexpr int TILE_VECTORS = 3;
 static_assert(PANEL % (TILE_VECTORS * LANES) == 0, "tiles divide a panel");
-
-// The first `count` lanes, zeros in the others; nothing beyond them is touched.
-INLINE Vector load(const float* from, int64_t count) {
-    if (count >= LANES) return load(from);
-#if LANES == 16
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
-#else
-    Vector values{};
-    for (int64_t i = 0; i < count; ++i) values[i] = from[i];
-    return values;
-#endif
-}
-
-INLINE void store(float* to, Vector values, int64_t count) {
-    if (count >= LANES) return store(to, values);
-#if LANES == 16
-    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), values);
-#else
-    for (int64_t i = 0; i < count; ++i) to[i] = values[i];
-#endif
-}
 
 // ------------------------------------------------------------------------------------------------------ product
 
