@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     run.add_argument("--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                      help="laid over every config, such as trainer.max_epochs=3")  # fmt: skip
+    run.add_argument("--minutes", type=float, metavar="M",
+                     help="stop each run after the epoch in which they are over; its curve so far "
+                     "is kept, and the same command goes on from there")  # fmt: skip
     quick.add_argument("--results", type=Path, default=QUICK_RESULTS, metavar="DIR")
     search = _search_parser(actions)
     studies = [actions.add_parser(name, help=text) for name, text in STUDIES.items()]
@@ -197,6 +200,7 @@ def _execute(
         retry_failed=options.retry_failed,
         command=options.command_line,
         drawn=drawn or {},
+        minutes=_minutes(options),
     )
     with closing(_pool(options, threads)) as pool:
         return Scheduler(store, plan, pool).execute()
@@ -228,6 +232,18 @@ def _threads(options: argparse.Namespace) -> int:
     if threads < 1:
         raise ValueError(f"--threads is {threads}: give 1 or more")
     return threads
+
+
+def _minutes(options: argparse.Namespace) -> float | None:
+    """How long each run may take before it is left unfinished.
+
+    Raises:
+        ValueError: it is negative.
+    """
+    minutes: float | None = getattr(options, "minutes", None)
+    if minutes is not None and not minutes >= 0:
+        raise ValueError(f"--minutes is {minutes}: give 0 or more")
+    return minutes
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -28,17 +28,21 @@ QUIET = (
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What surrounds a run: the user's command, threads of this run, runs made at a time."""
+    """What surrounds a run: the user's command, threads of this run, runs made at a time, and the
+    minutes after which it stops at the end of an epoch, to be gone on with later.
+    """
 
     command: str
     threads: int
     workers: int
+    minutes: float | None = None
 
 
 def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Result:
     """Trains, tests once with the weights of the best validation epoch, and gives the result.
 
-    A trial of a search is not tested, and nothing of its test set is made or read.
+    A trial of a search and a run that its minutes stopped are not tested, and nothing of their test
+    set is made or read.
     """
     torch.set_num_threads(around.threads)
     # Lightning would end the batch and raise; the checkpoints are whole at any moment as it is.
@@ -50,7 +54,7 @@ def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Resu
             "one process and many at a time (--workers, --ray): use `tcn fit` for a run in several"
         )
     metric, mode = selection(cli.trainer, cli.model)
-    recorder = Recorder(work, metric=metric, mode=mode)
+    recorder = Recorder(work, metric=metric, mode=mode, minutes=around.minutes)
     prepare_trainer(cli.trainer, recorder)
     result = _begin(run, recipe, around, resolved_config(cli))
     result.selection = {"metric": metric, "mode": mode}
@@ -96,7 +100,9 @@ def _begin(run: Run, recipe: Recipe, around: Circumstances, config: dict[str, An
 def _fit_and_test(cli: Any, recorder: Recorder, result: Result) -> None:
     if not recorder.finished:
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-    if result.run.is_trial:
+    if recorder.paused:
+        result.status, result.reason = "unfinished", recorder.paused
+    if recorder.paused or result.run.is_trial:
         return
     cli.model.load_state_dict(recorder.best_weights())
     (tested,) = cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
@@ -113,7 +119,7 @@ def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
     result.parameters = sum(p.numel() for p in cli.model.parameters() if p.requires_grad)
     net = getattr(cli.model, "net", None)
     result.receptive_field = _first(net, "receptive_field", getattr(net, "backbone", None))
-    if not result.run.is_trial:  # it covers the test set too
+    if not (result.run.is_trial or result.status == "unfinished"):  # it covers the test set too
         result.data_fingerprint = getattr(cli.datamodule, "fingerprint", None)
     result.history = recorder.history
     if recorder.best_epoch:
@@ -135,12 +141,13 @@ def _budget(trainer: pl.Trainer, recorder: Recorder, result: Result) -> dict[str
     planned, done = recorder.planned_steps, max(result.steps, trainer.global_step)
     by_steps = planned == trainer.max_steps
     limit = ("max_steps", trainer.max_steps) if by_steps else ("max_epochs", trainer.max_epochs)
+    stopped = {"failed": "divergence", "unfinished": "time"}
     ended = "budget" if done == planned else "early stop"
     return {
         "limit": f"trainer.{limit[0]}={limit[1]}",
         "steps": planned,
         "steps_done": done,
-        "ended": "divergence" if result.status == "failed" else ended,
+        "ended": stopped.get(result.status, ended),
     }
 
 

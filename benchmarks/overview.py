@@ -24,9 +24,10 @@ STYLES = {
     "finished": "green",
     "kept": "dim green",
     "failed": "bold yellow",
+    "unfinished": "yellow",
     "crashed": "bold red",
 }
-ORDER = ("running", "elsewhere", "crashed", "failed", "finished", "kept", "waiting")
+ORDER = ("running", "elsewhere", "crashed", "failed", "unfinished", "finished", "kept", "waiting")
 PLAIN_SECONDS = 5.0
 
 
@@ -35,7 +36,8 @@ class Progress:
     """What is known of one run, from its journal and from its process.
 
     ``state``: waiting, running, elsewhere (another ``benchmarks run`` has it), finished, kept
-    (finished before), failed (diverged) or crashed (an error; ``message`` says where to look).
+    (finished before), failed (diverged), unfinished (its minutes were over) or crashed (an error;
+    ``message`` says where to look).
     """
 
     run: Run

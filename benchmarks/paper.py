@@ -27,6 +27,12 @@ class Metric:
     scale: float = 1.0
     unit: str = ""
 
+    @property
+    def heading(self) -> str:
+        """``"accuracy (%) ↑"``."""
+        arrow = "↑" if self.higher_is_better else "↓"
+        return f"{self.name}{f' ({self.unit})' if self.unit else ''} {arrow}"
+
 
 @dataclass(frozen=True)
 class Task:

@@ -137,6 +137,35 @@ def draw_curves(axes: Axes, summary: TaskSummary, axis: str) -> None:
         )  # fmt: skip
 
 
+def draw_unfinished(axes: Axes, summary: TaskSummary) -> None:
+    """Validation after every epoch of runs that are not at their end, beside the paper's test."""
+    metric = summary.task.metric
+    drawn = []
+    for result in summary.unfinished:
+        style = look(result.model)
+        values = np.array([_value(entry, metric) for entry in result.history]) * metric.scale
+        epochs = [float(entry["epoch"] or 0) for entry in result.history]
+        line = (0, style.dashes) if style.dashes else "-"
+        axes.plot(
+            epochs, values, color=style.color, linestyle=line, marker=style.marker, markersize=3.5,
+            linewidth=1.8, label=f"{style.label}, validation",
+        )  # fmt: skip
+        drawn.append(values)
+        if result.model in summary.task.paper:
+            paper = float(summary.task.paper[result.model])
+            axes.axhline(
+                paper, color=style.color, linestyle=(0, (1, 2)), linewidth=1.4,
+                label=f"{style.label}, the paper's test",
+            )  # fmt: skip
+            drawn.append(np.array([paper]))
+    axes.set_title(summary.task.title)
+    axes.set_ylabel(metric.heading)
+    axes.set_xlabel("epoch")
+    _value_axis(axes, "y", drawn, None)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.legend()
+
+
 def draw_final(axes: Axes, summary: TaskSummary) -> None:
     """Every seed a dot, the mean a bar across them, the paper's number a hollow star."""
     metric = summary.task.metric

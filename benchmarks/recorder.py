@@ -26,9 +26,13 @@ class Recorder(pl.callbacks.Checkpoint):
         folder: where checkpoints and journal are kept.
         metric: the validation metric that selects the model.
         mode: ``"min"`` or ``"max"``.
+        minutes: after the epoch in which they are over the fit stops, and ``paused`` says where;
+            the checkpoint is one of a run to be gone on with.
     """
 
-    def __init__(self, folder: Path, *, metric: str, mode: str) -> None:
+    def __init__(
+        self, folder: Path, *, metric: str, mode: str, minutes: float | None = None
+    ) -> None:
         self.folder = folder
         self.metric = metric
         self.mode = mode
@@ -39,6 +43,8 @@ class Recorder(pl.callbacks.Checkpoint):
         self.resumed = 0
         self.training_seconds = 0.0
         self.planned_steps: int | None = None
+        self.paused = ""
+        self._deadline = math.inf if minutes is None else time.perf_counter() + 60 * minutes
         self._seconds_before = 0.0
         self._first_epoch_here = True
         self._journal = JournalWriter(folder)
@@ -163,6 +169,10 @@ class Recorder(pl.callbacks.Checkpoint):
             value=_finite(metrics[self.metric]),
             seconds=self.seconds,
         )
+        last = trainer.should_stop or epoch == trainer.max_epochs
+        if time.perf_counter() > self._deadline and not last:
+            self.paused = f"its time was over after {epoch} of {trainer.max_epochs} epochs"
+            trainer.should_stop = True
 
     def _keep_best(self, trainer: pl.Trainer, epoch: int, value: float) -> None:
         better = value < self.best_value if self.mode == "min" else value > self.best_value
@@ -172,7 +182,7 @@ class Recorder(pl.callbacks.Checkpoint):
             checkpoints.save(self.folder, "best", epoch, {"module": module})
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.finished = True
+        self.finished = not self.paused
         self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:

@@ -28,7 +28,6 @@ from benchmarks.table import (
     SEEDS,
     costs,
     has_section,
-    heading,
     missing_variants,
     quality,
     reached,
@@ -79,7 +78,7 @@ def _environment() -> jinja2.Environment:
 
 def report_content(summaries: Sequence[TaskSummary], store: Store) -> dict[str, Any]:
     """What both templates are filled with."""
-    studies = sections(store.folder)
+    studies = sections(store, summaries)
     with_results = [summary for summary in summaries if has_section(summary)]
     made = [result for each in summaries for result in each.every_result]
     table = whole_table(summaries, store)
@@ -123,10 +122,10 @@ def _task_content(summary: TaskSummary, store: Store) -> dict[str, Any]:
         "title": summary.task.title,
         "summary": summary,
         "metric": metric,
-        "heading": heading(metric),
+        "heading": metric.heading,
         "extra": summary.task.extra,
         "quality": quality(summary),
-        "extra_headings": [heading(extra) for extra in summary.task.extra],
+        "extra_headings": [extra.heading for extra in summary.task.extra],
         "has_paper": bool(summary.task.paper),
         "chance": None if chance is None else significant(chance),
         "chance_definition": summary.task.chance_definition,

@@ -106,14 +106,14 @@ class Result:
     ``seconds`` (training and validation so far), ``train_loss`` and the ``val_*`` metrics.
     Times are seconds, memory is bytes. ``budget`` says what the run was given, the same for every
     model of its task, and what it took: ``limit`` (the setting that ends it), ``steps`` (optimiser
-    steps that makes), ``steps_done`` and ``ended`` (``"budget"``, ``"early stop"`` or
-    ``"divergence"``).
+    steps that makes), ``steps_done`` and ``ended`` (``"budget"``, ``"early stop"``,
+    ``"divergence"`` or ``"time"``: then it is ``"unfinished"`` and was not tested).
     """
 
     task: str
     model: str
     seed: int
-    status: Literal["finished", "failed"]
+    status: Literal["finished", "failed", "unfinished"]
     command: str
     date: str
     config_file: str

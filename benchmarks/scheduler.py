@@ -40,6 +40,7 @@ class Plan:
         workers: processes at a time.
         threads: computing threads of each.
         retry_failed: run diverged runs again.
+        minutes: after the epoch in which they are over a run stops, to be gone on with.
         command: the user's command, kept in every result.
     """
 
@@ -50,6 +51,7 @@ class Plan:
     retry_failed: bool = False
     command: str = ""
     drawn: Mapping[Run, Sequence[str]] = field(default_factory=dict)
+    minutes: float | None = None
 
     def overrides_of(self, run: Run) -> list[str]:
         return [*self.overrides, *self.drawn.get(run, ())]
@@ -109,6 +111,8 @@ class Scheduler:
                 entry.state = "kept" if result.status == "finished" else "failed"
             elif result is not None and result.recipe != recipe:
                 entry.message = "config or overrides changed since its result: runs again"
+            elif result is not None and result.status == "unfinished":
+                entry.message = "goes on" if self._has_work(run) else "begins anew: no checkpoint"
             elif result is not None:
                 entry.message = "failed before: runs again"
         waiting = self._in_state("waiting")
@@ -140,6 +144,7 @@ class Scheduler:
         arguments += [f"--override={override}" for override in plan.overrides_of(run)]
         arguments += [f"--command={plan.command}"]
         arguments += ["--retry-failed"] if plan.retry_failed else []
+        arguments += [] if plan.minutes is None else ["--minutes", str(plan.minutes)]
         return self.pool.start(arguments, plan.threads)
 
     def _reap(self, waiting: list[Run], overview: Overview) -> None:
@@ -205,6 +210,9 @@ class Scheduler:
     def _is_made(self, run: Run) -> bool:
         recipe = Recipe.of(run, self.plan.overrides_of(run))
         return is_done(self.store.read(run), recipe, self.plan.retry_failed)
+
+    def _has_work(self, run: Run) -> bool:
+        return any(self.store.work(run).glob("epoch-*.ckpt"))
 
     def _is_free(self, run: Run) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The memory curve and the ablations as figures and tables of the report."""
+"""Unfinished runs, the memory curve and the ablations as figures and tables of the report."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,18 +6,64 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ablations, memory_curve
+from benchmarks.overview import clock
 from benchmarks.paper import Metric
-from benchmarks.plots import Drawing, look, svg
+from benchmarks.plots import Drawing, draw_unfinished, look, svg
+from benchmarks.runs import Result, Store
 from benchmarks.study import Point
-from benchmarks.summary import TaskSummary, spread_text
+from benchmarks.summary import TaskSummary, significant, spread_text
+from benchmarks.table import continuing
 
 Section = dict[str, Any]
 
 
-def sections(folder: Path) -> list[Section]:
-    """Of each study with results: heading, text, tables, figure and what is missing."""
-    found = [_memory_curve(folder), _ablations(folder)]
+def sections(store: Store, summaries: Sequence[TaskSummary]) -> list[Section]:
+    """Of each study with results: heading, text, tables, figure, and the commands that make it."""
+    found = [_unfinished(store, summaries), _memory_curve(store.folder), _ablations(store.folder)]
     return [section for section in found if section is not None]
+
+
+def _unfinished(store: Store, summaries: Sequence[TaskSummary]) -> Section | None:
+    begun = [each for each in summaries if each.unfinished]
+    if not begun:
+        return None
+    drawings: list[Drawing] = [partial(draw_unfinished, summary=summary) for summary in begun]
+    results = [(summary, result) for summary in begun for result in summary.unfinished]
+    metric = "best validation so far"
+    heads = ["task", "model", "seed", "epochs", metric, "at epoch", "the paper's test", "time"]
+    return {
+        "name": "unfinished",
+        "title": "Begun, not finished",
+        "text": "Runs whose time was over, with the curve so far. They were not tested and stand "
+        "in no other table.",
+        "tables": [_table("", heads, [_so_far(*each) for each in results])],
+        "figure": svg(drawings, size=(4.6 * len(drawings), 3.4)),
+        "notes": [
+            (
+                f"{summary.task.title}, {look(result.model).label} seed {result.seed} goes on, or "
+                "begins anew where its checkpoint is not at hand:",
+                continuing(result, store),
+            )
+            for summary, result in results
+        ],
+        "results": [result for _, result in results],
+    }
+
+
+def _so_far(summary: TaskSummary, result: Result) -> list[str]:
+    metric = summary.task.metric
+    epoch = int(result.best["epoch"] or 0)
+    best = result.history[epoch - 1].get(f"val_{metric.key}")
+    return [
+        f"{summary.task.title}, {metric.heading}",
+        look(result.model).label,
+        str(result.seed),
+        f"{len(result.history)} of {result.budget['limit'].rpartition('=')[2]}",
+        significant(None if best is None else best * metric.scale, 4),
+        str(epoch),
+        summary.task.paper.get(result.model, "–"),
+        clock(result.wall_seconds),
+    ]
 
 
 def _memory_curve(folder: Path) -> Section | None:
@@ -96,15 +142,15 @@ def _section(
     seeds = sorted({result.seed for summary in summaries for result in summary.results})
     wanted = [point.name for point in points if not (folder / name / point.name).exists()]
     command = f"python -m benchmarks {name}"
+    counts = f"{made} runs from seeds {', '.join(map(str, seeds))}; {failed} failed. Made by"
+    missing = [("Points without results:", f"{command} --points {' '.join(wanted)}")]
     return {
         "name": name,
         "title": title,
         "text": text,
         "tables": tables,
         "figure": figure,
-        "counts": f"{made} runs from seeds {', '.join(map(str, seeds))}; {failed} failed.",
-        "command": command,
-        "missing": f"{command} --points {' '.join(wanted)}" if wanted else None,
+        "notes": [(counts, command), *(missing if wanted else [])],
         "results": [result for summary in summaries for result in summary.results],
     }
 

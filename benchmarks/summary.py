@@ -32,17 +32,20 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """All seeds of one model on one task. Failed runs are counted and enter no mean."""
+    """All seeds of one model on one task. Failed runs are counted, and neither they nor those that
+    are unfinished enter a mean.
+    """
 
     task: str
     model: str
     finished: Sequence[Result]
     failed: Sequence[Result]
     settings: str = OURS
+    unfinished: Sequence[Result] = ()
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was run."""
+        """Whether nothing was run to its end."""
         return not self.finished and not self.failed
 
     def test(self, metric: Metric) -> Spread | None:
@@ -105,6 +108,11 @@ class TaskSummary:
     @property
     def every_result(self) -> list[Result]:
         return _results([*self.rows, *self.variants])
+
+    @property
+    def unfinished(self) -> list[Result]:
+        """What was begun, with any settings."""
+        return [each for row in (*self.rows, *self.variants) for each in row.unfinished]
 
     @property
     def chance(self) -> float | None:
@@ -178,8 +186,11 @@ def _place(model: str) -> int:
 
 def _row(task: str, model: str, results: Sequence[Result], settings: str) -> Row:
     own = [each for each in results if (each.model, each.settings) == (model, settings)]
-    finished = [each for each in own if each.status == "finished"]
-    return Row(task, model, finished, [each for each in own if each.status == "failed"], settings)
+    finished, failed, unfinished = (
+        [each for each in own if each.status == status]
+        for status in ("finished", "failed", "unfinished")
+    )
+    return Row(task, model, finished, failed, settings, unfinished)
 
 
 def unmade(name: str) -> TaskSummary:
@@ -194,12 +205,18 @@ def missing_tasks(summaries: Sequence[TaskSummary]) -> list[str]:
 
 
 def fill_command(
-    task: str, models: Sequence[str], seeds: Sequence[int], results: str, settings: str = OURS
+    task: str,
+    models: Sequence[str],
+    seeds: Sequence[int],
+    results: str,
+    settings: str = OURS,
+    overrides: Sequence[str] = (),
 ) -> str:
     """The command that makes results which are not there."""
     parts = ["python", "-m", "benchmarks", "run", "--tasks", task, "--models", *models]
     parts += [] if settings == OURS else ["--settings", settings]
     parts += ["--seeds", *map(str, seeds)]
+    parts += ["--override", *overrides] if overrides else []
     parts += [] if results == RESULTS else ["--results", results]
     return shlex.join(parts)
 

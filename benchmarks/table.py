@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.overview import clock
-from benchmarks.paper import SETTINGS, SIZES, TABLE_1, Metric
+from benchmarks.paper import SETTINGS, SIZES, TABLE_1
 from benchmarks.plots import look
-from benchmarks.runs import MODELS, ROOT, Run, Store, known_models, known_tasks
+from benchmarks.runs import MODELS, ROOT, Result, Run, Store, known_models, known_tasks
 from benchmarks.summary import (
     Row,
     TaskSummary,
@@ -32,7 +32,7 @@ def _line(summary: TaskSummary, store: Store) -> dict[str, Any]:
     return {
         "name": summary.name,
         "title": summary.task.title,
-        "heading": heading(summary.task.metric),
+        "heading": summary.task.metric.heading,
         "size": SIZES[summary.name],
         "has_section": has_section(summary),
         "cells": [_cell(row, summary, best) for row in four],
@@ -75,16 +75,38 @@ def _why_no_winner(rows: Sequence[Row]) -> str:
     return f"only {finished[0]} run" if finished else "not run"
 
 
-def _missing(rows: Sequence[Row], summary: TaskSummary, store: Store) -> dict[str, str] | None:
+def _missing(rows: Sequence[Row], summary: TaskSummary, store: Store) -> list[dict[str, str]]:
     """Which models are missing, why, and the command that fills them in."""
-    if not rows:
-        return None
-    models = [row.model for row in rows]
-    return {
-        "models": ", ".join(look(model).label for model in models),
-        "reason": _reason(summary, models, store),
-        "command": fill_command(summary.name, models, seeds_of(summary), shown(store.folder)),
-    }
+    begun = [result for row in rows for result in row.unfinished]
+    models = [row.model for row in rows if not row.unfinished]
+    lines = [
+        {
+            "models": look(result.model).label,
+            "reason": f"seed {result.seed} is not finished: {result.reason}",
+            "command": continuing(result, store),
+        }
+        for result in begun
+    ]
+    if models:
+        unmade = {
+            "models": ", ".join(look(model).label for model in models),
+            "reason": _reason(summary, models, store),
+            "command": fill_command(summary.name, models, seeds_of(summary), shown(store.folder)),
+        }
+        lines.append(unmade)
+    return lines
+
+
+def continuing(result: Result, store: Store) -> str:
+    """The command that goes on with an unfinished run."""
+    return fill_command(
+        result.task,
+        [result.model],
+        [result.seed],
+        shown(store.folder),
+        result.settings,
+        result.overrides,
+    )
 
 
 def _reason(summary: TaskSummary, models: Sequence[str], store: Store) -> str:
@@ -147,7 +169,7 @@ def variants(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
         {
             "task": summary.name,
             "title": summary.task.title,
-            "heading": heading(summary.task.metric),
+            "heading": summary.task.metric.heading,
             "settings": row.settings,
             "meaning": SETTINGS.get(row.settings, row.settings),
             "label": look(row.model).label,
@@ -191,12 +213,6 @@ def missing_variants(summaries: Sequence[TaskSummary], store: Store) -> list[str
 def overridden(row: Row) -> str:
     """A mark for results that are not what the configs say."""
     return f" {OVERRIDDEN}" if any(result.overrides for result in row.finished) else ""
-
-
-def heading(metric: Metric) -> str:
-    """``"accuracy (%) ↑"``."""
-    arrow = "↑" if metric.higher_is_better else "↓"
-    return f"{metric.name}{f' ({metric.unit})' if metric.unit else ''} {arrow}"
 
 
 def seeds_of(summary: TaskSummary) -> Sequence[int]:

@@ -1,8 +1,9 @@
 """Executes one run in a process of its own; started by the scheduler.
 
-Exit status: 0 when it wrote the result (also of a diverged run), ``THERE`` when the result was
-there already, ``BUSY`` when another process has the run, ``FULL`` when a file could not be written
-for want of space, anything else after an error, which ``log.txt`` in the work folder tells.
+Exit status: 0 when it wrote the result (also of a diverged or an unfinished run), ``THERE`` when
+the result was there already, ``BUSY`` when another process has the run, ``FULL`` when a file could
+not be written for want of space, anything else after an error, which ``log.txt`` in the work folder
+tells.
 """
 
 import argparse
@@ -58,6 +59,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--override", action="append", default=[])
     parser.add_argument("--command", default="python -m benchmarks.worker")
     parser.add_argument("--retry-failed", action="store_true")
+    parser.add_argument("--minutes", type=float, help="stop after the epoch in which they are over")
     parser.add_argument("--parent", type=int, help="leave when this is no longer the parent")
     return parser.parse_args(arguments)
 
@@ -83,15 +85,17 @@ def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> int:
     _log_into(work / "log.txt")
     from benchmarks.execution import Circumstances, execute
 
-    around = Circumstances(options.command, options.threads, options.workers)
-    store.write(execute(run, recipe, work, around))
-    shutil.rmtree(work)
+    around = Circumstances(options.command, options.threads, options.workers, options.minutes)
+    result = execute(run, recipe, work, around)
+    store.write(result)
+    if result.status != "unfinished":
+        shutil.rmtree(work)
     return 0
 
 
 def is_done(result: Result | None, recipe: Recipe, retry_failed: bool) -> bool:
     """Whether ``result`` stands for a run made by ``recipe``."""
-    if result is None or result.recipe != recipe:
+    if result is None or result.recipe != recipe or result.status == "unfinished":
         return False
     return result.status == "finished" or not retry_failed
 

@@ -6,6 +6,11 @@ import pytest
 
 from benchmarks.runs import Result
 
+REASONS = {
+    "failed": "training loss is nan in epoch 2, batch 3",
+    "unfinished": "its time was over after 2 of 9 epochs",
+}
+
 
 @pytest.fixture(scope="session")
 def make_result() -> Callable[..., Result]:
@@ -31,7 +36,7 @@ def make_result() -> Callable[..., Result]:
             task=task,
             model=model,
             seed=seed,
-            status="finished" if finished else "failed",
+            status=status,
             command="python -m benchmarks run --tasks adding_600",
             date="2026-01-02T03:04:05+00:00",
             config_file=f"configs/{task}/{model}.yaml",
@@ -50,7 +55,8 @@ def make_result() -> Callable[..., Result]:
             steps_per_second=5.0,
             wall_seconds=2.0 * len(history),
             peak_memory=512 * 2**20,
-            reason=None if finished else "training loss is nan in epoch 2, batch 3",
+            reason=REASONS.get(status),
+            budget={"limit": "trainer.max_epochs=9"},
         )
 
     return make

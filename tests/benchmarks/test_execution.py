@@ -39,10 +39,10 @@ def same_signals() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def made(folder: Path, *overrides: str, model: str = "tcn") -> Result:
+def made(folder: Path, *overrides: str, model: str = "tcn", minutes: float | None = None) -> Result:
     run = Run("adding_quick", model, 0)
     recipe = Recipe.of(run, [*TINY, OF_NETS[model], *overrides])
-    return execute(run, recipe, folder / model, Circumstances("a test", 1, 1))
+    return execute(run, recipe, folder / model, Circumstances("a test", 1, 1, minutes))
 
 
 def test_a_budget_of_epochs_in_steps(tmp_path: Path):
@@ -85,6 +85,27 @@ def test_what_ends_before_its_budget_says_why(tmp_path: Path):
     diverged = made(tmp_path / "diverged", rate, none).budget
     assert diverged["ended"] == "divergence"
     assert diverged["steps_done"] < diverged["steps"] == 3 * STEPS
+
+
+def test_a_run_stopped_by_its_minutes_goes_on_as_if_it_had_not_been(tmp_path: Path):
+    whole = made(tmp_path / "whole")
+    for epoch in (1, 2):
+        result = made(tmp_path / "parts", minutes=0)
+        assert result.status == "unfinished"
+        assert result.reason == f"its time was over after {epoch} of 3 epochs"
+        assert result.test == {}
+        assert result.data_fingerprint is None
+        assert result.budget["ended"] == "time"
+        assert result.budget["steps_done"] == epoch * STEPS
+        assert timeless(result) == timeless(whole)[:epoch]
+    last = made(tmp_path / "parts", minutes=0)  # nothing is left to stop for
+    assert (last.status, last.reason, last.resumed) == ("finished", None, 2)
+    assert timeless(last) == timeless(whole)
+    assert last.test == whole.test
+
+
+def timeless(result: Result) -> list[dict[str, float | int | None]]:
+    return [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in result.history]
 
 
 def test_a_run_in_several_processes_is_refused(tmp_path: Path):

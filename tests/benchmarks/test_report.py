@@ -61,6 +61,11 @@ def reports(tmp_path_factory, make_result):
     store.write(make_result(model="lstm", seed=1, status="failed"))
     store.write(make_result(model="rnn", seed=0, test=0.2, overrides=("trainer.max_epochs=2",)))
     store.write(make_result("jsb", "tcn", 0, key="nll", test=8.1234))
+    begun = make_result(
+        "ptb_characters", "tcn", 0, key="bits", validation=(1.9, 1.5432, 1.6), status="unfinished"
+    )
+    begun.best = {"epoch": 2, "value": 1.5432}
+    store.write(begun)
     return [path.read_text() for path in write_report(store)]
 
 
@@ -90,6 +95,10 @@ EXPECTED = [
     "training loss is nan in epoch 2, batch 3",
     "python -m benchmarks run --tasks adding_600 --models gru --seeds 0 1 2",
     "trainer.max_epochs=2",
+    "Begun, not finished",
+    "1.543",  # of an unfinished run
+    "3 of 9",  # its epochs
+    "python -m benchmarks run --tasks ptb_characters --models tcn --seeds 0",
 ]
 
 
@@ -133,8 +142,8 @@ def test_text_from_results_cannot_become_markup(tmp_path, make_result):
 
 def test_markdown_tables_are_regular(markdown):
     blocks = [block for block in markdown.split("\n\n") if block.startswith("|")]
-    # Table 1 of eleven tasks, costs of the two with results, no other settings, a table of each.
-    assert [len(block.splitlines()) for block in blocks] == [13, 4, 2, 6, 6]
+    # Table 1, costs of the two tasks with results, no other settings, unfinished, a table of each.
+    assert [len(block.splitlines()) for block in blocks] == [13, 4, 2, 3, 6, 6]
     for block in blocks:
         assert len({line.count("|") for line in block.splitlines()}) == 1
 

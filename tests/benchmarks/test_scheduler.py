@@ -99,6 +99,25 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(folder)
 
 
+def test_a_run_whose_minutes_are_over_goes_on_by_the_same_command(tmp_path, reference):
+    store = Store(tmp_path)
+    status, output = finish(tmp_path, "--minutes", "0")
+    assert status == 0, output
+    assert f"{RUN}: unfinished, epoch 1/{EPOCHS}" in output
+    assert "(its time was over after 1 of " in output
+    assert store.read(RUN).status == "unfinished"
+    status, output = finish(tmp_path)
+    assert status == 0, output
+    assert f"{RUN}: running (goes on)" in output
+    assert numbers(store.read(RUN)) == numbers(reference.read(RUN))
+    assert not store.work(RUN).exists()
+
+
+def test_negative_minutes_are_refused(tmp_path):
+    status, output = finish(tmp_path, "--minutes", "-1")
+    assert (status, "--minutes is -1.0: give 0 or more" in output) == (2, True)
+
+
 def test_a_run_leaves_one_whole_result(reference):
     result = reference.read(RUN)
     assert result.status == "finished"

@@ -107,7 +107,7 @@ def test_only_results_of_the_recipe_count(tmp_path, make_result):
 
 
 def test_the_report_shows_what_there_is_and_how_to_make_the_rest(tmp_path, make_result):
-    assert sections(tmp_path) == []
+    assert sections(Store(tmp_path), []) == []
     copying, adding = memory_curve.points()[:2]
     folder = tmp_path
     for model, accuracy in (("tcn", 1.0), ("lstm", 0.125)):

@@ -31,7 +31,7 @@ def test_all_eleven_tasks_are_there_without_any_result(store):
         assert [each["label"] for each in line["cells"]] == ["TCN", "LSTM", "GRU", "RNN"]
         assert [each["test"] for each in line["cells"]] == ["–"] * 4
         assert line["no_winner"] == "not run"
-        assert f"--tasks {line['name']} --models tcn lstm gru rnn" in line["missing"]["command"]
+        assert f"--tasks {line['name']} --models tcn lstm gru rnn" in line["missing"][0]["command"]
 
 
 def test_the_paper_s_winners(store):
@@ -50,7 +50,7 @@ def test_who_wins_and_what_failed(make_result, store):
     assert cell(line, "GRU")["best"]
     assert not cell(line, "TCN")["best"]
     assert (cell(line, "LSTM")["failed"], cell(line, "LSTM")["empty"]) == (2, False)
-    assert line["missing"]["models"] == "RNN"
+    assert line["missing"][0]["models"] == "RNN"
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,38 @@ def test_why_nobody_wins(make_result, store, tests, reason):
 def test_a_language_task_says_which_data_were_not_at_hand(store):
     found = lines([], store)
     for name in ("wikitext_103", "lambada", "text8"):
-        assert "were at hand" in found[name]["missing"]["reason"]
-    assert "first 6.8 of 100 million characters" in found["text8"]["missing"]["reason"]
-    assert found["ptb_words"]["missing"]["reason"] == "not run yet"
+        assert "were at hand" in found[name]["missing"][0]["reason"]
+    assert "first 6.8 of 100 million characters" in found["text8"]["missing"][0]["reason"]
+    assert found["ptb_words"]["missing"][0]["reason"] == "not run yet"
 
 
 def test_a_run_that_was_begun_says_so(store):
     store.work(Run("nottingham", "gru", 1)).mkdir(parents=True)
-    reason = lines([], store)["nottingham"]["missing"]["reason"]
+    reason = lines([], store)["nottingham"]["missing"][0]["reason"]
     assert reason == "GRU begun and not finished; the command goes on from there"
+
+
+def test_an_unfinished_run_says_how_far_it_is_and_how_it_goes_on(make_result, store):
+    override = "trainer.precision=bf16-mixed"
+    results = [
+        make_result(seed=2, status="unfinished", overrides=(override,)),
+        make_result(model="gru", test=0.1),
+    ]
+    line = lines(results, store)["adding_600"]
+    assert cell(line, "TCN")["test"] == "–"
+    assert line["no_winner"] == "only GRU run"
+    tcn, others = line["missing"]
+    assert tcn["reason"] == "seed 2 is not finished: its time was over after 2 of 9 epochs"
+    assert tcn["command"] == (
+        "python -m benchmarks run --tasks adding_600 --models tcn --seeds 2 "
+        f"--override {override} --results {store.folder}"
+    )
+    assert others["models"] == "LSTM, RNN"
 
 
 def test_missing_seeds_are_those_that_others_have(make_result, store):
     line = lines([make_result(seed=seed) for seed in (3, 4)], store)["adding_600"]
-    assert "--models lstm gru rnn --seeds 3 4" in line["missing"]["command"]
+    assert "--models lstm gru rnn --seeds 3 4" in line["missing"][0]["command"]
 
 
 def test_results_made_with_overrides_are_marked(make_result, store):
