@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tcn.native import operators
-from tcn.native.library import serves
+from tcn.native.library import runs, serves
 from tcn.native.reference import Geometry
 
 __all__ = ["MOST_CHANNELS", "Geometry", "convolve", "dropout", "drops", "wins"]
@@ -109,7 +109,7 @@ def wins(x: Tensor, weight: Tensor) -> bool:
 
 def drops(x: Tensor) -> bool:
     """Whether the kernels' random numbers can be had for ``x``."""
-    return serves(x)
+    return x.dtype in operators.DROPPED and runs(x)
 
 
 MOST_CHANNELS = 128

@@ -81,9 +81,15 @@ def _built() -> Path | None:
 
 
 def serves(x: torch.Tensor) -> bool:
-    """Whether the kernels can be used for ``x``, and what it is part of, at this moment."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
-        return False  # under autocast PyTorch computes in bfloat16, which is what was asked for
+    """Whether kernels for float32 can be used for ``x``, and what it is part of, at this moment."""
+    # Under autocast PyTorch computes in bfloat16, which is what was asked for.
+    return x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and runs(x)
+
+
+def runs(x: torch.Tensor) -> bool:
+    """Whether a kernel can be run where ``x`` is and by what runs at this moment."""
+    if x.device.type != "cpu":
+        return False
     if torch.compiler.is_exporting() or torch.jit.is_tracing():
         return False  # an exported graph has to run without this package
     # torch.func (vmap, jvp, ...) takes functions apart in ways that PyTorch's own operators know.

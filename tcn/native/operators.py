@@ -16,6 +16,9 @@ from tcn.native import reference
 from tcn.native.library import library
 from tcn.native.reference import Geometry
 
+DROPPED = (torch.float32, torch.bfloat16)
+"""What the kernel of the dropout takes."""
+
 _GEOMETRY = "int left, int right, int stride, int dilation"
 torch.library.define(
     "tcn::convolve",
@@ -213,12 +216,14 @@ def _empty_gradients(
 
 @torch.library.impl("tcn::dropout", "CPU")
 def _dropout(x: Tensor, seed: Tensor, probability: float) -> Tensor:
-    kernels = _kernels_for(x)
-    if kernels is None:
-        return x * reference.mask(x, seed, probability)
+    kernels = library()
+    if kernels is None or x.dtype not in DROPPED:
+        return (x * reference.mask(x, seed, probability)).to(x.dtype)
     x = x.contiguous()
     y = torch.empty_like(x)
-    kernels.tcn_dropout(
+    of_bfloat16 = x.dtype == torch.bfloat16
+    drop = kernels.tcn_dropout_bfloat16 if of_bfloat16 else kernels.tcn_dropout
+    drop(
         _address(x), _address(y), ctypes.c_int64(x.numel()), *_dropping(probability, seed),
         torch.get_num_threads(),
     )  # fmt: skip

@@ -96,7 +96,10 @@ def _weight_norm_backward(gradient: Tensor, weight: Tensor, size: Tensor) -> tup
 
 
 def mask(x: Tensor, seed: Tensor, probability: float) -> Tensor:
-    """0 where a value is dropped, otherwise what keeps the mean; as the kernels compute it."""
+    """0 where a value is dropped, otherwise what keeps the mean; as the kernels compute it.
+
+    In float32 at the least: half precision would round the scale before the product.
+    """
     number, low = int(seed), 2**32 - 1
     index = torch.arange(x.numel(), device=x.device)
     bits = (index + number) & low
@@ -105,7 +108,8 @@ def mask(x: Tensor, seed: Tensor, probability: float) -> Tensor:
     bits = (bits * 0x846CA68B) & low
     bits = (bits ^ (bits >> 16)) >> 1
     kept = bits >= drop_below(probability)
-    return (kept.view(x.shape) / (1 - probability)).to(x.dtype)
+    precise = torch.promote_types(x.dtype, torch.float32)
+    return (kept.view(x.shape) / (1 - probability)).to(precise)
 
 
 def drop_below(probability: float) -> int:

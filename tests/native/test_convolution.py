@@ -1,6 +1,7 @@
 """The kernels of the convolution against PyTorch's own, and as operators of PyTorch."""
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tcn.models import TCN, SequenceModel
-from tcn.native import library
+from tcn.native import library, switched_off
 from tcn.native.convolution import (
     FEW_CHANNELS,
     MOST_CHANNELS,
@@ -313,10 +314,28 @@ def test_dropout_is_the_hash_it_says(instruction_set: str) -> None:
     x, seed = torch.randn(3, 7, 53), torch.tensor([2**61 + 12345])
     found = torch.ops.tcn.dropout(x, seed, 0.4)
     torch.testing.assert_close(found, x * mask(x, seed, 0.4))
+    half = x.bfloat16()
+    expected = (half.float() * mask(half, seed, 0.4)).bfloat16()
+    torch.testing.assert_close(torch.ops.tcn.dropout(half, seed, 0.4), expected, rtol=0, atol=0)
     weight, bias = torch.randn(5, 7, 3), torch.randn(5)
     fused = torch.ops.tcn.convolve(x, weight, None, bias, None, seed, 2, 0, 1, 1, True, 0.4)
     plain = reference(x, weight, bias, Geometry(left=2), True)
     torch.testing.assert_close(fused, plain * mask(plain, seed, 0.4), rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 100), st.integers(0, 2**62 - 1), st.floats(0.01, 0.99))
+def test_dropout_of_bfloat16_is_rounded_once(size: int, seed: int, probability: float) -> None:
+    """The product in float32, rounded as PyTorch rounds; NaN and infinity stay what they are."""
+    x = torch.cat([torch.randn(size) * 1e30, torch.tensor([math.nan, math.inf, -math.inf, 1e-40])])
+    x, seeds = x.bfloat16(), torch.tensor([seed])
+    found = torch.ops.tcn.dropout(x, seeds, probability)
+    factor = mask(x, seeds, probability)
+    expected = torch.where(factor == 0, 0, x.float() * factor).bfloat16()
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    with switched_off():
+        plain = torch.ops.tcn.dropout(x[:size], seeds, probability)
+    torch.testing.assert_close(found[:size], plain, rtol=0, atol=0)
 
 
 def test_gradient_is_masked_as_the_output_is() -> None:
@@ -433,7 +452,9 @@ def test_where_the_kernels_are_chosen() -> None:
     assert not wins(x, torch.zeros(MOST_CHANNELS + 1, 25, 7))
     with torch.autocast("cpu", torch.bfloat16):
         assert not wins(x, weight)
-        assert not drops(x)
+        assert drops(x)  # which leaves the type as it is
+        assert drops(x.bfloat16())
+    assert not drops(x.double())
     chosen = []
 
     def choose(row: Tensor) -> Tensor:

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -254,6 +255,16 @@ struct Backward {
     }
 };
 
+template <typename Element>
+void drop(const Element* x, Element* y, int64_t size, int64_t drop_below, float scale, uint64_t seed, int threads) {
+    constexpr int64_t PIECE = 4096;
+    Finish finish{};
+    finish.drop_below = drop_below, finish.scale = scale, finish.seed = seed;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t from = 0; from < size; from += PIECE)
+        DISPATCH(drop_row, x, y, from, std::min(size, from + PIECE), finish);
+}
+
 }  // namespace
 
 // `size` of each filter, or null if the weight is taken as it is.
@@ -313,10 +324,10 @@ EXPORT void tcn_convolve_backward(const Shape* shape, const Finish* finish, cons
 
 EXPORT void tcn_dropout(const float* x, float* y, int64_t size, int64_t drop_below, float scale, uint64_t seed,
                         int threads) {
-    constexpr int64_t PIECE = 4096;
-    Finish finish{};
-    finish.drop_below = drop_below, finish.scale = scale, finish.seed = seed;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t from = 0; from < size; from += PIECE)
-        DISPATCH(drop_row, x, y, from, std::min(size, from + PIECE), finish);
+    drop(x, y, size, drop_below, scale, seed, threads);
+}
+
+EXPORT void tcn_dropout_bfloat16(const uint16_t* x, uint16_t* y, int64_t size, int64_t drop_below, float scale,
+                                 uint64_t seed, int threads) {
+    drop(x, y, size, drop_below, scale, seed, threads);
 }
