@@ -18,7 +18,7 @@ from tcn.forecasting.columns import Columns
 from tcn.forecasting.conformal import AdaptiveConformal
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.scaling import Statistics, scaled_panel
-from tcn.forecasting.trained import Forecasts, Predictor, Trained
+from tcn.forecasting.trained import Adaptive, Forecasts, Predictor, Trained
 from tcn.forecasting.windows import WindowBatch
 
 Floats = NDArray[np.float64]
@@ -142,7 +142,7 @@ class Carried:
         values: of the last row, as in :class:`Coming`.
         statistics: of such values, ``(V,)``.
         whole: whether all of the window is observed.
-        adaptive: by level and horizon.
+        adaptive: by level and horizon; shared with the trained net, which is what is saved.
     """
 
     batch: WindowBatch
@@ -151,7 +151,7 @@ class Carried:
     values: Floats
     statistics: Statistics
     whole: bool = False
-    adaptive: dict[tuple[float, int], AdaptiveConformal] = field(default_factory=dict)
+    adaptive: Adaptive = field(default_factory=dict)
 
     @classmethod
     def of(cls, trained: Trained, number: int) -> Carried:
@@ -172,6 +172,7 @@ class Carried:
             next=one.future_times(1)[0, 0],
             values=np.concatenate([one.target[-1], one.futr[-1], one.hist[-1]]),
             statistics=Statistics(location, scale),
+            adaptive=trained.adaptive.setdefault(number, {}),
         )
 
     def take(self, coming: Coming) -> None:

@@ -309,7 +309,10 @@ class Forecaster(Settings):
     # ---------------------------------------------------------------------- files
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Writes settings, weights, scaling and the last rows of every series to a folder.
+        """Writes all that forecasts go on from to a folder.
+
+        Settings, weights, scaling, the last rows of every series, and what adaptive intervals have
+        learnt from a stream.
 
         Args:
             folder: made if it is missing; its two files are whole or not there.
@@ -331,7 +334,7 @@ class Forecaster(Settings):
     def load(cls, folder: str | PathLike[str]) -> Self:
         """The forecaster that :meth:`save` wrote, with the same forecasts.
 
-        Adaptive intervals begin anew from the errors they were calibrated on.
+        On a stream adaptive intervals go on as they were.
 
         Raises:
             ValueError: if a file is missing, changed or not what it should be, naming it.

@@ -12,7 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tcn.forecasting.conformal import ConformalizedQuantiles, SplitConformal, nested
+from tcn.forecasting.conformal import (
+    AdaptiveConformal,
+    ConformalizedQuantiles,
+    SplitConformal,
+    nested,
+)
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.memory import by_halves
 from tcn.forecasting.net import ForecastNet
@@ -25,6 +30,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Ends = dict[float, tuple[Floats, Floats]]
 """Lower and upper ends of intervals by level in percent."""
+
+Adaptive = dict[tuple[float, int], AdaptiveConformal]
+"""The adaptive intervals of one series, by level and horizon."""
 
 INTERVALS = (None, "conformal", "cqr", "adaptive")
 WINDOWS_AT_ONCE = 1024
@@ -63,6 +71,8 @@ class Trained:
         device: where forwards run.
         report: steps taken and the best validation loss.
         bands: what calibrates the intervals, by horizon.
+        adaptive: what adaptive intervals have learnt on a stream, by series of the history, then by
+            level and horizon.
     """
 
     net: ForecastNet
@@ -79,6 +89,7 @@ class Trained:
     device: str = "cpu"
     report: dict[str, float] = field(default_factory=dict)
     bands: dict[int, Band] = field(default_factory=dict, repr=False)
+    adaptive: dict[int, Adaptive] = field(default_factory=dict, repr=False)
 
     @property
     def has_intervals(self) -> bool:

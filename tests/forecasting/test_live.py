@@ -3,6 +3,7 @@
 import copy
 import pickle
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,6 +245,35 @@ def test_adaptive_intervals_learn_from_what_comes() -> None:
         np.testing.assert_allclose(result["TCN-hi-80"], high[0], rtol=1e-4)
     fixed = forecaster.predict(one[: TRAINED + 8], level=[80])
     assert (fixed["TCN-hi-80"] - result["TCN-hi-80"]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kept", ["file", "pickle"])
+def test_adaptive_intervals_go_on_after_loading(tmp_path: Path, kept: str) -> None:
+    # Two series, of which one moves on further; two levels, and one asked for only afterwards.
+    df = frame()
+    forecaster = Forecaster(**SMALL, intervals="adaptive").fit(rows_of(df, 0, TRAINED), val_size=20)
+    one, two = (df[df["unique_id"] == name].reset_index(drop=True) for name in ("a", "b"))
+    for row in range(TRAINED, TRAINED + 6):
+        forecaster.update(one[row : row + 1], level=[80, 95])
+        if row < TRAINED + 3:
+            forecaster.update(two[row : row + 1], level=[80])
+    if kept == "file":
+        again = Forecaster.load(forecaster.save(tmp_path / "forecaster"))
+    else:
+        again = pickle.loads(pickle.dumps(forecaster))
+    learnt = forecaster.trained_.adaptive
+    assert again.trained_.adaptive.keys() == learnt.keys()
+    for row in range(TRAINED + 6, TRAINED + 9):
+        for frame_of, at in ((one, row), (two, row - 3)):
+            new = frame_of[at : at + 1]
+            expected = forecaster.update(new, level=[70, 80])
+            found = again.update(new, level=[70, 80])
+            np.testing.assert_allclose(numbers(found), numbers(expected), rtol=1e-5, atol=1e-6)
+    for number, intervals in learnt.items():
+        for key, expected in intervals.items():
+            found = again.trained_.adaptive[number][key]
+            np.testing.assert_allclose(found.alpha, expected.alpha)
+            assert (expected.alpha != 1 - key[0] / 100).any()  # something was learnt
 
 
 def test_adaptive_intervals_cover_after_the_series_has_changed() -> None:
