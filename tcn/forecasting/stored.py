@@ -32,7 +32,8 @@ from tcn.forecasting.net import ForecastNet, Sizes
 from tcn.forecasting.outputs import Output, build
 from tcn.forecasting.reading import Library
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics
-from tcn.forecasting.trained import INTERVALS, Adaptive, Band, Trained
+from tcn.forecasting.stored_schema import ARRAYS, FORMAT_VERSION, SCHEMA
+from tcn.forecasting.trained import Adaptive, Band, Trained
 from tcn.inference.construction import construct, refuse_opaque
 from tcn.inference.files import replacing_all
 from tcn.inference.schema import first_error
@@ -40,8 +41,6 @@ from tcn.layers import SequenceModule
 from tcn.models.recording import describe
 
 SETTINGS = "forecaster.json"
-ARRAYS = "forecaster.safetensors"
-FORMAT_VERSION = 1
 
 
 class Stored(NamedTuple):
@@ -339,119 +338,3 @@ def _array(ids: list[Any]) -> NDArray[Any]:
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-_NAME = {"type": "string"}
-_NAMES = {"type": "array", "items": _NAME}
-_COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31}
-_COUNTS = {"type": "array", "items": _COUNT}
-_IDS = {"type": "array", "items": {"type": ["integer", "string"]}}
-_TEXT_OR_NONE = {"type": ["string", "null"]}
-_FIELDS: dict[str, Any] = {
-    "format": {"const": "tcn forecaster"},
-    "format_version": {"const": FORMAT_VERSION},
-    "tcn_version": _NAME,
-    "parameters": {
-        "type": "object",
-        "additionalProperties": {
-            "anyOf": [
-                {"type": ["null", "boolean", "number", "string"]},
-                _NAMES,
-                {"type": "object", "required": ["output"], "additionalProperties": False,
-                 "properties": {"output": {"type": "object"}}},
-                {"type": "object", "required": ["net"], "additionalProperties": False,
-                 "properties": {"net": {"$ref": "#/$defs/built"}}},
-            ]
-        },
-    },
-    "library": {"enum": ["pandas", "polars", "pyarrow"]},
-    "backbone": {"$ref": "#/$defs/built"},
-    "sizes": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["h", "input_size"],
-        "properties": {
-            **dict.fromkeys(
-                ("h", "input_size", "targets", "outputs", "past", "future", "static"), _COUNT
-            ),
-            "locations": _COUNTS,
-            "categories": _COUNTS,
-            "masked": {"type": "boolean"},
-            "counts": {"type": "boolean"},
-        },
-    },
-    "window_scaler": _NAME,
-    "skip": _NAME,
-    "output": {"type": "object"},
-    "scaler": _NAME,
-    "calendar": _NAMES,
-    "intervals": {"enum": list(INTERVALS)},
-    "calibration": _COUNT,
-    "seed": {"type": "integer"},
-    "report": {"type": "object", "additionalProperties": {"type": "number"}},
-    "columns": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["id", "time", "target"],
-        "properties": {
-            "id": _NAME,
-            "time": _NAME,
-            **dict.fromkeys(("target", "futr", "hist", "stat", "categorical"), _NAMES),
-        },
-    },
-    "frequency": {"type": ["integer", "string"]},
-    "timezone": _TEXT_OR_NONE,
-    "unit": _TEXT_OR_NONE,
-    "missing": {"enum": ["raise", "mask"]},
-    "vocabularies": {
-        "type": "object",
-        "additionalProperties": {
-            "type": "array", "items": {"type": ["boolean", "number", "string"]}
-        },
-    },
-    "ids": _IDS,
-    "history_ids": _IDS,
-    "arrays": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["file", "size", "sha256"],
-        "properties": {
-            "file": {"const": ARRAYS},
-            "size": {"type": "integer", "minimum": 0},
-            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-        },
-    },
-}  # fmt: skip
-_VALUE: dict[str, Any] = {
-    "maxItems": 1024,
-    "minimum": -(2**31),
-    "maximum": 2**31,
-    "anyOf": [
-        {"type": ["null", "boolean", "number", "string"]},
-        {"type": "array", "items": {"$ref": "#/$defs/value"}},
-        {"$ref": "#/$defs/built"},
-        {
-            "type": "object",
-            "required": ["class"],
-            "additionalProperties": False,
-            "properties": {"class": _NAME, "partial": {"$ref": "#/$defs/values"}},
-        },
-    ],
-}
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": list(_FIELDS),
-    "additionalProperties": False,
-    "properties": _FIELDS,
-    "$defs": {
-        "built": {
-            "type": "object",
-            "required": ["class", "arguments"],
-            "additionalProperties": False,
-            "properties": {"class": _NAME, "arguments": {"$ref": "#/$defs/values"}},
-        },
-        "values": {"type": "object", "additionalProperties": {"$ref": "#/$defs/value"}},
-        "value": _VALUE,
-    },
-}
-"""Of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.inference.schema` knows."""
