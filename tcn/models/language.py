@@ -6,9 +6,10 @@ times as much. So the two are apart: features of every step, a score of those th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -129,13 +130,14 @@ class TokenModel(SequenceModel):
             ``(n,)`` logarithms of their probabilities.
         """
         if self.clusters is not None:
-            return self.clusters(rows, target).output
+            return _precisely(self.clusters, rows, target).output
         return LOGITS.log_likelihood(self.head(rows), target)
 
     def score(self, rows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`log_likelihood`, and ``(n,)`` bool: whether the token was the likeliest."""
         if self.clusters is not None:
-            return self.log_likelihood(rows, target), self.clusters.predict(rows) == target
+            likeliest = _precisely(self.clusters.predict, rows)
+            return self.log_likelihood(rows, target), likeliest == target
         return LOGITS.score(self.head(rows), target)
 
     def probabilities(self, output: Tensor) -> Tensor:
@@ -149,5 +151,14 @@ class TokenModel(SequenceModel):
         if self.clusters is None:
             return super()._apply_head(y)
         rows = y.movedim(1, -1)
-        every = self.clusters.log_prob(rows.flatten(end_dim=-2))
+        every = _precisely(self.clusters.log_prob, rows.flatten(end_dim=-2))
         return every.unflatten(0, rows.shape[:-1]).movedim(-1, 1)
+
+
+def _precisely(function: Callable[..., Any], rows: Tensor, *others: Tensor) -> Any:
+    """Calls it without autocast: PyTorch's adaptive softmax cannot add up two precisions."""
+    device = rows.device.type
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return function(rows, *others)
+    with torch.autocast(device, enabled=False):
+        return function(rows.float(), *others)
