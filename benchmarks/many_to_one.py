@@ -5,11 +5,9 @@ PyTorch layers, where the ratio is that of the work, and once with the native ke
 the whole sequence faster still than its part.
 """
 
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -18,8 +16,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.provenance import commit, machine, versions
-from benchmarks.runs import write_atomically
+from benchmarks.provenance import origin
+from benchmarks.runs import write_json
 from benchmarks.timing import ratios, spread, take_turns
 from tcn.models import TCN, SequenceModel
 from tcn.native import library, switched_off
@@ -137,12 +135,10 @@ def measure_all(*, threads: int = 1, rounds: int = 15, output: Path | None = Non
     Console(width=max(Console().width, 100)).print(table)
     if output is not None:
         content = {
-            "command": f"python -m benchmarks many_to_one --threads {threads} --rounds {rounds}",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": commit(),
-            "machine": machine(threads, 1),
-            "versions": versions(),
+            **origin(
+                f"python -m benchmarks many_to_one --threads {threads} --rounds {rounds}", threads
+            ),
             "timings": [asdict(each) for each in timings],
         }
-        write_atomically(output, (json.dumps(content, indent=1) + "\n").encode())
+        write_json(output, content)
     return timings

@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,18 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed as a package"
     return found
+
+
+def origin(command: str, threads: int, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Where a file of measurements comes from, with the versions of these packages too."""
+    further = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "command": command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(threads, 1),
+        "versions": versions() | further,
+    }
 
 
 def machine(threads: int, workers: int) -> dict[str, Any]:

@@ -224,6 +224,11 @@ def read_result(path: Path) -> Result:
     return Result(**content)
 
 
+def write_json(path: Path, content: Any) -> None:
+    """As :func:`write_atomically`, ``content`` as JSON."""
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """After this returns, or after a crash at any point, ``path`` is whole: new or as before."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.errors import errors
 from benchmarks.forecasting.peers import PACKAGES, check_installed, installed
 from benchmarks.forecasting.results import Result, Results, Run, recipe
-from benchmarks.provenance import commit, machine, versions
+from benchmarks.provenance import origin
 
 DETERMINISTIC_SEED = 0
 """The one run of a model in which nothing is random."""
@@ -152,16 +151,8 @@ def _keep(results: Results, result: Result) -> None:
 
 
 def _provenance(plan: Plan, model: str) -> dict[str, Any]:
-    import importlib.metadata
-
-    packages = ["pandas", *([PACKAGES[model]] if model in PACKAGES else [])]
-    return {
-        "command": plan.command,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "versions": versions() | {name: importlib.metadata.version(name) for name in packages},
-        "machine": machine(plan.threads, 1),
-    }
+    further = [PACKAGES[model]] if model in PACKAGES else []
+    return origin(plan.command, plan.threads, ["pandas", *further])
 
 
 def run(plan: Plan, folder: Path, *, report_only: bool = False) -> list[Path]:

@@ -8,7 +8,6 @@ from scratch before anything is timed.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ import pandas as pd
 
 from benchmarks.forecasting import long_horizon
 from benchmarks.forecasting.peers import TRAINER, installed, quiet
-from benchmarks.provenance import commit, machine, versions
-from benchmarks.runs import write_atomically
+from benchmarks.provenance import origin
+from benchmarks.runs import write_json
 from benchmarks.timing import Action, Spread, ratios, spread, take_turns
 
 NAME = "live.json"
@@ -45,11 +44,7 @@ def measure(folder: Path, *, rounds: int, threads: int, command: str) -> Path:
         actions[PEER] = _neuralforecast(frame)
     turns = take_turns(actions, rounds=rounds)
     content = {
-        "command": command,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(threads, 1),
-        "versions": versions(),
+        **origin(command, threads),
         "rounds": rounds,
         "horizon": HORIZON,
         "look_back": LOOK_BACK,
@@ -62,7 +57,7 @@ def measure(folder: Path, *, rounds: int, threads: int, command: str) -> Path:
         },
     }
     path = folder / NAME
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_json(path, content)
     return path
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runs import write_atomically
+from benchmarks.runs import write_json
 
 SCHEMA = 1
 
@@ -100,7 +100,7 @@ class Results:
                 if not math.isfinite(value):
                     raise ValueError(f"{result.run}: {part} {name} is {value}")
         path = self.path(result.run)
-        write_atomically(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
+        write_json(path, asdict(result))
         return path
 
     def __iter__(self) -> Iterator[Result]:

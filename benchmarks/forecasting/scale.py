@@ -11,15 +11,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.provenance import commit, machine, versions
-from benchmarks.runs import write_atomically
+from benchmarks.provenance import origin
+from benchmarks.runs import write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,15 +42,11 @@ def measure(folder: Path, counts: Sequence[int], *, threads: int, command: str) 
         with ProcessPoolExecutor(1, mp_context=spawn) as process:
             rows.append(process.submit(forecast_all, count, threads).result())
     content = {
-        "command": command,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(threads, 1),
-        "versions": versions(),
+        **origin(command, threads),
         "rows": rows,
     }
     path = folder / NAME
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_json(path, content)
     return path
 
 

@@ -1,9 +1,7 @@
 """What was measured: rows of a table, a JSON file, a figure."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.provenance import commit, machine, versions
-from benchmarks.runs import write_atomically
+from benchmarks.provenance import origin
+from benchmarks.runs import write_atomically, write_json
 from benchmarks.speed.cases import Case, cases
 from benchmarks.speed.contestants import PEER, peer_installed
 from benchmarks.speed.limits import Limits, measure_limits
@@ -149,24 +147,14 @@ def write(
 ) -> None:
     """The JSON file and, beside it, the figure of the sweeps."""
     content: dict[str, Any] = {
-        "command": command,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(threads, 1),
-        "versions": {**versions(), **_peer_version()},
+        **origin(command, threads, [PEER] if peer_installed() else []),
         "rounds": rounds,
         "limits": {str(count): asdict(each) for count, each in limits.items()},
         "rows": [asdict(row) for row in rows],
         "sweeps": [asdict(point) for point in points],
     }
-    write_atomically(output, (json.dumps(content, indent=1) + "\n").encode())
+    write_json(output, content)
     if points:
         from benchmarks.speed.figure import draw
 
         write_atomically(output.with_suffix(".svg"), draw(points).encode())
-
-
-def _peer_version() -> dict[str, str]:
-    import importlib.metadata
-
-    return {PEER: importlib.metadata.version(PEER)} if peer_installed() else {}
