@@ -36,8 +36,8 @@ def _unfinished(store: Store, summaries: Sequence[TaskSummary]) -> Section | Non
         "title": "Begun, not finished",
         "text": "Runs whose time was over, with the curve so far. They were not tested and stand "
         "in no other table.",
-        "tables": [_table("", heads, [_so_far(*each) for each in results])],
-        "figure": svg(drawings, size=(4.6 * len(drawings), 3.4)),
+        "tables": [_table("Where they stand", heads, [_so_far(*each) for each in results])],
+        "figure": svg(drawings, size=(4.5 * max(2, len(drawings)), 3.4)),
         "notes": [
             (
                 f"{summary.task.title}, {look(result.model).label} seed {result.seed} goes on, or "
