@@ -25,6 +25,7 @@ from tcn.forecasting.net import Answer, ForecastNet
 from tcn.forecasting.outputs import MASE, Output, Point, seasonal_error
 from tcn.forecasting.windows import WindowBatch
 from tcn.layers.validation import check_positive
+from tcn.training.denormals import FlushDenormals
 from tcn.training.schedules import Schedule
 
 VALIDATION_BATCH = 1024
@@ -114,6 +115,10 @@ class ForecastTask(pl.LightningModule):
         if weight:
             loss = self.loss(batch)
             self.log("val_loss", loss, prog_bar=True, batch_size=weight, sync_dist=True)
+
+    @override
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return [FlushDenormals()]
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:

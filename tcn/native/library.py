@@ -80,6 +80,32 @@ def _built() -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
+@contextlib.contextmanager
+def flushing_denormals() -> Iterator[None]:
+    """Within it numbers below 1e-38 are zero to this thread and those that share its work.
+
+    Where a processor has no such mode, and to other threads where there is no library, they stay
+    what they are. Where they were zero before, they are so afterwards.
+    """
+    before = bool(torch.tensor(DENORMAL) * 1 == 0)
+    if not before:
+        _flush_denormals(True)
+    try:
+        yield
+    finally:
+        if not before:
+            _flush_denormals(False)
+
+
+def _flush_denormals(on: bool) -> None:
+    if (kernels := library()) is not None:
+        kernels.tcn_flush_denormals_everywhere(int(on), torch.get_num_threads())
+    torch.set_flush_denormal(on)
+
+
+DENORMAL = 1e-39
+
+
 def serves(x: torch.Tensor) -> bool:
     """Whether kernels for float32 can be used for ``x``, and what it is part of, at this moment."""
     # Under autocast PyTorch computes in bfloat16, which is what was asked for.

@@ -1,6 +1,7 @@
 """Lightning modules that train a net: loss, metrics, optimiser, nothing of the net itself."""
 
 from tcn.training.batch import Batch, Prediction
+from tcn.training.denormals import FlushDenormals
 from tcn.training.reproducibility import SeedEveryEpoch
 from tcn.training.schedules import CosineDecay, OneCycle, Schedule
 from tcn.training.task import Task
@@ -16,6 +17,7 @@ __all__ = [
     "Batch",
     "Classification",
     "CosineDecay",
+    "FlushDenormals",
     "JointMultiLabel",
     "LanguageModel",
     "MultiLabel",

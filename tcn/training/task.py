@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from typing_extensions import override
 
 from tcn.training.batch import Batch, Prediction
+from tcn.training.denormals import FlushDenormals
 from tcn.training.processes import gathered, process_count, row_of_zeros, summed
 from tcn.training.schedules import Schedule
 
@@ -128,6 +129,10 @@ class Task(pl.LightningModule):
         if all(len(each) for each in arguments if isinstance(each, Tensor) and each.ndim):
             metric.update(*arguments)  # some refuse a batch without rows
         self.log(name, metric, prog_bar=name == self.monitor[0])
+
+    @override
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return [FlushDenormals()]
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:

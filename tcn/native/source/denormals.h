@@ -6,29 +6,40 @@
 
 #pragma once
 
+namespace denormals {
+
+// The register that holds a thread's ways of computing, and the bits of it that make denormals zero.
+#if defined(__x86_64__)
+using Control = unsigned;
+constexpr Control FLUSH = 1u << 15 | 1u << 6;  // results, and inputs
+inline Control control() { return __builtin_ia32_stmxcsr(); }
+inline void set_control(Control value) { __builtin_ia32_ldmxcsr(value); }
+#elif defined(__aarch64__)
+using Control = unsigned long;
+constexpr Control FLUSH = 1ul << 24;
+inline Control control() {
+    Control value;
+    asm volatile("mrs %0, fpcr" : "=r"(value));
+    return value;
+}
+inline void set_control(Control value) { asm volatile("msr fpcr, %0" : : "r"(value)); }
+#else
+using Control = unsigned;
+constexpr Control FLUSH = 0;
+inline Control control() { return 0; }
+inline void set_control(Control) {}
+#endif
+
+}  // namespace denormals
+
 // While it lives, denormal inputs and results of its thread count as zero.
 class FlushDenormals {
 public:
-#if defined(__x86_64__)
-    FlushDenormals() : before_(__builtin_ia32_stmxcsr()) { __builtin_ia32_ldmxcsr(before_ | FLUSH_TO_ZERO | ARE_ZERO); }
-    ~FlushDenormals() { __builtin_ia32_ldmxcsr(before_); }
-
-private:
-    static constexpr unsigned FLUSH_TO_ZERO = 1u << 15, ARE_ZERO = 1u << 6;
-    unsigned before_;
-#elif defined(__aarch64__)
-    FlushDenormals() {
-        asm volatile("mrs %0, fpcr" : "=r"(before_));
-        asm volatile("msr fpcr, %0" : : "r"(before_ | FLUSH_TO_ZERO));
-    }
-    ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
-
-private:
-    static constexpr unsigned long FLUSH_TO_ZERO = 1ul << 24;
-    unsigned long before_;
-#endif
-
-public:
+    FlushDenormals() : before_(denormals::control()) { denormals::set_control(before_ | denormals::FLUSH); }
+    ~FlushDenormals() { denormals::set_control(before_); }
     FlushDenormals(const FlushDenormals&) = delete;
     FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+private:
+    denormals::Control before_;
 };
