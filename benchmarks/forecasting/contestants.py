@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from benchmarks.forecasting.baselines import SeasonalNaive, fit_linear
 from benchmarks.forecasting.errors import Fitted, errors
@@ -60,14 +61,15 @@ def _darts(problem: Problem, seed: int) -> Fitted:
     return fit_darts(problem, LONG_HORIZON[problem.data.name], seed=seed)
 
 
-def _neuralforecast(problem: Problem, seed: int) -> Fitted:
+def _neuralforecast(problem: Problem, seed: int, loss: Literal["MSE", "MAE"] = "MSE") -> Fitted:
     from benchmarks.forecasting.peers import fit_neuralforecast
 
-    return fit_neuralforecast(problem, LONG_HORIZON[problem.data.name], seed=seed)
+    return fit_neuralforecast(problem, LONG_HORIZON[problem.data.name], seed=seed, loss=loss)
 
 
-def _budget(problem: Problem) -> dict[str, Any]:
-    return asdict(LONG_HORIZON[problem.data.name]) | {"otherwise": "the package's defaults"}
+def _budget(problem: Problem, **chosen: Any) -> dict[str, Any]:
+    budget = asdict(LONG_HORIZON[problem.data.name])
+    return budget | chosen | {"otherwise": "the package's defaults"}
 
 
 CONTESTANTS = {
@@ -78,5 +80,11 @@ CONTESTANTS = {
     "seasonal_naive": _naive("seasonal naive", lambda problem: problem.data.season),
     "repeat": _naive("last value", lambda problem: 1),
     "neuralforecast_tcn": Contestant("neuralforecast's TCN", _budget, _neuralforecast, peer=True),
+    "neuralforecast_tcn_mae": Contestant(
+        "neuralforecast's TCN, its own loss (MAE)",
+        partial(_budget, loss="MAE"),
+        partial(_neuralforecast, loss="MAE"),
+        peer=True,
+    ),
     "darts_tcn": Contestant("darts' TCN", _budget, _darts, peer=True),
 }

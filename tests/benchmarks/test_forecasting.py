@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -149,7 +150,11 @@ def test_our_forecasts_are_in_order_and_judged_as_in_training(model):
 def test_peers_forecast_the_same_windows(model):
     if not peers.installed(model):
         pytest.skip("needs the extra 'peers'")
-    fit = {"darts_tcn": peers.fit_darts, "neuralforecast_tcn": peers.fit_neuralforecast}[model]
+    fit = {
+        "darts_tcn": peers.fit_darts,
+        "neuralforecast_tcn": peers.fit_neuralforecast,
+        "neuralforecast_tcn_mae": partial(peers.fit_neuralforecast, loss="MAE"),
+    }[model]
     problem = small_problem()
     fitted = fit(problem, Budget(steps=60, windows=32), seed=0)
     whole = fitted.forecast(160, 170)
