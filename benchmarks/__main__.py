@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TypeAlias
 
 from benchmarks.forecasting.options import add_parser as add_forecasting
 from benchmarks.pools import LocalPool, Pool
@@ -17,6 +18,8 @@ from benchmarks.scheduler import Plan, Scheduler, Stopped
 from benchmarks.summary import summarise
 
 RESULTS = ROOT / "benchmarks" / "results"
+Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
 STUDIES = {
     "memory_curve": "copying and adding against the length of the sequence",
     "ablations": "what each part of the TCN is worth",
@@ -44,9 +47,27 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="quick|run|search|memory_curve|ablations|report|many_to_one|speed|forecasting",
     )
+    _add_quick(actions)
+    _add_run(actions)
+    _add_search(actions)
+    for name, text in STUDIES.items():
+        _add_study(actions, name, text)
+    _add_report(actions)
+    _add_many_to_one(actions)
+    _add_speed(actions)
+    add_forecasting(actions)
+    return parser
 
+
+def _add_quick(actions: Actions) -> None:
     quick = actions.add_parser("quick", help="three small tasks in minutes, then the report")
     quick.set_defaults(action=_quick)
+    quick.add_argument("--results", type=Path, default=QUICK_RESULTS, metavar="DIR")
+    _add_where(quick)
+    _add_retry(quick)
+
+
+def _add_run(actions: Actions) -> None:
     run = actions.add_parser("run", help="train and test models on tasks")
     run.set_defaults(action=_run)
     run.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help=_tasks_help())
@@ -59,54 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--minutes", type=float, metavar="M",
                      help="stop each run after the epoch in which they are over; its curve so far "
                      "is kept, and the same command goes on from there")  # fmt: skip
-    quick.add_argument("--results", type=Path, default=QUICK_RESULTS, metavar="DIR")
-    search = _search_parser(actions)
-    studies = [actions.add_parser(name, help=text) for name, text in STUDIES.items()]
-    for study, name in zip(studies, STUDIES, strict=True):
-        study.set_defaults(action=_study, study=name)
-        study.add_argument("--points", nargs="+", metavar="POINT", help="default: all")
-        study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
-        study.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    for action in (quick, run, search, *studies):
-        action.add_argument("--workers", type=int, default=available_cores(), metavar="N",
-                            help="runs at a time (default: the cores, %(default)s)")  # fmt: skip
-        action.add_argument("--threads", type=int, metavar="N",
-                            help="of each run (default: cores / runs at a time)")  # fmt: skip
-    for action in (quick, run, search, *studies):
-        action.add_argument("--ray", metavar="ADDRESS",
-                            help="a Ray cluster, on all of which there are --workers runs at a "
-                            "time; 'local' starts one")  # fmt: skip
-        action.add_argument("--gpus", type=float, default=0.0, metavar="N",
-                            help="of each run on the cluster (%(default)s)")  # fmt: skip
-    for action in (quick, run, *studies):
-        action.add_argument("--retry-failed", action="store_true", help="diverged runs again")
-
-    report = actions.add_parser("report", help="write report.md and report.html")
-    report.set_defaults(action=_report)
-    report.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    report.add_argument("--output", type=Path, metavar="DIR", help="default: beside the results")
-
-    timing = actions.add_parser("many_to_one", help="training step when only the last is read")
-    timing.set_defaults(action=_many_to_one)
-    timing.add_argument("--threads", type=int, default=1, metavar="N")
-    timing.add_argument("--rounds", type=int, default=15, metavar="N")
-    timing.add_argument("--json", type=Path, metavar="FILE")
-
-    speed = actions.add_parser("speed", help="training, streams, generation, beside the peers")
-    speed.set_defaults(action=_speed)
-    speed.add_argument("--threads", nargs="+", type=int, default=[1, available_cores()],
-                       metavar="N", help="numbers of threads, one after the other")  # fmt: skip
-    speed.add_argument("--rounds", type=int, default=9, metavar="N")
-    speed.add_argument("--only", default="", metavar="TEXT", help="kinds that contain it: stream")
-    speed.add_argument("--no-sweep", action="store_true", help="leave out the cost against sizes")
-    speed.add_argument("--json", type=Path, metavar="FILE", help="and a figure beside it")
-    add_forecasting(actions)
-    return parser
+    _add_where(run)
+    _add_retry(run)
 
 
-def _search_parser(
-    actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> argparse.ArgumentParser:
+def _add_search(actions: Actions) -> None:
     search = actions.add_parser("search", help="random search over settings, on validation")
     search.set_defaults(action=_search, retry_failed=False)
     search.add_argument("--task", required=True, help="one that has a search.yaml")
@@ -119,7 +97,60 @@ def _search_parser(
     search.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     search.add_argument("--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="laid over every config, below what is drawn")  # fmt: skip
-    return search
+    _add_where(search)
+
+
+def _add_study(actions: Actions, name: str, text: str) -> None:
+    study = actions.add_parser(name, help=text)
+    study.set_defaults(action=_study, study=name)
+    study.add_argument("--points", nargs="+", metavar="POINT", help="default: all")
+    study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
+    study.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    _add_where(study)
+    _add_retry(study)
+
+
+def _add_where(action: argparse.ArgumentParser) -> None:
+    """On what its runs are spread."""
+    action.add_argument("--workers", type=int, default=available_cores(), metavar="N",
+                        help="runs at a time (default: the cores, %(default)s)")  # fmt: skip
+    action.add_argument("--threads", type=int, metavar="N",
+                        help="of each run (default: cores / runs at a time)")  # fmt: skip
+    action.add_argument("--ray", metavar="ADDRESS",
+                        help="a Ray cluster, on all of which there are --workers runs at a time; "
+                        "'local' starts one")  # fmt: skip
+    action.add_argument("--gpus", type=float, default=0.0, metavar="N",
+                        help="of each run on the cluster (%(default)s)")  # fmt: skip
+
+
+def _add_retry(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--retry-failed", action="store_true", help="diverged runs again")
+
+
+def _add_report(actions: Actions) -> None:
+    report = actions.add_parser("report", help="write report.md and report.html")
+    report.set_defaults(action=_report)
+    report.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    report.add_argument("--output", type=Path, metavar="DIR", help="default: beside the results")
+
+
+def _add_many_to_one(actions: Actions) -> None:
+    timing = actions.add_parser("many_to_one", help="training step when only the last is read")
+    timing.set_defaults(action=_many_to_one)
+    timing.add_argument("--threads", type=int, default=1, metavar="N")
+    timing.add_argument("--rounds", type=int, default=15, metavar="N")
+    timing.add_argument("--json", type=Path, metavar="FILE")
+
+
+def _add_speed(actions: Actions) -> None:
+    speed = actions.add_parser("speed", help="training, streams, generation, beside the peers")
+    speed.set_defaults(action=_speed)
+    speed.add_argument("--threads", nargs="+", type=int, default=[1, available_cores()],
+                       metavar="N", help="numbers of threads, one after the other")  # fmt: skip
+    speed.add_argument("--rounds", type=int, default=9, metavar="N")
+    speed.add_argument("--only", default="", metavar="TEXT", help="kinds that contain it: stream")
+    speed.add_argument("--no-sweep", action="store_true", help="leave out the cost against sizes")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="and a figure beside it")
 
 
 def _tasks_help() -> str:

@@ -25,6 +25,8 @@ from tcn.forecasting.plots import STYLE as PLAIN
 
 SIZE = (4.9, 3.1)
 DECADES = 1.5
+MARKED = 30
+"""Points of a curve beyond which markers would hide it."""
 
 Drawing = Callable[[Axes], None]
 
@@ -45,6 +47,14 @@ class Look:
     color: str
     marker: str
     dashes: tuple[float, ...] | None
+
+    def line(self) -> dict[str, Any]:
+        """Arguments of ``Axes.plot``."""
+        dashes = (0, self.dashes) if self.dashes else "-"
+        return {
+            "color": self.color, "linewidth": 1.8, "linestyle": dashes, "marker": self.marker,
+            "markersize": 3.5,
+        }  # fmt: skip
 
 
 LOOKS = {
@@ -112,16 +122,9 @@ def draw_curves(axes: Axes, summary: TaskSummary, axis: str) -> None:
         low, high = values.min(axis=0), values.max(axis=0)
         if len(values) > 1:
             axes.fill_between(positions, low, high, color=style.color, alpha=0.18, linewidth=0)
-        axes.plot(
-            positions,
-            values.mean(axis=0),
-            color=style.color,
-            label=style.label,
-            linewidth=1.8,
-            linestyle=(0, style.dashes) if style.dashes else "-",
-            marker=style.marker,
-            markersize=3.5 if len(positions) <= 30 else 0,
-        )
+        line = axes.plot(positions, values.mean(axis=0), label=style.label, **style.line())[0]
+        if len(positions) > MARKED:
+            line.set_marker("")
         drawn.append(values)
     axes.set_title(f"Validation {_titled(metric)}")
     axes.set_xlabel("optimiser steps" if axis == "step" else "seconds of training")
@@ -145,11 +148,7 @@ def draw_unfinished(axes: Axes, summary: TaskSummary) -> None:
         style = look(result.model)
         values = np.array([_value(entry, metric) for entry in result.history]) * metric.scale
         epochs = [float(entry["epoch"] or 0) for entry in result.history]
-        line = (0, style.dashes) if style.dashes else "-"
-        axes.plot(
-            epochs, values, color=style.color, linestyle=line, marker=style.marker, markersize=3.5,
-            linewidth=1.8, label=f"{style.label}, validation",
-        )  # fmt: skip
+        axes.plot(epochs, values, label=f"{style.label}, validation", **style.line())
         drawn.append(values)
         if result.model in summary.task.paper:
             paper = float(summary.task.paper[result.model])
