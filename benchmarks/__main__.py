@@ -63,7 +63,7 @@ def _add_quick(actions: Actions) -> None:
     quick = actions.add_parser("quick", help="three small tasks in minutes, then the report")
     quick.set_defaults(action=_quick)
     quick.add_argument("--results", type=Path, default=QUICK_RESULTS, metavar="DIR")
-    _add_where(quick)
+    _add_plan(quick)
     _add_retry(quick)
 
 
@@ -80,7 +80,7 @@ def _add_run(actions: Actions) -> None:
     run.add_argument("--minutes", type=float, metavar="M",
                      help="stop each run after the epoch in which they are over; its curve so far "
                      "is kept, and the same command goes on from there")  # fmt: skip
-    _add_where(run)
+    _add_plan(run)
     _add_retry(run)
 
 
@@ -97,7 +97,7 @@ def _add_search(actions: Actions) -> None:
     search.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     search.add_argument("--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="laid over every config, below what is drawn")  # fmt: skip
-    _add_where(search)
+    _add_plan(search)
 
 
 def _add_study(actions: Actions, name: str, text: str) -> None:
@@ -106,12 +106,12 @@ def _add_study(actions: Actions, name: str, text: str) -> None:
     study.add_argument("--points", nargs="+", metavar="POINT", help="default: all")
     study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     study.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    _add_where(study)
+    _add_plan(study)
     _add_retry(study)
 
 
-def _add_where(action: argparse.ArgumentParser) -> None:
-    """On what its runs are spread."""
+def _add_plan(action: argparse.ArgumentParser) -> None:
+    """On what its runs are spread, and what becomes of those made with other settings."""
     action.add_argument("--workers", type=int, default=available_cores(), metavar="N",
                         help="runs at a time (default: the cores, %(default)s)")  # fmt: skip
     action.add_argument("--threads", type=int, metavar="N",
@@ -121,6 +121,8 @@ def _add_where(action: argparse.ArgumentParser) -> None:
                         "'local' starts one")  # fmt: skip
     action.add_argument("--gpus", type=float, default=0.0, metavar="N",
                         help="of each run on the cluster (%(default)s)")  # fmt: skip
+    action.add_argument("--replace", action="store_true",
+                        help="make anew what was made with other settings")  # fmt: skip
 
 
 def _add_retry(action: argparse.ArgumentParser) -> None:
@@ -192,7 +194,6 @@ def _search(options: argparse.Namespace) -> int:
         seed=options.seed,
         budget_epochs=options.budget_epochs,
     )
-    search.check_kept(store, options.override)
     complete = _execute(options, store, list(search.drawn), options.override, search.drawn)
     print_trials(search, store)
     return 0 if complete else 1
@@ -229,6 +230,7 @@ def _execute(
         workers=options.workers,
         threads=threads,
         retry_failed=options.retry_failed,
+        replace=options.replace,
         command=options.command_line,
         drawn=drawn or {},
         minutes=_minutes(options),

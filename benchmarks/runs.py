@@ -17,6 +17,7 @@ MODELS = ("tcn", "lstm", "gru", "rnn")
 OURS = "ours"
 SEARCH = "search"
 SPACE = f"{SEARCH}.yaml"
+RECIPE = "recipe.json"
 
 Epoch = dict[str, float | int | None]
 
@@ -80,8 +81,18 @@ class Recipe:
         ordered = tuple(f"{key}={latest[key]}" for key in sorted(latest))
         return cls(hashlib.sha256(run.config.read_bytes()).hexdigest(), ordered)
 
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Recipe":
+        return cls(content["config_sha256"], tuple(content["overrides"]))
+
     def to_json(self) -> dict[str, Any]:
         return {"config_sha256": self.config_sha256, "overrides": list(self.overrides)}
+
+    def difference(self, other: "Recipe") -> str:
+        """In what the two differ: ``"config, trainer.max_epochs"``; empty where they agree."""
+        config = ["config"] if self.config_sha256 != other.config_sha256 else []
+        changed = set(self.overrides) ^ set(other.overrides)
+        return ", ".join(config + sorted({split_override(item)[0] for item in changed}))
 
 
 def split_override(item: str) -> tuple[str, str]:
@@ -177,6 +188,25 @@ class Store:
         """The result of ``run``, or ``None`` when there is none yet."""
         path = self.result_path(run)
         return read_result(path) if path.exists() else None
+
+    def begun(self, run: Run) -> Recipe | None:
+        """What made the checkpoints of ``run``; ``None`` where no epoch was finished."""
+        note = self.work(run) / RECIPE
+        if not note.exists() or not any(self.work(run).glob("epoch-*.ckpt")):
+            return None
+        return Recipe.from_json(json.loads(note.read_text()))
+
+    def conflict(self, run: Run, recipe: Recipe) -> str | None:
+        """What another recipe made of ``run``, and in what it differs; ``None`` if nothing."""
+        result = self.read(run)
+        made = {
+            self.result_path(run): None if result is None else result.recipe,
+            self.work(run): self.begun(run),
+        }
+        for path, other in made.items():
+            if other not in (None, recipe):
+                return f"{path} was made with other settings ({recipe.difference(other)})"
+        return None
 
     def write(self, result: Result) -> Path:
         path = self.result_path(result.run)

@@ -14,7 +14,7 @@ from benchmarks.journal import JournalReader
 from benchmarks.overview import Overview, Progress
 from benchmarks.pools import LocalPool, Pool, Worker, last_line
 from benchmarks.runs import Recipe, Run, Store
-from benchmarks.worker import BUSY, FULL, THERE, is_done
+from benchmarks.worker import BUSY, FULL, OTHER, THERE, is_done
 
 POLL_SECONDS = 0.2
 ELSEWHERE_SECONDS = 1.0
@@ -40,6 +40,7 @@ class Plan:
         workers: processes at a time.
         threads: computing threads of each.
         retry_failed: run diverged runs again.
+        replace: make anew what was made with other settings, which is refused otherwise.
         minutes: after the epoch in which they are over a run stops, to be gone on with.
         command: the user's command, kept in every result.
     """
@@ -49,9 +50,13 @@ class Plan:
     workers: int = 1
     threads: int = 1
     retry_failed: bool = False
+    replace: bool = False
     command: str = ""
     drawn: Mapping[Run, Sequence[str]] = field(default_factory=dict)
     minutes: float | None = None
+
+    def recipe(self, run: Run) -> Recipe:
+        return Recipe.of(run, self.overrides_of(run))
 
     def overrides_of(self, run: Run) -> list[str]:
         return [*self.overrides, *self.drawn.get(run, ())]
@@ -81,8 +86,11 @@ class Scheduler:
         """Makes every run; true if none crashed.
 
         Raises:
+            ValueError: a run was made, or begun, with other settings; nothing has been started.
             Stopped: on SIGINT or SIGTERM, after the workers have been stopped.
         """
+        if not self.plan.replace:
+            self._check_kept()
         waiting = self._plan_work()
         overview = Overview(list(self.entries.values()))
         with _signals_raise_stopped(), overview:
@@ -101,18 +109,28 @@ class Scheduler:
                 self._workers.clear()
         return not self._in_state("crashed")
 
+    def _check_kept(self) -> None:
+        conflicts = [self.store.conflict(run, self.plan.recipe(run)) for run in self.plan.runs]
+        found = [conflict for conflict in conflicts if conflict is not None]
+        if found:
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise ValueError(
+                f"{found[0]}{more}; give --results another folder to keep it, or --replace"
+            )
+
     def _plan_work(self) -> list[Run]:
         """The runs still to make, those expected to take longest first."""
         for run, entry in self.entries.items():
             result = self.store.read(run)
-            recipe = Recipe.of(run, self.plan.overrides_of(run))
+            recipe = self.plan.recipe(run)
             if result is not None and is_done(result, recipe, self.plan.retry_failed):
                 self._take_result(run)
                 entry.state = "kept" if result.status == "finished" else "failed"
             elif result is not None and result.recipe != recipe:
-                entry.message = "config or overrides changed since its result: runs again"
+                entry.message = f"other {recipe.difference(result.recipe)}: runs again"
             elif result is not None and result.status == "unfinished":
-                entry.message = "goes on" if self._has_work(run) else "begins anew: no checkpoint"
+                work = self.store.begun(run)
+                entry.message = "begins anew: no checkpoint" if work is None else "goes on"
             elif result is not None:
                 entry.message = "failed before: runs again"
         waiting = self._in_state("waiting")
@@ -144,6 +162,7 @@ class Scheduler:
         arguments += [f"--override={override}" for override in plan.overrides_of(run)]
         arguments += [f"--command={plan.command}"]
         arguments += ["--retry-failed"] if plan.retry_failed else []
+        arguments += ["--replace"] if plan.replace else []
         arguments += [] if plan.minutes is None else ["--minutes", str(plan.minutes)]
         return self.pool.start(arguments, plan.threads)
 
@@ -165,6 +184,9 @@ class Scheduler:
             self._take_result(run, "made by another process")
         elif status == BUSY:
             entry.set_state("elsewhere", "made by another process")
+        elif status == OTHER:
+            conflict = self.store.conflict(run, self.plan.recipe(run))
+            entry.set_state("crashed", f"{conflict}, by another process in the meantime")
         elif status < 0 and self._restarts.get(run, 0) < RESTARTS:
             self._restarts[run] = self._restarts.get(run, 0) + 1
             waiting.insert(0, run)
@@ -208,11 +230,7 @@ class Scheduler:
             overview.state_changed(self.entries[run])
 
     def _is_made(self, run: Run) -> bool:
-        recipe = Recipe.of(run, self.plan.overrides_of(run))
-        return is_done(self.store.read(run), recipe, self.plan.retry_failed)
-
-    def _has_work(self, run: Run) -> bool:
-        return any(self.store.work(run).glob("epoch-*.ckpt"))
+        return is_done(self.store.read(run), self.plan.recipe(run), self.plan.retry_failed)
 
     def _is_free(self, run: Run) -> bool:
         try:

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.overview import clock, number
-from benchmarks.runs import CONFIGS, SEARCH, SPACE, Recipe, Result, Run, Store, known_models
+from benchmarks.runs import CONFIGS, SEARCH, SPACE, Result, Run, Store, known_models
 
 SHARED = "shared"
 DIGITS = 3
@@ -80,20 +80,6 @@ class Search:
             for model in chosen
         }
         return cls(task, chosen, drawn)
-
-    def check_kept(self, store: Store, overrides: Sequence[str]) -> None:
-        """Refuses to write over the trials of another search.
-
-        Raises:
-            ValueError: a trial is there that was drawn otherwise.
-        """
-        for run, drawn in self.drawn.items():
-            kept = store.read(run)
-            if kept is not None and kept.recipe != Recipe.of(run, [*overrides, *drawn]):
-                raise ValueError(
-                    f"{store.result_path(run)} was made with another seed, budget, space or config;"
-                    " keep it and give --results another folder, or delete it"
-                )
 
     def ranked(self, store: Store, model: str) -> list[Result]:
         """Finished trials of ``model``, the best first; those that diverged come last."""

@@ -1,9 +1,9 @@
 """Executes one run in a process of its own; started by the scheduler.
 
 Exit status: 0 when it wrote the result (also of a diverged or an unfinished run), ``THERE`` when
-the result was there already, ``BUSY`` when another process has the run, ``FULL`` when a file could
-not be written for want of space, anything else after an error, which ``log.txt`` in the work folder
-tells.
+the result was there already, ``BUSY`` when another process has the run, ``OTHER`` when there is one
+made with other settings, ``FULL`` when a file could not be written for want of space, anything else
+after an error, which ``log.txt`` in the work folder tells.
 """
 
 import argparse
@@ -20,11 +20,12 @@ from pathlib import Path
 
 import filelock
 
-from benchmarks.runs import OURS, Recipe, Result, Run, Store, write_atomically
+from benchmarks.runs import OURS, RECIPE, Recipe, Result, Run, Store, write_atomically
 
 BUSY = 75
 THERE = 76
 FULL = 77
+OTHER = 78
 ORPHAN_SECONDS = 0.1
 
 
@@ -59,6 +60,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--override", action="append", default=[])
     parser.add_argument("--command", default="python -m benchmarks.worker")
     parser.add_argument("--retry-failed", action="store_true")
+    parser.add_argument("--replace", action="store_true")
     parser.add_argument("--minutes", type=float, help="stop after the epoch in which they are over")
     parser.add_argument("--parent", type=int, help="leave when this is no longer the parent")
     return parser.parse_args(arguments)
@@ -81,6 +83,8 @@ def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> int:
     recipe = Recipe.of(run, options.override)
     if is_done(store.read(run), recipe, options.retry_failed):
         return THERE
+    if not options.replace and store.conflict(run, recipe):
+        return OTHER
     work = _open_work(store.work(run), recipe)
     _log_into(work / "log.txt")
     from benchmarks.execution import Circumstances, execute
@@ -102,7 +106,7 @@ def is_done(result: Result | None, recipe: Recipe, retry_failed: bool) -> bool:
 
 def _open_work(work: Path, recipe: Recipe) -> Path:
     """The work folder; emptied first when what it holds was begun by another recipe."""
-    note = work / "recipe.json"
+    note = work / RECIPE
     wanted = json.dumps(recipe.to_json())
     if work.exists() and not (note.exists() and note.read_text() == wanted):
         shutil.rmtree(work)

@@ -17,6 +17,7 @@ import pytest
 from benchmarks.journal import JournalReader
 from benchmarks.runs import ROOT, Result, Run, Store
 from benchmarks.scheduler import Plan, Scheduler
+from benchmarks.worker import OTHER
 
 RUN = Run("adding_quick", "tcn", 0)
 EPOCHS = 12
@@ -260,13 +261,49 @@ def test_two_schedulers_share_the_work(reference, tmp_path):
     assert numbers(Store(tmp_path).read(RUN)) == numbers(reference.read(RUN))
 
 
-def test_other_overrides_make_it_run_again(reference, tmp_path):
+OTHER_LENGTH = (*TINY, "trainer.max_epochs=1")
+
+
+def test_a_result_made_with_other_settings_is_not_lost(reference, tmp_path):
     shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
-    overrides = (*TINY, "trainer.max_epochs=1")
-    status, output = finish(tmp_path, overrides=overrides)
+    kept = Store(tmp_path).result_path(RUN)
+    before = kept.read_bytes()
+    status, output = finish(tmp_path, overrides=OTHER_LENGTH)
+    assert status == 2
+    assert f"{kept} was made with other settings (trainer.max_epochs); " in output
+    assert "give --results another folder to keep it, or --replace" in output
+    assert kept.read_bytes() == before
+    status, output = finish(tmp_path, "--replace", overrides=OTHER_LENGTH)
     assert status == 0
-    assert "config or overrides changed since its result: runs again" in output
+    assert "other trainer.max_epochs: runs again" in output
     assert len(Store(tmp_path).read(RUN).history) == 1
+
+
+def test_epochs_made_with_other_settings_are_not_lost(tmp_path):
+    finish(tmp_path, "--minutes", "0")
+    work = Store(tmp_path).work(RUN)
+    (checkpoint,) = work.glob("epoch-*.ckpt")
+    Store(tmp_path).result_path(RUN).unlink()  # as after a kill, or before the first minute
+    status, output = finish(tmp_path, overrides=OTHER_LENGTH)
+    assert status == 2
+    assert f"{work} was made with other settings (trainer.max_epochs); " in output
+    assert checkpoint.exists()
+
+
+def test_a_start_with_other_settings_in_the_meantime_is_not_overwritten(reference, tmp_path):
+    """Two starts at once: neither found a result when it looked, the second comes to the lock."""
+    shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
+    kept = Store(tmp_path).result_path(RUN)
+    before = kept.read_bytes()
+    run = ["--results", str(tmp_path), "--task", RUN.task, "--model", "tcn", "--seed", "0"]
+    run += [f"--override={each}" for each in OTHER_LENGTH]
+    status = subprocess.run([sys.executable, "-m", "benchmarks.worker", *run], cwd=ROOT).returncode
+    assert status == OTHER
+    assert kept.read_bytes() == before
+    scheduler = Scheduler(Store(tmp_path), Plan(runs=[RUN], overrides=OTHER_LENGTH))
+    scheduler._conclude(RUN, status, [], "")
+    assert scheduler.entries[RUN].state == "crashed"
+    assert "by another process in the meantime" in scheduler.entries[RUN].message
 
 
 def test_divergence_is_a_result_and_is_not_tried_again(tmp_path):
