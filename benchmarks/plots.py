@@ -7,7 +7,7 @@ model keeps its colour, marker and line style in every figure.
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -18,7 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from benchmarks.paper import Metric
+from benchmarks.paper import Metric, Task
+from benchmarks.runs import Result
 from benchmarks.summary import Row, TaskSummary, significant
 from tcn.forecasting.plots import INK, SOFT
 from tcn.forecasting.plots import STYLE as PLAIN
@@ -163,6 +164,35 @@ def draw_unfinished(axes: Axes, summary: TaskSummary) -> None:
     _value_axis(axes, "y", drawn, None)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.legend()
+
+
+def draw_trials(axes: Axes, task: Task, trials: Mapping[str, Sequence[Result]]) -> None:
+    """Best validation of every trial of a search a dot, in the order of the trials; best first."""
+    drawn = []
+    for place, (model, ranked) in enumerate(trials.items()):
+        style = look(model)
+        values = np.array([validation(each, task.metric) for each in ranked])
+        offsets = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(1)
+        heights = place + offsets[np.argsort(np.argsort([each.seed for each in ranked]))]
+        axes.scatter(
+            values, heights, s=30, color=style.color, marker=style.marker, edgecolor="white",
+            linewidth=0.6, zorder=3,
+        )  # fmt: skip
+        axes.scatter(values[:1], heights[:1], s=110, facecolor="none", edgecolor=INK, zorder=4)
+        drawn.append(values)
+    axes.set_title(task.title)
+    axes.set_xlabel(f"best validation {task.metric.heading}")
+    axes.set_yticks(range(len(trials)), [look(model).label for model in trials])
+    axes.set_ylim(len(trials) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    _value_axis(axes, "x", drawn, None)
+
+
+def validation(result: Result, metric: Metric) -> float:
+    """Of the epoch that was kept, in the shown scale; NaN where there is none."""
+    epoch = int(result.best.get("epoch") or 0)
+    return _value(result.history[epoch - 1], metric) * metric.scale if epoch else math.nan
 
 
 def draw_final(axes: Axes, summary: TaskSummary) -> None:

@@ -17,7 +17,7 @@ import json
 import math
 import random
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,12 @@ class Search:
     def ranked(self, store: Store, model: str) -> list[Result]:
         """Finished trials of ``model``, the best first; those that diverged come last."""
         results = (store.read(run) for run in self.drawn if run.model == model)
-        return sorted((each for each in results if each is not None), key=_rank)
+        return ranked(each for each in results if each is not None)
+
+
+def ranked(trials: Iterable[Result]) -> list[Result]:
+    """The best first; those that diverged come last."""
+    return sorted(trials, key=_rank)
 
 
 def _rank(result: Result) -> float:

@@ -1,15 +1,17 @@
-"""Unfinished runs, the memory curve and the ablations as figures and tables of the report."""
+"""Unfinished runs, searches, memory curve and ablations as figures and tables of the report."""
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks import ablations, memory_curve
 from benchmarks.overview import clock
-from benchmarks.paper import Metric
-from benchmarks.plots import Drawing, draw_unfinished, look, svg
-from benchmarks.runs import Result, Store
+from benchmarks.paper import TASKS, Metric, Task
+from benchmarks.plots import Drawing, draw_trials, draw_unfinished, look, svg, validation
+from benchmarks.runs import MODELS, SEARCH, Result, Store, split_override
+from benchmarks.search import ranked
 from benchmarks.study import Point
 from benchmarks.summary import TaskSummary, significant, spread_text
 from benchmarks.table import continuing
@@ -19,7 +21,12 @@ Section = dict[str, Any]
 
 def sections(store: Store, summaries: Sequence[TaskSummary]) -> list[Section]:
     """Of each study with results: heading, text, tables, figure, and the commands that make it."""
-    found = [_unfinished(store, summaries), _memory_curve(store.folder), _ablations(store.folder)]
+    found = [
+        _unfinished(store, summaries),
+        _searches(store),
+        _memory_curve(store.folder),
+        _ablations(store.folder),
+    ]
     return [section for section in found if section is not None]
 
 
@@ -52,17 +59,76 @@ def _unfinished(store: Store, summaries: Sequence[TaskSummary]) -> Section | Non
 
 def _so_far(summary: TaskSummary, result: Result) -> list[str]:
     metric = summary.task.metric
-    epoch = int(result.best["epoch"] or 0)
-    best = result.history[epoch - 1].get(f"val_{metric.key}")
     return [
         f"{summary.task.title}, {metric.heading}",
         look(result.model).label,
         str(result.seed),
         f"{len(result.history)} of {result.budget['limit'].rpartition('=')[2]}",
-        significant(None if best is None else best * metric.scale, 4),
-        str(epoch),
+        significant(validation(result, metric), 4),
+        str(result.best["epoch"]),
         summary.task.paper.get(result.model, "–"),
         clock(result.wall_seconds),
+    ]
+
+
+def _searches(store: Store) -> Section | None:
+    trials = list(store.results(SEARCH))
+    if not trials:
+        return None
+    by_task: dict[str, dict[str, list[Result]]] = {}
+    for trial in sorted(trials, key=lambda each: MODELS.index(each.model)):
+        by_task.setdefault(trial.task, {}).setdefault(trial.model, []).append(trial)
+    by_task = {
+        task: {model: ranked(found) for model, found in by_model.items()}
+        for task, by_model in by_task.items()
+    }
+    drawings: list[Drawing] = [
+        partial(draw_trials, task=TASKS[task], trials=by_model)
+        for task, by_model in by_task.items()
+    ]
+    heads = ["task", "model", "trials", "best validation", "median", "parameters", "its settings"]
+    rows = [
+        _best_trial(TASKS[task], of_model)
+        for task, by_model in by_task.items()
+        for of_model in by_model.values()
+    ]
+    return {
+        "name": "searches",
+        "title": "Searches",
+        "text": "Settings drawn at random, as many trials and optimiser steps for every model of a "
+        "task, judged by validation; the test set is not read. Trial 0 is the config as it stood. "
+        "A ring marks the best.",
+        "tables": [_table("The best of each", heads, rows)],
+        "figure": svg(drawings, size=(4.5 * max(2, len(drawings)), 3.0)),
+        "notes": [
+            (
+                f"All trials of {TASKS[task].title} are in {task}/search beside this page. Made by",
+                f"python -m benchmarks search --task {task} "
+                f"--trials {max(len(found) for found in by_model.values())}",
+            )
+            for task, by_model in by_task.items()
+        ],
+        "results": trials,
+    }
+
+
+def _best_trial(task: Task, trials: Sequence[Result]) -> list[str]:
+    best = trials[0]
+    laid_over = [split_override(item) for item in best.overrides]
+    settings = [
+        f"{key.rpartition('.')[2]} {value}"
+        for key, value in laid_over
+        if not key.endswith("class_path") and not value.startswith("{")
+    ]
+    values = [validation(each, task.metric) for each in trials]
+    return [
+        f"{task.title}, {task.metric.heading}",
+        look(best.model).label,
+        str(len(trials)),
+        significant(values[0], 4),
+        significant(median(values), 4),
+        f"{best.parameters or 0:,}",
+        "the config" if best.seed == 0 else ", ".join(settings),
     ]
 
 

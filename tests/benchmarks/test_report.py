@@ -1,13 +1,16 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks.plots import LOOKS, curve, draw_curves, draw_final, figures, look
+from benchmarks.paper import TASKS
+from benchmarks.plots import LOOKS, curve, draw_curves, draw_final, draw_trials, figures, look
 from benchmarks.report import write_report
-from benchmarks.runs import Store
+from benchmarks.runs import SEARCH, Store
+from benchmarks.sections import sections
 from benchmarks.summary import summarise
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -199,3 +202,37 @@ def test_models_look_different_and_the_same_everywhere():
     assert len({each.color for each in LOOKS.values()}) == 4
     assert len({each.marker for each in LOOKS.values()}) == 4
     assert look("wavenet") == look("wavenet")
+
+
+def test_a_search_shows_the_best_trial_of_each_model_and_no_test(tmp_path, make_result):
+    store = Store(tmp_path)
+    drawn = "model.init_args.optimizer.init_args.lr=0.00123"
+    optimizer = "model.init_args.optimizer.class_path=torch.optim.AdamW"
+    trials = [
+        make_result(validation=(0.4, 0.2)),
+        make_result(seed=1, validation=(0.3, 0.1234), overrides=(drawn, optimizer)),
+        make_result(seed=2, status="failed", validation=(0.6, 0.5)),
+        make_result(model="gru", validation=(0.4, 0.3)),
+    ]
+    for trial in trials:
+        store.write(replace(trial, settings=SEARCH, test={}))
+    (found,) = sections(store, [])
+    assert found["name"] == "searches"
+    (table,) = found["tables"]
+    tcn, gru = table["rows"]
+    # Median by hand: of 0.1234, 0.2 and 0.5.
+    assert tcn[1:] == ["TCN", "3", "0.1234", "0.2000", "70,369", "lr 0.00123"]
+    assert gru[1:] == ["GRU", "1", "0.3000", "0.3000", "70,369", "the config"]
+    assert found["notes"][0][1] == "python -m benchmarks search --task adding_600 --trials 3"
+
+
+def test_trials_are_dots_and_the_best_has_a_ring(make_result):
+    trials = {
+        "tcn": [make_result(seed=seed, validation=(value,)) for seed, value in ((1, 2), (0, 3))]
+    }
+    axes = Figure().subplots()
+    draw_trials(axes, TASKS["adding_600"], trials)
+    dots, ring = (each.get_offsets().data for each in axes.collections)
+    assert dots[:, 0].tolist() == [2, 3]
+    assert dots[0, 1] > dots[1, 1]  # trial 0 first, further up (the axis points down)
+    np.testing.assert_array_equal(ring, dots[:1])
