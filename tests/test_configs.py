@@ -110,9 +110,13 @@ OTHER_PARAMETERS |= {
     "text8/code/tcn": 2_222_100 - 101 * (50 - 27),
     "lambada/code/tcn": 56_711_216 + 501,
 }
+# Searched, no longer of the paper's size: 26,550 + 5 * 45,150 of the convolutions, 6 * 300 of the
+# norms, 13,350 of the shortcut, 13,288 of the head.
+PARAMETERS["jsb/tcn"] = 280_738
+del PARAMETERS["jsb/lstm"]  # as large as the TCN
 # 1 + 2 (k - 1)(2^n - 1) for n levels of kernel k, in steps; every one but those of music and text
 # covers its whole sequence.
-RECEPTIVE_FIELDS = {"adding_600/tcn": 3571, "copying_1000/tcn": 3571, "jsb/tcn": 13}
+RECEPTIVE_FIELDS = {"adding_600/tcn": 3571, "copying_1000/tcn": 3571, "jsb/tcn": 15}
 RECEPTIVE_FIELDS |= {"ptb_words/tcn": 61, "ptb_characters/tcn": 29, "wikitext_103/tcn": 125}
 RECEPTIVE_FIELDS |= {"lambada/tcn": 187, "text8/tcn": 63}
 RECEPTIVE_FIELDS |= {"nottingham/tcn": 151, "sequential_mnist/tcn": 3061, "copying_2000/tcn": 7155}
@@ -192,7 +196,7 @@ def test_size(name: str):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_no_rival_is_handicapped_by_its_size(task: str):
-    """GRU and RNN within 3 % of the TCN; the LSTM has the paper's size, which may be larger."""
+    """GRU and RNN within 3 % of the TCN; the LSTM may have the paper's, larger or not."""
     count = parameters(f"{task}/tcn")
     for model in ("gru", "rnn"):
         assert parameters(f"{task}/{model}") == pytest.approx(count, rel=0.03)
