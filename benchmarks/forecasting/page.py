@@ -31,6 +31,14 @@ UNITS = {
 LOWER = ("mse", "mae", "mase", "smape", "owa")
 """Those of which the lowest mean of a table is marked."""
 
+REMARKS = {
+    ("weather", "neuralforecast_tcn"): "neuralforecast's TCN divides every window by the spread of "
+    "its own look-back, which is next to nothing on days without rain; with the MSE that it is "
+    "given on all sets its training meets losses of 1e11 and does not converge. Its own loss is "
+    "MAE."
+}
+"""What a reader must know of a contestant on one set."""
+
 
 class Row(NamedTuple):
     """One model in a table, or one published figure."""
@@ -139,8 +147,9 @@ def _table(data: str, horizon: int, results: Sequence[Result]) -> Table:
         _row(model, runs, metrics, [means.get((model, m)) == lowest.get(m, ()) for m in metrics])
         for model, runs in by_model.items()
     ]
+    remarks = [REMARKS[data, model] for model in by_model if (data, model) in REMARKS]
     return Table(
-        f"{data}_{horizon}", _title(data, horizon), _note(results[0]),
+        f"{data}_{horizon}", _title(data, horizon), " ".join([_note(results[0]), *remarks]),
         [UNITS[name][0] for name in metrics], rows, _published(data, horizon, metrics),
     )  # fmt: skip
 
