@@ -388,3 +388,13 @@ def test_a_forecast_that_is_missing_is_refused():
 def test_a_model_that_takes_no_part_is_named():
     with pytest.raises(ValueError, match=r"'dlinear' takes no part.*known: tcn, lstm, gru"):
         competition.compete(two_series(), "dlinear", seed=0)
+
+
+def test_a_remark_stands_only_where_its_contestant_does():
+    alone = make_result("neuralforecast_tcn_mae", data="weather")
+    (table,) = tables([alone])
+    assert "does not converge" not in table.note
+    (table,) = tables([alone, make_result("neuralforecast_tcn", data="weather", mse=2.6e4)])
+    assert "does not converge" in table.note
+    (table,) = tables([make_result("neuralforecast_tcn")])  # on ETTh1
+    assert "does not converge" not in table.note
