@@ -161,6 +161,11 @@ class Result:
     def recipe(self) -> Recipe:
         return Recipe(self.config_sha256, tuple(self.overrides))
 
+    @property
+    def is_what_the_config_says(self) -> bool:
+        """False with overrides, and when the config has changed since."""
+        return self.run.config.exists() and self.recipe == Recipe.of(self.run)
+
 
 class Store:
     """The folder that holds results, and under ``.work`` what unfinished runs need."""

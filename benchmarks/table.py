@@ -212,7 +212,8 @@ def missing_variants(summaries: Sequence[TaskSummary], store: Store) -> list[str
 
 def overridden(row: Row) -> str:
     """A mark for results that are not what the configs say."""
-    return f" {OVERRIDDEN}" if any(result.overrides for result in row.finished) else ""
+    as_written = all(result.is_what_the_config_says for result in row.finished)
+    return "" if as_written else f" {OVERRIDDEN}"
 
 
 def seeds_of(summary: TaskSummary) -> Sequence[int]:

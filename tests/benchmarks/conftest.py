@@ -1,15 +1,21 @@
 """Results as a worker would write them, with numbers a test chooses."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from benchmarks.runs import Result
+from benchmarks.runs import OURS, Result, Run
 
 REASONS = {
     "failed": "training loss is nan in epoch 2, batch 3",
     "unfinished": "its time was over after 2 of 9 epochs",
 }
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "0" * 64
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +31,7 @@ def make_result() -> Callable[..., Result]:
         status: str = "finished",
         overrides: tuple[str, ...] = (),
         length: int = 600,
+        settings: str = OURS,
     ) -> Result:
         epochs = range(1, len(validation) + 1)
         history = [
@@ -40,7 +47,7 @@ def make_result() -> Callable[..., Result]:
             command="python -m benchmarks run --tasks adding_600",
             date="2026-01-02T03:04:05+00:00",
             config_file=f"configs/{task}/{model}.yaml",
-            config_sha256="0" * 64,
+            config_sha256=sha256_of(Run(task, model, seed, settings).config),
             overrides=list(overrides),
             config={"data": {"init_args": {"length": length}}},
             commit={"hash": "0123456789abcdef", "dirty": False},
@@ -56,6 +63,7 @@ def make_result() -> Callable[..., Result]:
             wall_seconds=2.0 * len(history),
             peak_memory=512 * 2**20,
             reason=REASONS.get(status),
+            settings=settings,
             budget={"limit": "trainer.max_epochs=9"},
         )
 

@@ -107,8 +107,10 @@ def test_missing_seeds_are_those_that_others_have(make_result, store):
 
 def test_results_made_with_overrides_are_marked(make_result, store):
     results = [make_result(), make_result(model="lstm", overrides=("trainer.max_epochs=2",))]
+    changed_since = dataclasses.replace(make_result(model="gru"), config_sha256="1" * 64)
+    results.append(changed_since)
     line = lines(results, store)["adding_600"]
-    assert cell(line, "LSTM")["test"] == "0.500 †"
+    assert cell(line, "LSTM")["test"] == cell(line, "GRU")["test"] == "0.500 †"
     assert cell(line, "TCN")["test"] == "0.500"
 
 
@@ -145,7 +147,7 @@ def test_every_task_that_is_measured_has_a_quality_to_reach():
 
 
 def test_other_settings_stand_beside_ours_and_win_nothing(make_result, store):
-    joint = dataclasses.replace(make_result("jsb", key="nll", test=5.5), settings="joint")
+    joint = make_result("jsb", key="nll", test=5.5, settings="joint")
     for result in (joint, make_result("jsb", key="nll", test=8.2)):
         store.write(result)
     store.write(make_result("jsb", "lstm", key="nll", test=8.4))
