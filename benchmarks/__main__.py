@@ -231,6 +231,7 @@ def _execute(
         threads=threads,
         retry_failed=options.retry_failed,
         replace=options.replace,
+        whole=options.action is _search,  # trials of two searches do not compare
         command=options.command_line,
         drawn=drawn or {},
         minutes=_minutes(options),

@@ -26,8 +26,19 @@ STYLES = {
     "failed": "bold yellow",
     "unfinished": "yellow",
     "crashed": "bold red",
+    "refused": "bold red",
 }
-ORDER = ("running", "elsewhere", "crashed", "failed", "unfinished", "finished", "kept", "waiting")
+ORDER = (
+    "running",
+    "elsewhere",
+    "crashed",
+    "refused",
+    "failed",
+    "unfinished",
+    "finished",
+    "kept",
+    "waiting",
+)
 PLAIN_SECONDS = 5.0
 
 
@@ -36,8 +47,8 @@ class Progress:
     """What is known of one run, from its journal and from its process.
 
     ``state``: waiting, running, elsewhere (another ``benchmarks run`` has it), finished, kept
-    (finished before), failed (diverged), unfinished (its minutes were over) or crashed (an error;
-    ``message`` says where to look).
+    (finished before), failed (diverged), unfinished (its minutes were over), refused (there is one
+    made with other settings) or crashed (an error; ``message`` says where to look).
     """
 
     run: Run
@@ -115,7 +126,7 @@ class Overview:
 
     def state_changed(self, entry: Progress) -> None:
         """A line for each change; on a terminal, above the table, only for what went wrong."""
-        if self._live is None or entry.state in ("crashed", "failed"):
+        if self._live is None or entry.state in ("crashed", "refused", "failed"):
             self._tell(entry)
 
     def epoch_finished(self, entry: Progress) -> None:

@@ -41,6 +41,7 @@ class Plan:
         threads: computing threads of each.
         retry_failed: run diverged runs again.
         replace: make anew what was made with other settings, which is refused otherwise.
+        whole: where one run is refused, start none of the others either.
         minutes: after the epoch in which they are over a run stops, to be gone on with.
         command: the user's command, kept in every result.
     """
@@ -51,6 +52,7 @@ class Plan:
     threads: int = 1
     retry_failed: bool = False
     replace: bool = False
+    whole: bool = False
     command: str = ""
     drawn: Mapping[Run, Sequence[str]] = field(default_factory=dict)
     minutes: float | None = None
@@ -83,15 +85,17 @@ class Scheduler:
         self._looked_elsewhere = 0.0
 
     def execute(self) -> bool:
-        """Makes every run; true if none crashed.
+        """Makes every run; true if none crashed or was refused.
 
         Raises:
-            ValueError: a run was made, or begun, with other settings; nothing has been started.
+            ValueError: a run is refused and the plan is to be made as a whole; none was started.
             Stopped: on SIGINT or SIGTERM, after the workers have been stopped.
         """
-        if not self.plan.replace:
-            self._check_kept()
         waiting = self._plan_work()
+        refused = [self.entries[run].message for run in self._in_state("refused")]
+        if refused and self.plan.whole:
+            more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+            raise ValueError(refused[0] + more)
         overview = Overview(list(self.entries.values()))
         with _signals_raise_stopped(), overview:
             for entry in self.entries.values():
@@ -107,23 +111,16 @@ class Scheduler:
             finally:
                 self.pool.stop(self._workers.values())
                 self._workers.clear()
-        return not self._in_state("crashed")
-
-    def _check_kept(self) -> None:
-        conflicts = [self.store.conflict(run, self.plan.recipe(run)) for run in self.plan.runs]
-        found = [conflict for conflict in conflicts if conflict is not None]
-        if found:
-            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            raise ValueError(
-                f"{found[0]}{more}; give --results another folder to keep it, or --replace"
-            )
+        return not self._in_state("crashed") and not self._in_state("refused")
 
     def _plan_work(self) -> list[Run]:
         """The runs still to make, those expected to take longest first."""
         for run, entry in self.entries.items():
             result = self.store.read(run)
             recipe = self.plan.recipe(run)
-            if result is not None and is_done(result, recipe, self.plan.retry_failed):
+            if not self.plan.replace and self.store.conflict(run, recipe):
+                self._refuse(run)
+            elif result is not None and is_done(result, recipe, self.plan.retry_failed):
                 self._take_result(run)
                 entry.state = "kept" if result.status == "finished" else "failed"
             elif result is not None and result.recipe != recipe:
@@ -141,6 +138,11 @@ class Scheduler:
         others = [self.store.read(each) for each in self.store.siblings(run)]
         known = [result.wall_seconds for result in others if result is not None]
         return max(known, default=float("inf"))
+
+    def _refuse(self, run: Run) -> None:
+        conflict = self.store.conflict(run, self.plan.recipe(run))
+        cure = "give --results another folder to keep it, or --replace"
+        self.entries[run].set_state("refused", f"{conflict}; {cure}")
 
     def _in_state(self, state: str) -> list[Run]:
         return [run for run, entry in self.entries.items() if entry.state == state]
@@ -185,8 +187,7 @@ class Scheduler:
         elif status == BUSY:
             entry.set_state("elsewhere", "made by another process")
         elif status == OTHER:
-            conflict = self.store.conflict(run, self.plan.recipe(run))
-            entry.set_state("crashed", f"{conflict}, by another process in the meantime")
+            self._refuse(run)
         elif status < 0 and self._restarts.get(run, 0) < RESTARTS:
             self._restarts[run] = self._restarts.get(run, 0) + 1
             waiting.insert(0, run)
