@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -79,7 +81,7 @@ class Recipe:
         """
         latest = dict(split_override(item) for item in overrides)
         ordered = tuple(f"{key}={latest[key]}" for key in sorted(latest))
-        return cls(hashlib.sha256(run.config.read_bytes()).hexdigest(), ordered)
+        return cls(content_sha256(run.config), ordered)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Recipe":
@@ -93,6 +95,12 @@ class Recipe:
         config = ["config"] if self.config_sha256 != other.config_sha256 else []
         changed = set(self.overrides) ^ set(other.overrides)
         return ", ".join(config + sorted({split_override(item)[0] for item in changed}))
+
+
+def content_sha256(config: Path) -> str:
+    """The hash of what a config says: comments, layout and the order of its keys do not count."""
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def split_override(item: str) -> tuple[str, str]:

@@ -1,12 +1,11 @@
 """Results as a worker would write them, with numbers a test chooses."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks.runs import OURS, Result, Run
+from benchmarks.runs import OURS, Result, Run, content_sha256
 
 REASONS = {
     "failed": "training loss is nan in epoch 2, batch 3",
@@ -15,7 +14,7 @@ REASONS = {
 
 
 def sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "0" * 64
+    return content_sha256(path) if path.exists() else "0" * 64
 
 
 @pytest.fixture(scope="session")

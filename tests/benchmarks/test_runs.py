@@ -146,11 +146,13 @@ def _any_run() -> Run:
     return Run("digits", "tcn", 0)
 
 
-def test_recipe_follows_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_recipe_follows_what_the_config_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("benchmarks.runs.CONFIGS", tmp_path)
     run = Run("task", "model", 0)
     run.config.parent.mkdir()
-    run.config.write_text("a: 1\n")
+    run.config.write_text("a: 1\nb: {c: 2}\n")
     before = Recipe.of(run)
-    run.config.write_text("a: 2\n")
+    run.config.write_text("# a better comment\nb:\n  c: 2  # why\na: 1\n")
+    assert Recipe.of(run) == before
+    run.config.write_text("a: 1\nb: {c: 3}\n")
     assert Recipe.of(run) != before
