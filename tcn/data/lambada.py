@@ -3,7 +3,7 @@
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tcn.data.archives import opened_member
 from tcn.data.fetch import RemoteFile, locate
-from tcn.data.language import END, Context, LanguageData, check_one_of, words
+from tcn.data.language import END, Context, LanguageData, check_one_of
 from tcn.data.loading import SequenceDataset, Split
 from tcn.data.vocabulary import UNKNOWN, Vocabulary
 from tcn.training.batch import Batch
@@ -39,7 +39,7 @@ _PASSAGES: dict[Split, str] = {
     "validation": "lambada_development_plain_text.txt",
     "test": "lambada_test_plain_text.txt",
 }
-_CONTRACTIONS = {"n't": "not", "'s": "is", "'re": "are", "'ve": "have"}
+_CONTRACTIONS = {"n't": "not", "'s": "is", "'re": "are", "'ve": "have", "wo": "will"}
 _PUNCTUATION = re.compile(r"[^\w\s]")
 
 
@@ -48,9 +48,10 @@ class Lambada(LanguageData):
 
     Paperno et al. 2016, arXiv:1606.06031: 2,662 novels of 203 million words, 4,869 and 5,153
     passages for validation and test. The vocabulary is the list of 93,215 words of the authors of
-    the TCN, ``<eos>`` and ``<unk>``. Words that are not in it are respelt as there ("n't" is "not",
-    punctuation is left out); what is still unknown is ``<unk>``, while there it is left out. The
-    last word is unknown in 249 and 153 passages, and scored as ``<unk>``.
+    the TCN, ``<eos>`` and ``<unk>``. Contractions are spelt out as there ("wo n't" is "will not"),
+    and a word that is not in the list loses its punctuation; what is still unknown is ``<unk>``,
+    while there it is left out. The last word is unknown in 249 and 153 passages, and scored as
+    ``<unk>``.
 
     ===============  ==================================================================
     ``evaluation``   what is scored, one word for each passage
@@ -103,25 +104,21 @@ class Lambada(LanguageData):
     def vocabulary(self) -> Vocabulary:
         """The word list, ``<eos>`` and ``<unk>``."""
         listed = locate(self.files[1]).read_text(encoding="utf-8").split()
-        known = frozenset(listed)
-
-        def respell(word: str) -> str:
-            word = _CONTRACTIONS.get(word, word)
-            return word if word in known else _PUNCTUATION.sub("", word)
-
-        return self._checked(Vocabulary([*listed, END, UNKNOWN], respell=respell))
+        without_punctuation = partial(_PUNCTUATION.sub, "")
+        return self._checked(Vocabulary([*listed, END, UNKNOWN], respell=without_punctuation))
 
     def make_dataset(self, split: Split) -> SequenceDataset:
         """Windows of the novels, or passages."""
         if split == "train":
             return super().make_dataset(split)
-        passages = [self.vocabulary.encode(line.split()) for line in self._passages(split)]
+        passages = [self.vocabulary.encode(_words(line)) for line in self._passages(split)]
         return Passages(passages, fill=self.seq_len if self.scoring == "authors" else None)
 
     def text(self, split: Split) -> Iterator[str]:
         """The novels, or the passages, one after the other."""
         for line in self._novels() if split == "train" else self._passages(split):
-            yield from words(line)
+            yield from _words(line)
+            yield END
 
     def _passages(self, split: Split) -> Iterator[str]:
         with opened_member(self.files[0], _PASSAGES[split]) as lines:
@@ -137,6 +134,10 @@ class Lambada(LanguageData):
                 if PurePosixPath(novel.name).suffix == ".txt":
                     for line in novels.extractfile(novel) or ():
                         yield line.decode("utf-8")
+
+
+def _words(line: str) -> list[str]:
+    return [_CONTRACTIONS.get(word, word) for word in line.split()]
 
 
 class Passages(SequenceDataset):

@@ -10,8 +10,9 @@ test (``evaluation``):
                     state in which the window before left it (truncated backpropagation)
 ``"authors"``       windows as in training by their rule: the first steps of every row and what does
                     not fill the rows are never scored
-``"every_token"``   every token is scored exactly once, with all that stands to its left: the net
-                    carries its state along, see :class:`tcn.training.tasks.Chunk`
+``"every_token"``   every token is scored exactly once; the net carries its state along (see
+                    :class:`tcn.training.tasks.Chunk`) and has read all that stands to the left of
+                    a token, or at least the 512 tokens before its row
 ==================  ===============================================================================
 """
 
@@ -45,7 +46,9 @@ END = "<eos>"
 
 WARM_UP = 512
 """Tokens that a row of ``"every_token"`` reads before the first that it scores: more than the
-receptive field of every TCN of the paper, so that rows side by side change nothing for them."""
+receptive field of the paper's TCNs for text, so that rows side by side change nothing for them. A
+net that remembers longer reads the beginning of the second row and later ones with less; one row
+(``evaluation_batch_size=1``) gives it everything."""
 
 
 class LanguageData(SequenceDataModule):
@@ -120,14 +123,14 @@ class LanguageData(SequenceDataModule):
         """Read one split and cut it into windows."""
         tokens = self.vocabulary.encode(self.text(split))
         if split == "train" and self.context == "state":
-            return self._windows(*side_by_side(tokens, self.batch_size), self.valid_seq_len)
+            return _stream(*side_by_side(tokens, self.batch_size), self.valid_seq_len)
         if split == "train":
             return self._windows(*side_by_side(tokens, self.batch_size))
         if self.evaluation == "authors":
             return self._windows(*side_by_side(tokens, self.evaluation_batch_size))
         first = self.vocabulary.number(self.before)
         x, y = every_token(tokens, self.evaluation_batch_size, first, WARM_UP)
-        return TokenWindows(x, y, window=self.seq_len, stride=self.seq_len)
+        return _stream(x, y, self.seq_len)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Windows of the training text in the order of the text.
@@ -144,8 +147,8 @@ class LanguageData(SequenceDataModule):
         rows = dataset.rows if isinstance(dataset, TokenWindows) else self.evaluation_batch_size
         return batches(dataset, rows)
 
-    def _windows(self, x: Tensor, y: Tensor, window: int | None = None) -> TokenWindows:
-        return TokenWindows(x, y, window=window or self.seq_len, stride=self.valid_seq_len)
+    def _windows(self, x: Tensor, y: Tensor) -> TokenWindows:
+        return TokenWindows(x, y, window=self.seq_len, stride=self.valid_seq_len)
 
     def _checked(self, vocabulary: Vocabulary) -> Vocabulary:
         if len(vocabulary) > self.out_channels:
@@ -306,6 +309,10 @@ class Text8(LanguageData):
             characters = stream.read().decode("utf-8")
         begin, end = (len(characters) * cut // 100 for cut in self.cuts[SPLITS.index(split) :][:2])
         return iter(characters[begin:end])
+
+
+def _stream(x: Tensor, y: Tensor, window: int) -> TokenWindows:
+    return TokenWindows(x, y, window=window, stride=window, continues=True)
 
 
 def words(line: str) -> list[str]:

@@ -9,8 +9,8 @@
                              x  a b c d     c d e        Every step from the third on counts once,
                              y  - - d e     - - f        with at least 2 steps to its left.
 
-Windows that follow each other without overlap are handed out as chunks of a stream instead: a net
-that carries its state along sees everything to the left of each.
+Windows that follow each other without overlap can be handed out as chunks of a stream instead
+(``continues``): a net that carries its state along sees everything to the left of each.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,24 +35,33 @@ class TokenWindows(SequenceDataset):
         window: steps of a window.
         stride: steps from one window to the next, at most ``window``. The first
             ``window - stride`` steps of every window are there for the context alone.
+        continues: whether each window goes on where the one before ended, as a chunk of a stream;
+            else each is read from nothing.
 
     Attributes:
         rows: rows of the text, the sequences of a batch.
-        continues: whether the windows do not overlap, and each continues the one before.
 
     Raises:
         ValueError: the text is too short for one window with a step that counts, or ``stride`` is
-            not from 1 to ``window``; or, when read, chunks of a stream are asked for in parts.
+            not from 1 to ``window``, or below ``window`` with ``continues``; or, when read, chunks
+            of a stream are asked for in parts.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, *, window: int, stride: int) -> None:
+    def __init__(
+        self, x: Tensor, y: Tensor, *, window: int, stride: int, continues: bool = False
+    ) -> None:
         if not 1 <= stride <= window:
             raise ValueError(f"stride is {stride}: give 1 to {window}, the steps of a window")
+        if continues and stride < window:
+            raise ValueError(
+                f"continues: windows of {window} steps, {stride} apart, overlap and cannot continue "
+                f"each other; use stride={window}"
+            )
         self.x, self.y = x, y
         self.rows, self.time = x.shape
         self.window, self.stride = window, stride
         self.context = window - stride
-        self.continues = self.context == 0
+        self.continues = continues
         if self.time <= self.context:
             raise ValueError(
                 f"the text has {self.time} steps a row, the first {self.context} of which are "

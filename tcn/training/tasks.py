@@ -121,8 +121,8 @@ class Classification(Task):
 class Chunk(Batch):
     """A batch each row of which goes on where the same row of the batch before it ended.
 
-    ``LanguageModel`` lets its net go on from the state in which that batch left it, so that every
-    token is read with all that stands to its left. Gradients do not go back beyond the batch.
+    ``LanguageModel`` lets its net go on from the state in which that batch left it, so that a token
+    is read with all that stands to its left in the row. Gradients do not go back beyond the batch.
     """
 
     __slots__ = ()
@@ -156,7 +156,7 @@ class LanguageModel(Task):
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
-        if isinstance(net, SequenceModule) and any(axis.right for axis in net.reach):
+        if isinstance(net, SequenceModule) and net.reach and net.reach[-1].right > 0:
             raise ValueError(
                 f"net: {type(net).__name__} sees {net.reach[-1].right} steps of the future, and "
                 "with them the token to be predicted; build it causal and without look-ahead"
@@ -354,6 +354,10 @@ class JointMultiLabel(MultiLabel):
 
 class _ExponentialMean(MeanMetric):
     """Perplexity from losses; torchmetrics' own takes logits and the logarithm of a softmax."""
+
+    def __init__(self) -> None:
+        # NaN stands for NaN: left out of the mean, a batch that diverged would flatter it.
+        super().__init__(nan_strategy=math.nan)
 
     @override
     def compute(self) -> Tensor:

@@ -169,7 +169,7 @@ def test_every_token_is_scored_exactly_once(size: int, rows: int, warm_up: int, 
             newest = int(y[row, scored[0]]) - 1
             assert seen == list(range(max(-1, newest - warm_up), newest + 1))
     # Cut into windows it is still all there, each window going on where the last one ended.
-    windows = TokenWindows(x, y, window=window, stride=window)
+    windows = TokenWindows(x, y, window=window, stride=window, continues=True)
     batches = in_order(windows)
     assert [type(batch) for batch in batches] == [FirstChunk] + [Chunk] * (len(batches) - 1)
     assert torch.equal(torch.cat([batch.x for batch in batches], 1), x)
@@ -179,7 +179,8 @@ def test_every_token_is_scored_exactly_once(size: int, rows: int, warm_up: int, 
 @pytest.mark.parametrize("indices", [[0], [1, 2], [0, 2], [1, 0]])
 def test_stream_is_refused_in_parts(indices: list[int]):
     """As a sampler for several devices would ask for it: the rows would lose their thread."""
-    windows = TokenWindows(*side_by_side(torch.arange(20), 2), window=3, stride=3)
+    x, y = side_by_side(torch.arange(20), 2)
+    windows = TokenWindows(x, y, window=3, stride=3, continues=True)
     with pytest.raises(ValueError, match="are not one window of all 2 rows: chunks of a stream ar"):
         windows.__getitems__(indices)
 
@@ -190,6 +191,8 @@ def test_text_that_is_too_short_is_refused():
         TokenWindows(x, y, window=5, stride=2)
     with pytest.raises(ValueError, match="stride is 6: give 1 to 5"):
         TokenWindows(x, y, window=5, stride=6)
+    with pytest.raises(ValueError, match="continues: windows of 3 steps, 2 apart, overlap"):
+        TokenWindows(x, y, window=3, stride=2, continues=True)
     with pytest.raises(ValueError, match="3 tokens has less than 2 in each of 2 rows"):
         side_by_side(torch.arange(3), 2)
 
@@ -248,6 +251,14 @@ def test_batches_of_every_kind(small_treebank):
     rule = PennTreebankWords(**WINDOWS, evaluation_batch_size=2, evaluation="authors")
     scored = sum(int((batch.y != IGNORED).sum()) for batch in rule.val_dataloader())
     assert scored == 2 * (20 // 2 - 1 - 2)
+
+
+def test_windows_without_context_begin_from_nothing_all_the_same(small_treebank):
+    """seq_len = valid_seq_len in the authors' code: nothing is carried from window to window."""
+    settings = {**WINDOWS, "seq_len": 2, "valid_seq_len": 2, "evaluation": "authors"}
+    data = PennTreebankWords(**settings)
+    for given in (data.train_dataloader(), data.val_dataloader()):
+        assert all(type(batch) is Batch for batch in given)
 
 
 def test_training_does_not_read_the_test_set(small_treebank):
@@ -346,7 +357,7 @@ def test_text8_with_another_character_is_refused(data_folder, monkeypatch):
 
 # LAMBADA.
 
-LISTED = ["´", "a", "boat", "day", "did", "is", "not", "sail", "the", "tomorrow"]
+LISTED = ["´", "a", "boat", "day", "did", "is", "not", "sail", "the", "tomorrow", "will", "wo"]
 PASSAGES = {
     "development": "the boat did n't sail\na day is the day\n",
     "test": "tomorrow is a day-\nthe boat did sail kaiden\n",
@@ -392,10 +403,20 @@ def test_lambada_as_the_authors_score_it(small_lambada):
     assert decoded(data, batch.y[0]) == "- - - - - - sail"
 
 
+def test_lambada_spells_contractions_out(data_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """As the authors' code, which also does so with the one that is in their list: "wo"."""
+    archive = lambada_archive({"development": "the boat wo n't sail\n", "test": "a day\n"})
+    listed = put(data_folder, "lambada/list.txt", "\n".join(LISTED).encode())
+    monkeypatch.setattr(Lambada, "files", (put(data_folder, "lambada/l.tar.gz", archive), listed))
+    data = Lambada(**WINDOWS)
+    (passage,) = data.dataset("validation").passages
+    assert decoded(data, passage) == "the boat will not sail"
+
+
 def test_lambada_is_trained_on_the_novels(small_lambada):
     data = Lambada(**WINDOWS)
     text = list(data.text("train"))
-    assert " ".join(text[:12]) == "the boat did n't sail <eos> tomorrow it is a day <eos>"
+    assert " ".join(text[:12]) == "the boat did not sail <eos> tomorrow it is a day <eos>"
     assert len(text) == 9 * (6 + 6) + 9 * 6
     assert decoded(data, next(iter(data.train_dataloader())).x[0]) == "the boat did not"
     assert len(data.vocabulary) == len(LISTED) + 2
@@ -472,6 +493,7 @@ def test_official_lambada_passages(data_dir: Path, data_folder: Path, monkeypatc
         parts = data.dataset(split).passages
         assert len(parts) == count
         assert sum(int(part[-1]) == unknown for part in parts) == unanswerable
+        assert all(data.vocabulary.number("wo") not in part for part in parts)
 
 
 def test_warm_up_is_longer_than_what_the_papers_nets_see():

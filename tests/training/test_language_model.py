@@ -22,7 +22,7 @@ from tcn.data import Lambada, PennTreebankCharacters, PennTreebankWords, Text8, 
 from tcn.data.fetch import RemoteFile
 from tcn.data.lambada import Passages
 from tcn.data.token_windows import TokenWindows, every_token, side_by_side
-from tcn.layers import SequenceModule
+from tcn.layers import SequenceModule, SqueezeExcite
 from tcn.models import GRU, LSTM, RNN, TCN, TokenModel
 from tcn.testing import check_sequence_module
 from tcn.training import Batch, LanguageModel
@@ -79,7 +79,7 @@ def test_tcn_is_scored_as_on_the_whole_text_however_it_is_cut(size: int, window:
     net, tokens = model(), text(size)
     warm_up = net.backbone.receptive_field  # 13 steps
     x, y = every_token(tokens, rows, 3, warm_up)
-    given = batches(TokenWindows(x, y, window=window, stride=window))
+    given = batches(TokenWindows(x, y, window=window, stride=window, continues=True))
     task, total, count = LanguageModel(net).eval(), 0.0, 0
     with torch.no_grad():
         for batch in given:
@@ -96,7 +96,7 @@ def test_metrics_of_a_stream_are_those_of_the_whole_text(name: str):
     expected = nats(net, tokens, 3).mean().item()
     x, y = every_token(tokens, 1, 3, 0)
     task = LanguageModel(net)
-    given = batches(TokenWindows(x, y, window=7, stride=7))
+    given = batches(TokenWindows(x, y, window=7, stride=7, continues=True))
     results = measured(task, given)
     assert results["test_loss"] == pytest.approx(expected, rel=1e-5)
     assert results["test_bits"] == pytest.approx(expected / math.log(2), rel=1e-5)
@@ -111,7 +111,7 @@ def test_metrics_of_a_stream_are_those_of_the_whole_text(name: str):
 def test_predictions_of_a_stream_are_those_of_the_whole_text():
     net = model("lstm")
     x, y = every_token(text(20), 1, 3, 0)
-    given = batches(TokenWindows(x, y, window=6, stride=6))
+    given = batches(TokenWindows(x, y, window=6, stride=6, continues=True))
     parts = trainer().predict(LanguageModel(net), DataLoader(given, batch_size=None))
     whole = torch.cat([part.y for part in parts], dim=2)
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_predictions_of_a_stream_are_those_of_the_whole_text():
 def test_validation_does_not_disturb_the_state_of_training():
     task = LanguageModel(model("gru")).eval()
     x, y = side_by_side(text(40), 2)
-    first, second, *_ = batches(TokenWindows(x, y, window=5, stride=5))
+    first, second, *_ = batches(TokenWindows(x, y, window=5, stride=5, continues=True))
 
     def loss(stage: str, batch: Batch) -> float:
         with task._streaming(stage, batch), torch.no_grad():
@@ -138,7 +138,7 @@ def test_gradients_end_where_a_chunk_begins():
     """Truncated backpropagation: the state of the chunk before is a number, not a graph."""
     task = LanguageModel(model("lstm"))
     x, y = side_by_side(text(40), 2)
-    for batch in batches(TokenWindows(x, y, window=5, stride=5))[:3]:
+    for batch in batches(TokenWindows(x, y, window=5, stride=5, continues=True))[:3]:
         with task._streaming("train", batch):
             loss, _ = task.loss(task(batch.x), batch)
         loss.backward()  # would fail if it went through a graph that is gone
@@ -163,6 +163,12 @@ def test_net_that_sees_the_token_to_be_predicted_is_refused(options: dict):
     net = TokenModel(TCN(6, [6, 6], 3, **options), VOCABULARY)
     with pytest.raises(ValueError, match=r"TokenModel sees \d+ steps of the future, and with them"):
         LanguageModel(net)
+
+
+@pytest.mark.parametrize("options", [{"norm": "cumulative"}, {"modulation": SqueezeExcite}])
+def test_net_with_statistics_of_the_past_is_causal(options: dict):
+    """Its reach names an axis that a text does not have, which the statistics could cover."""
+    LanguageModel(TokenModel(TCN(6, [6, 6], 3, **options), VOCABULARY))
 
 
 # The output over the vocabulary.

@@ -106,6 +106,12 @@ def test_perplexity_of_a_confident_mistake_is_finite():
     assert results["test_perplexity"] == pytest.approx(math.exp(75))
 
 
+def test_perplexity_of_a_batch_that_diverged_is_not_left_out():
+    batch = Batch(torch.zeros(1, 2, 1), torch.zeros(1, 1, dtype=torch.int64))
+    results = measured(LanguageModel(Passes()), batch, Batch(batch.x * math.nan, batch.y))
+    assert math.isnan(results["test_perplexity"])
+
+
 def test_music_by_hand():
     # Two keys, two frames with probabilities .5 .25 / .8 .5 and notes 1 0 / 1 1, then one frame.
     x = torch.tensor([[[log_odds(0.5), log_odds(0.8)], [log_odds(0.25), log_odds(0.5)]]])
