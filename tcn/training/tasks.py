@@ -69,9 +69,12 @@ class Classification(Task):
         net, optimizer, lr_scheduler: see ``Task``.
         last: also measure the accuracy over this many final valid steps of each sequence (Bai et
             al. 2018, figure 5: the 10 symbols to be remembered in copying memory).
+        label_smoothing: in training this share of every target goes to all classes alike (Szegedy
+            et al. 2016, arXiv:1512.00567, section 7); losses of validation and test have none.
 
     Raises:
-        ValueError: ``last`` is not positive, or it is given and the targets have no time axis.
+        ValueError: ``last`` is not positive, or it is given and the targets have no time axis;
+            ``label_smoothing`` is not from 0 to below 1.
     """
 
     def __init__(
@@ -79,13 +82,19 @@ class Classification(Task):
         net: nn.Module,
         *,
         last: int | None = None,
+        label_smoothing: float = 0.0,
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
         if last is not None and last < 1:
             raise ValueError(f"last is {last}: give 1 step or more, or None")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing is {label_smoothing}: give a share from 0 to below 1"
+            )
         self.last = last
+        self.label_smoothing = label_smoothing
         self.val_accuracy = _accuracy()
         self.test_accuracy = _accuracy()
         if last is not None:
@@ -102,7 +111,8 @@ class Classification(Task):
 
     @override
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        return _cross_entropy(output, _valid_classes(batch))
+        smoothing = self.label_smoothing if self.training else 0.0
+        return _cross_entropy(output, _valid_classes(batch), smoothing)
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
@@ -415,10 +425,12 @@ def _check_classes(output: Tensor, target: Tensor) -> None:
         )
 
 
-def _cross_entropy(output: Tensor, target: Tensor) -> tuple[Tensor, int]:
+def _cross_entropy(output: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, int]:
     _check_classes(output, target)
     count = int((target != IGNORED).sum())
-    total = functional.cross_entropy(output, target, ignore_index=IGNORED, reduction="sum")
+    total = functional.cross_entropy(
+        output, target, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+    )
     return total / max(count, 1), count
 
 

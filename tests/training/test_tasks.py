@@ -83,6 +83,16 @@ def test_ignored_targets_count_nowhere():
     assert Classification(Passes()).loss(x, nothing)[0] == 0
 
 
+def test_labels_are_smoothed_in_training_alone():
+    # Probabilities 1/4 and 3/4; of the target 0.8 on the second class and 0.1 for each of the two.
+    x, y = torch.tensor([[0.0, math.log(3)]]), torch.tensor([1])
+    task = Classification(Passes(), label_smoothing=0.2)
+    loss, count = task.loss(x, Batch(x, y))
+    assert loss == pytest.approx(-(0.9 * math.log(3 / 4) + 0.1 * math.log(1 / 4)))
+    assert count == 1
+    assert measured(task, Batch(x, y))["test_loss"] == pytest.approx(-math.log(3 / 4))
+
+
 def test_perplexity_of_a_uniform_guess_is_the_vocabulary():
     batch = Batch(torch.zeros(3, 50, 7), torch.randint(50, (3, 7)), torch.tensor([7, 2, 5]))
     results = measured(LanguageModel(Passes()), batch)
@@ -229,6 +239,10 @@ def test_wrong_shapes_are_refused():
         Classification(Passes()).loss(x, Batch(x, torch.zeros(2, dtype=torch.int64)))
     with pytest.raises(ValueError, match="last is 0: give 1 step or more"):
         Classification(Passes(), last=0)
+    with pytest.raises(
+        ValueError, match=r"label_smoothing is 1\.0: give a share from 0 to below 1"
+    ):
+        Classification(Passes(), label_smoothing=1.0)
     task, y = Classification(Passes(), last=1), torch.zeros(2, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"last=1 needs targets \(batch, time\), got \(2,\)"):
         measured(task, Batch(x[..., 0], y))
