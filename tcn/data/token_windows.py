@@ -54,8 +54,8 @@ class TokenWindows(SequenceDataset):
             raise ValueError(f"stride is {stride}: give 1 to {window}, the steps of a window")
         if continues and stride < window:
             raise ValueError(
-                f"continues: windows of {window} steps, {stride} apart, overlap and cannot continue "
-                f"each other; use stride={window}"
+                f"continues: windows of {window} steps, {stride} apart, overlap and cannot go on "
+                f"from each other; use stride={window}"
             )
         self.x, self.y = x, y
         self.rows, self.time = x.shape

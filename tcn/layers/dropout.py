@@ -19,7 +19,7 @@ def drop(x: Tensor, probability: float) -> Tensor:
 class Dropout(SequenceModule):
     """Sets a share of the values to zero in training and scales the others up.
 
-    ``spatial=True`` drops whole channels of a sequence, as Bai et al. 2018, section 3.3, say of
+    ``spatial=True`` drops whole channels of a sequence, as Bai et al. 2018, section 3.4, say of
     their residual block ("spatial dropout"); their published code drops single values since
     April 2018. A stream in training keeps its dropped channels from chunk to chunk.
 

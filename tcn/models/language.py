@@ -6,6 +6,7 @@ times as much. So the two are apart: features of every step, a score of those th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tcn.layers import SequenceModule, State
+from tcn.layers.validation import check_positive, check_probability
 from tcn.models.recording import recorded
-from tcn.models.sequence import SequenceModel
+from tcn.models.sequence import SequenceModel, check_backbone
 
 
 class TokenScorer(Protocol):
@@ -82,20 +84,24 @@ class TokenModel(SequenceModel):
             embedding_dropout: share of the embedded values dropped in training.
 
         Raises:
-            ValueError: if weights are to be tied that do not fit, or the cutoffs do not rise from
-                1 to below the vocabulary.
+            TypeError: if ``backbone`` is no :class:`~tcn.layers.SequenceModule`.
+            ValueError: if weights are to be tied that do not fit, the cutoffs do not rise from 1 to
+                below the vocabulary, or a number is out of range.
         """
-        if cutoffs is not None and tie_weights:
+        check_backbone(backbone)
+        check_positive("vocabulary", [vocabulary])
+        check_probability("embedding_dropout", embedding_dropout)
+        if embedding_deviation < 0:
             raise ValueError(
-                "tie_weights: True with cutoffs, whose clusters are narrower than the embedding; "
-                "choose one of them"
+                f"embedding_deviation: {embedding_deviation} is below 0; give a standard deviation"
             )
-        if cutoffs is not None and backbone.out_channels < division ** len(cutoffs):
-            raise ValueError(
-                f"cutoffs: {len(cutoffs)} clusters of {backbone.out_channels} channels, narrowed "
-                f"by {division} each, leave none for the last; give fewer cutoffs or a smaller "
-                "division"
-            )
+        if cutoffs is not None:
+            _check_clusters(cutoffs, vocabulary, division, backbone.out_channels)
+            if tie_weights:
+                raise ValueError(
+                    "tie_weights: True with cutoffs, whose clusters are narrower than the "
+                    "embedding; choose one of them"
+                )
         # A linear layer over a large vocabulary only to be replaced would take seconds to fill.
         outputs = vocabulary if cutoffs is None else 1
         super().__init__(backbone, outputs, embedding=vocabulary, tie_weights=tie_weights)
@@ -162,3 +168,21 @@ def _precisely(function: Callable[..., Any], rows: Tensor, *others: Tensor) -> A
         return function(rows, *others)
     with torch.autocast(device, enabled=False):
         return function(rows.float(), *others)
+
+
+def _check_clusters(
+    cutoffs: Sequence[int], vocabulary: int, division: float, channels: int
+) -> None:
+    edges = [0, *cutoffs, vocabulary]
+    if not cutoffs or any(low >= high for low, high in itertools.pairwise(edges)):
+        raise ValueError(
+            f"cutoffs: {list(cutoffs)} do not rise from 1 to below vocabulary={vocabulary}; give "
+            "the numbers of the tokens with which the clusters begin, or None for one softmax"
+        )
+    if division < 1:
+        raise ValueError(f"division: {division} is below 1; clusters cannot widen, give 1 or more")
+    if channels < division ** len(cutoffs):
+        raise ValueError(
+            f"cutoffs: {len(cutoffs)} clusters of {channels} channels, narrowed by {division} "
+            "each, leave none for the last; give fewer cutoffs or a smaller division"
+        )

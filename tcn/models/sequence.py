@@ -48,11 +48,7 @@ class SequenceModel(SequenceModule):
             ValueError: if a name is unknown, or weights are to be tied that do not fit.
         """
         super().__init__()
-        if not isinstance(backbone, SequenceModule):
-            raise TypeError(
-                f"backbone: {type(backbone).__name__} is not a tcn.layers.SequenceModule; use TCN, "
-                "LSTM, GRU, RNN or a subclass with in_channels and out_channels"
-            )
+        check_backbone(backbone)
         check_positive("out_channels", [out_channels])
         self.backbone = backbone
         self.ndim = backbone.ndim
@@ -206,3 +202,12 @@ def _align_right(x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, 
     if condition is not None and condition.dim() > 2:
         condition = align(condition)
     return align(x), Context(align(mask), condition)
+
+
+def check_backbone(backbone: object) -> None:
+    """Refuses what is no net of the contract."""
+    if not isinstance(backbone, SequenceModule):
+        raise TypeError(
+            f"backbone: {type(backbone).__name__} is not a tcn.layers.SequenceModule; use TCN, "
+            "LSTM, GRU, RNN or a subclass with in_channels and out_channels"
+        )

@@ -81,7 +81,7 @@ class CosineDecay(Schedule):
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983, section 3, without restarts.
 
     Args:
-        warmup: share of the run, between 0 and 1, in which the rate rises from 0.
+        warmup: share of the run, between 0 and 1, in which the rate rises, step by step alike.
         final: last learning rate as a share, between 0 and 1, of the optimiser's.
 
     Raises:

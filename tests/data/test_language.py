@@ -257,8 +257,8 @@ def test_windows_without_context_begin_from_nothing_all_the_same(small_treebank)
     """seq_len = valid_seq_len in the authors' code: nothing is carried from window to window."""
     settings = {**WINDOWS, "seq_len": 2, "valid_seq_len": 2, "evaluation": "authors"}
     data = PennTreebankWords(**settings)
-    for given in (data.train_dataloader(), data.val_dataloader()):
-        assert all(type(batch) is Batch for batch in given)
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert all(type(batch) is Batch for batch in loader)
 
 
 def test_training_does_not_read_the_test_set(small_treebank):

@@ -242,6 +242,28 @@ def test_tied_weights_with_clusters_are_refused():
         model(tie_weights=True, cutoffs=[3])
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vocabulary": 0}, r"vocabulary: 0 must be at least 1"),
+        ({"embedding_dropout": 1.5}, r"embedding_dropout: 1.5 is not in \[0, 1\)"),
+        ({"embedding_deviation": -1.0}, r"embedding_deviation: -1.0 is below 0"),
+        ({"cutoffs": []}, r"cutoffs: \[\] do not rise from 1 to below vocabulary=11"),
+        ({"cutoffs": [3, 11]}, r"cutoffs: \[3, 11\] do not rise"),
+        ({"cutoffs": [5, 5]}, r"cutoffs: \[5, 5\] do not rise"),
+        ({"cutoffs": [4], "division": 0.0}, r"division: 0.0 is below 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(options: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        TokenModel(TCN(6, [6], 2), **{"vocabulary": VOCABULARY, **options})
+
+
+def test_backbone_outside_the_contract_is_refused_before_it_is_asked():
+    with pytest.raises(TypeError, match=r"backbone: Linear is not a tcn\.layers\.SequenceModule"):
+        TokenModel(nn.Linear(6, 6), VOCABULARY, cutoffs=[3])
+
+
 def test_embedding_dropout_is_for_training_only():
     net = TokenModel(TCN(6, [6], 2), VOCABULARY, embedding_dropout=0.5, embedding_deviation=1.0)
     x = text(40)[None]
