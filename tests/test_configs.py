@@ -311,6 +311,16 @@ def test_every_number_has_a_source(name: str):
             assert "  # " in line, line
 
 
+@pytest.mark.parametrize("name", [name for name in EVERY if name.endswith(("/gru", "/rnn"))])
+def test_what_is_said_to_be_as_the_lstms_is_so(name: str):
+    """A baseline tuned anew leaves no other behind with its old values under its name."""
+    lstm = EVERY[f"{name.rpartition('/')[0]}/lstm"].read_text()
+    settings = {line.split("#")[0].strip() for line in lstm.splitlines()}
+    for line in EVERY[name].read_text().splitlines():
+        if re.search(r"# (ours: )?as the LSTM's$", line):
+            assert line.split("#")[0].strip() in settings, line
+
+
 def quick(name: str) -> list[str]:
     # Not limit_train_batches=1: typing caches Optional[Union[int, float]] whatever the order of the
     # two: it depends on earlier imports whether jsonargparse reads one batch or 1.0, all of them.
