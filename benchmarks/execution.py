@@ -121,6 +121,9 @@ def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
     result.receptive_field = _first(net, "receptive_field", getattr(net, "backbone", None))
     if not (result.run.is_trial or result.status == "unfinished"):  # it covers the test set too
         result.data_fingerprint = getattr(cli.datamodule, "fingerprint", None)
+    permutation = getattr(cli.datamodule, "permutation_hash", None)
+    if permutation is not None:
+        result.notes.append(f"pixel permutation: sha256 {permutation}")
     result.history = recorder.history
     if recorder.best_epoch:
         result.best = {"epoch": recorder.best_epoch, "value": recorder.best_value}

@@ -12,7 +12,7 @@ import yaml
 import tcn.data
 from benchmarks.execution import Circumstances, execute
 from benchmarks.runs import CONFIGS, Recipe, Result, Run, known_tasks
-from tcn.data import AddingProblem
+from tcn.data import AddingProblem, SequentialDigits
 from tcn.data.loading import TensorSequences
 from tcn.training import Regression
 
@@ -148,6 +148,17 @@ def test_the_test_set_is_made_and_read_after_the_last_step(tmp_path: Path, monke
     assert after.count("read test") == 1
     assert after.index("read validation") < after.index("make test")  # the last epoch's choice
     assert len(result.data_fingerprint) == 64
+
+
+def test_the_hash_of_a_permutation_is_in_the_result(tmp_path: Path):
+    run = Run("digits", "tcn", 0)
+    settings = [OF_NETS["tcn"], "trainer.max_steps=1", "data.init_args.permuted=true"]
+    around = Circumstances("a test", 1, 1)
+    result = execute(run, Recipe.of(run, settings), tmp_path / "permuted", around)
+    permutation = SequentialDigits(permuted=True).permutation_hash
+    assert result.notes == [f"pixel permutation: sha256 {permutation}"]
+    result = execute(run, Recipe.of(run, settings[:2]), tmp_path / "in order", around)
+    assert result.notes == []
 
 
 @pytest.mark.parametrize("task", known_tasks())

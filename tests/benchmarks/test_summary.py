@@ -1,10 +1,12 @@
 import math
 
 import pytest
+from torch import Tensor
 
 from benchmarks.paper import TABLE_1, TASKS, describe
 from benchmarks.runs import MODELS, known_tasks
 from benchmarks.summary import Spread, missing_tasks, significant, spread_text, summarise
+from tcn.data import SequentialDigits, SequentialMNIST
 
 
 def test_mean_and_sample_deviation_by_hand(make_result):
@@ -64,7 +66,24 @@ def test_chance_levels():
     config = {"data": {"init_args": {"length": 1000}}}
     assert TASKS["copying_1000"].chance(config) == pytest.approx(0.0203867, abs=1e-7)
     assert TASKS["adding_600"].chance({}) == pytest.approx(1 / 6)
-    assert TASKS["sequential_mnist"].chance({}) == 10.0
+
+
+def test_chance_of_digits_is_their_most_frequent_one():
+    _, targets = SequentialDigits().dataset("test").tensors()
+    assert TASKS["digits"].chance({}) == pytest.approx(100 * share_of_most_frequent(targets))
+
+
+@pytest.mark.requires_data("mnist")
+@pytest.mark.parametrize("permuted", [False, True])
+def test_chance_of_mnist_is_its_most_frequent_digit(data_dir, monkeypatch, permuted: bool):
+    monkeypatch.setenv("TCN_DATA_DIR", str(data_dir))
+    _, targets = SequentialMNIST(permuted=permuted).dataset("test").tensors()
+    task = TASKS["permuted_mnist" if permuted else "sequential_mnist"]
+    assert task.chance({}) == pytest.approx(100 * share_of_most_frequent(targets))
+
+
+def share_of_most_frequent(targets: Tensor) -> float:
+    return float(targets.bincount().max()) / len(targets)
 
 
 def test_chance_follows_the_length_that_was_run(make_result):
