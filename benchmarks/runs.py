@@ -170,8 +170,10 @@ class Result:
         return Recipe(self.config_sha256, tuple(self.overrides))
 
     @property
-    def is_what_the_config_says(self) -> bool:
-        """False with overrides, and when the config has changed since."""
+    def is_what_a_commit_says(self) -> bool:
+        """False with overrides, after a change of the config, and from uncommitted code."""
+        if self.commit is not None and self.commit["dirty"]:
+            return False
         return self.run.config.exists() and self.recipe == Recipe.of(self.run)
 
 

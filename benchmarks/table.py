@@ -211,8 +211,8 @@ def missing_variants(summaries: Sequence[TaskSummary], store: Store) -> list[str
 
 
 def overridden(row: Row) -> str:
-    """A mark for results that are not what the configs say."""
-    as_written = all(result.is_what_the_config_says for result in row.finished)
+    """A mark for results that are not what the configs and the code of a commit say."""
+    as_written = all(result.is_what_a_commit_says for result in row.finished)
     return "" if as_written else f" {OVERRIDDEN}"
 
 

@@ -114,6 +114,11 @@ def test_results_made_with_overrides_are_marked(make_result, store):
     assert cell(line, "TCN")["test"] == "0.500"
 
 
+def test_results_of_uncommitted_code_are_marked(make_result, store):
+    uncommitted = dataclasses.replace(make_result(), commit={"hash": "0" * 40, "dirty": True})
+    assert cell(lines([uncommitted], store)["adding_600"], "TCN")["test"] == "0.500 †"
+
+
 def test_time_to_a_quality_by_hand(make_result):
     # Epochs end after 2, 4, 6 s; adding has learned at a validation error of 1e-3.
     results = [
