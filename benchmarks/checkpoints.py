@@ -65,6 +65,7 @@ def training_state(trainer: pl.Trainer, epochs: int) -> dict[str, Any]:
         "module": trainer.lightning_module.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
         "schedulers": [each.scheduler.state_dict() for each in trainer.lr_scheduler_configs],
+        "precision": trainer.precision_plugin.state_dict(),
         "callbacks": {
             callback.state_key: state
             for callback in _callbacks(trainer)
@@ -85,6 +86,8 @@ def restore(trainer: pl.Trainer, state: dict[str, Any]) -> None:
         optimizer.load_state_dict(saved)
     for config, saved in zip(trainer.lr_scheduler_configs, state["schedulers"], strict=True):
         config.scheduler.load_state_dict(saved)
+    if state.get("precision"):  # a scaler of gradients, under 16-mixed
+        trainer.precision_plugin.load_state_dict(state["precision"])
     for callback in _callbacks(trainer):
         if callback.state_key in state["callbacks"]:
             callback.load_state_dict(state["callbacks"][callback.state_key])

@@ -104,6 +104,11 @@ def _fit_and_test(cli: Any, recorder: Recorder, result: Result) -> None:
         result.status, result.reason = "unfinished", recorder.paused
     if recorder.paused or result.run.is_trial:
         return
+    if not recorder.best_epoch:
+        raise ValueError(
+            f"no epoch was trained: trainer.max_epochs is {cli.trainer.max_epochs}, "
+            f"trainer.max_steps {cli.trainer.max_steps}; give 1 or more"
+        )
     cli.model.load_state_dict(recorder.best_weights())
     (tested,) = cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
     result.test = {name: float(value) for name, value in tested.items()}

@@ -39,7 +39,7 @@ class JournalReader:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
                 data = file.read()
-        except FileNotFoundError:
+        except OSError:
             self._offset = 0
             return
         whole = data[: data.rfind(b"\n") + 1]

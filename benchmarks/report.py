@@ -11,7 +11,7 @@ from benchmarks.overview import clock
 from benchmarks.paper import CITATION, TASKS
 from benchmarks.plots import figures, inline, look
 from benchmarks.provenance import commit
-from benchmarks.runs import MODELS, Result, Store
+from benchmarks.runs import MODELS, Result, Store, write_atomically
 from benchmarks.sections import sections
 from benchmarks.summary import (
     Row,
@@ -27,11 +27,12 @@ from benchmarks.table import (
     OVERRIDDEN,
     SEEDS,
     costs,
+    counted,
     has_section,
+    missing,
     missing_variants,
     quality,
     reached,
-    seeds_of,
     shown,
     variants,
     whole_table,
@@ -42,26 +43,30 @@ def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
     """Reads every result in ``store`` and writes the report; returns both paths.
 
     Raises:
-        ValueError: there is no result to report.
+        ValueError: there is no result to report, or no way to write it.
     """
     folder = output or store.folder
-    summaries = summarise(every_result(store))
-    if not summaries:
+    content = report_content(summarise(every_result(store)), store)
+    if not content["tasks"] and not content["variants"] and not content["studies"]:
         raise ValueError(
             f"no results in {store.folder}; make some with "
             "`python -m benchmarks quick` or `python -m benchmarks run --tasks ...`"
         )
-    content = report_content(summaries, store)
-    folder.mkdir(parents=True, exist_ok=True)
     environment = _environment()
-    written = []
-    for name in ("report.md", "report.html"):
-        path = folder / name
-        path.write_text(environment.get_template(f"{name}.j2").render(content) + "\n")
-        written.append(path)
-    for study in content["studies"]:
-        (folder / f"{study['name']}.svg").write_text(study["figure"])
-    return written[0], written[1]
+    pages = folder / "report.md", folder / "report.html"
+    written = {
+        page: environment.get_template(f"{page.name}.j2").render(content) + "\n" for page in pages
+    }
+    written |= {folder / f"{study['name']}.svg": study["figure"] for study in content["studies"]}
+    try:
+        for path, text in written.items():
+            write_atomically(path, text.encode())
+    except OSError as error:
+        raise ValueError(
+            f"the report cannot be written into {folder} ({error.strerror}): make room, or give "
+            "--output another folder"
+        ) from error
+    return pages
 
 
 def _environment() -> jinja2.Environment:
@@ -129,8 +134,9 @@ def _task_content(summary: TaskSummary, store: Store) -> dict[str, Any]:
         "has_paper": bool(summary.task.paper),
         "chance": None if chance is None else significant(chance),
         "chance_definition": summary.task.chance_definition,
-        "rows": [_row_content(row, summary, store) for row in summary.rows],
+        "rows": [_row_content(row, summary) for row in summary.rows],
         "notes": notes,
+        "missing": missing([row for row in summary.rows if row.model in MODELS], summary, store),
         "failures": [
             f"{result.model} seed {result.seed}: {result.reason}"
             for row in summary.rows
@@ -139,23 +145,21 @@ def _task_content(summary: TaskSummary, store: Store) -> dict[str, Any]:
     }
 
 
-def _row_content(row: Row, summary: TaskSummary, store: Store) -> dict[str, Any]:
+def _row_content(row: Row, summary: TaskSummary) -> dict[str, Any]:
     paper = summary.task.paper.get(row.model)
     seconds, memory = row.mean("wall_seconds"), row.mean("peak_memory")
     steps, field = row.mean("steps"), row.receptive_field
-    seeds = seeds_of(summary)
     return {
         "model": row.model,
         "label": look(row.model).label,
         "color": look(row.model).color,
         "empty": row.empty,
-        "fill": fill_command(row.task, [row.model], seeds, shown(store.folder)),
         "winner": row.model == summary.winner,
         "parameters": f"{row.parameters:,}" if row.parameters is not None else "–",
         "receptive_field": f"{field:,}" if field is not None else "–",
         "test": spread_text(row.test(summary.task.metric)),
         "extra": [spread_text(row.test(metric)) for metric in summary.task.extra],
-        "n": len(row.finished),
+        "n": counted(row, summary),
         "failed": len(row.failed),
         "paper": paper or "–",
         "steps": f"{steps:,.0f}" if steps is not None else "–",
@@ -173,7 +177,7 @@ def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         "commit": {_short(result.commit) for result in results},
         "machine": {_machine(result) for result in results},
         "versions": {_versions(result) for result in results},
-        "dates": {_dates(results)},
+        "dates": {_dates(results)} if results else set(),
         "data": {
             f"{result.task}: {result.data_fingerprint}"
             for result in results

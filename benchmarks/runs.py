@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -20,6 +21,9 @@ OURS = "ours"
 SEARCH = "search"
 SPACE = f"{SEARCH}.yaml"
 RECIPE = "recipe.json"
+
+NUMBERED = re.compile(r"(?:seed|trial)\d+\.json")
+LARGEST_SEED = 2**32 - 1  # numpy's
 
 Epoch = dict[str, float | int | None]
 
@@ -178,10 +182,16 @@ class Result:
 
 
 class Store:
-    """The folder that holds results, and under ``.work`` what unfinished runs need."""
+    """The folder that holds results, and under ``.work`` what unfinished runs need.
+
+    Raises:
+        ValueError: there is a file of that name.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"--results {folder} is a file: give a folder")
 
     def result_path(self, run: Run) -> Path:
         return self.folder / f"{run.place}.json"
@@ -195,9 +205,14 @@ class Store:
     def prepare(self, run: Run) -> None:
         """Makes the folders; git is told to ignore the work folder."""
         self.lock_path(run).parent.mkdir(parents=True, exist_ok=True)
-        ignore = self.folder / ".work" / ".gitignore"
-        if not ignore.exists():
-            write_atomically(ignore, b"*\n")
+        self._hidden()
+
+    def _hidden(self) -> Path:
+        """The folder of all that is no result, of which git takes nothing."""
+        folder = self.folder / ".work"
+        if not (folder / ".gitignore").exists():
+            write_atomically(folder / ".gitignore", b"*\n")
+        return folder
 
     def read(self, run: Run) -> Result | None:
         """The result of ``run``, or ``None`` when there is none yet."""
@@ -209,7 +224,10 @@ class Store:
         note = self.work(run) / RECIPE
         if not note.exists() or not any(self.work(run).glob("epoch-*.ckpt")):
             return None
-        return Recipe.from_json(json.loads(note.read_text()))
+        try:
+            return Recipe.from_json(json.loads(note.read_text()))
+        except ValueError:  # spoilt: what was begun is begun anew
+            return None
 
     def conflict(self, run: Run, recipe: Recipe) -> str | None:
         """What another recipe made of ``run``, and in what it differs; ``None`` if nothing."""
@@ -229,19 +247,31 @@ class Store:
         content = _without_nan(asdict(result), "", notes)
         content["notes"] = notes
         text = json.dumps(content, indent=1, allow_nan=False)
-        write_atomically(path, (text + "\n").encode())
+        write_atomically(path, (text + "\n").encode(), by=self._hidden())
         return path
 
     def results(self, settings: str = OURS) -> Iterator[Result]:
-        """Every result made with these settings, by task, model and seed."""
+        """Every result made with these settings, by task, model and seed.
+
+        Raises:
+            ValueError: a file is no result, or that of another run.
+        """
         some = Run("*", "*", 0, settings)
         paths = self.folder.glob(f"{some.group}/{some.model}/{some.number}*.json")
-        yield from sorted((read_result(path) for path in paths), key=lambda each: each.run)
+        found = (self._read_in_place(path) for path in paths if NUMBERED.fullmatch(path.name))
+        yield from sorted(found, key=lambda each: each.run)
+
+    def _read_in_place(self, path: Path) -> Result:
+        result = read_result(path)
+        if self.result_path(result.run) != path:
+            raise ValueError(f"{path} is the result of {result.run}: move it back, or delete it")
+        return result
 
     def siblings(self, run: Run) -> Iterator[Run]:
         """The same model on the same task from all seeds that have a result."""
         for path in self.result_path(run).parent.glob(f"{run.number}*.json"):
-            yield replace(run, seed=int(path.stem.removeprefix(run.number)))
+            if NUMBERED.fullmatch(path.name):
+                yield replace(run, seed=int(path.stem.removeprefix(run.number)))
 
 
 def read_result(path: Path) -> Result:
@@ -252,7 +282,7 @@ def read_result(path: Path) -> Result:
     """
     try:
         content = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no text
         raise ValueError(f"{path} is not JSON ({error}); delete it and run it again") from error
     version = content.get("schema") if isinstance(content, dict) else None
     if version != SCHEMA:
@@ -274,10 +304,13 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """After this returns, or after a crash at any point, ``path`` is whole: new or as before."""
+def write_atomically(path: Path, content: bytes, *, by: Path | None = None) -> None:
+    """After this returns, or after a crash at any point, ``path`` is whole: new or as before.
+
+    What a crash leaves behind lies in ``by``, a folder on the same disk, or beside ``path``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=by or path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -341,17 +374,22 @@ def select(
     """All runs asked for, in the order given, each once; ``models=None`` for all that there are.
 
     Raises:
-        ValueError: settings, task or model have no config; the message lists those that have.
+        ValueError: settings, task or model have no config (the message lists those that have), or
+            a seed is out of range.
     """
-    if not known_tasks(settings):
-        others = {path.parent.name for path in CONFIGS.glob("*/*/*.yaml")}
-        raise ValueError(f"unknown settings {settings!r}; known: {[OURS, *sorted(others)]}")
+    whose = [OURS, *sorted({path.parent.name for path in CONFIGS.glob("*/*/*.yaml")})]
+    if settings not in whose:
+        raise ValueError(f"unknown settings {settings!r}; known: {whose}")
+    seeds = list(seeds)
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            raise ValueError(f"--seeds: {seed} is not from 0 to {LARGEST_SEED}")
     chosen = []
     for task in tasks:
         if task not in known_tasks(settings):
             known = ", ".join(known_tasks(settings))
-            whose = "" if settings == OURS else f" with settings {settings!r}"
-            raise ValueError(f"unknown task {task!r}{whose}; known tasks: {known}")
+            where = "" if settings == OURS else f" with settings {settings!r}"
+            raise ValueError(f"unknown task {task!r}{where}; known tasks: {known}")
         available = known_models(task, settings)
         for model in available if models is None else models:
             if model not in available:

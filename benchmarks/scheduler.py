@@ -82,6 +82,7 @@ class Scheduler:
         self._journals = {run: JournalReader(store.work(run)) for run in plan.runs}
         self._workers: dict[Run, Worker] = {}
         self._restarts: dict[Run, int] = {}
+        self._retried: dict[Run, str] = {}
         self._looked_elsewhere = 0.0
 
     def execute(self) -> bool:
@@ -118,11 +119,13 @@ class Scheduler:
         for run, entry in self.entries.items():
             result = self.store.read(run)
             recipe = self.plan.recipe(run)
-            if not self.plan.replace and self.store.conflict(run, recipe):
-                self._refuse(run)
-            elif result is not None and is_done(result, recipe, self.plan.retry_failed):
+            if self.plan.retry_failed and result is not None and result.status == "failed":
+                self._retried[run] = result.date
+            if result is not None and self._is_made(run):
                 self._take_result(run)
                 entry.state = "kept" if result.status == "finished" else "failed"
+            elif not self.plan.replace and self.store.conflict(run, recipe):
+                self._refuse(run)
             elif result is not None and result.recipe != recipe:
                 entry.message = f"other {recipe.difference(result.recipe)}: runs again"
             elif result is not None and result.status == "unfinished":
@@ -163,7 +166,7 @@ class Scheduler:
         arguments += ["--threads", str(plan.threads), "--workers", str(plan.workers)]
         arguments += [f"--override={override}" for override in plan.overrides_of(run)]
         arguments += [f"--command={plan.command}"]
-        arguments += ["--retry-failed"] if plan.retry_failed else []
+        arguments += [f"--retry={self._retried[run]}"] if run in self._retried else []
         arguments += ["--replace"] if plan.replace else []
         arguments += [] if plan.minutes is None else ["--minutes", str(plan.minutes)]
         return self.pool.start(arguments, plan.threads)
@@ -231,7 +234,7 @@ class Scheduler:
             overview.state_changed(self.entries[run])
 
     def _is_made(self, run: Run) -> bool:
-        return is_done(self.store.read(run), self.plan.recipe(run), self.plan.retry_failed)
+        return is_done(self.store.read(run), self.plan.recipe(run), self._retried.get(run))
 
     def _is_free(self, run: Run) -> bool:
         try:

@@ -195,6 +195,9 @@ def print_trials(search: Search, store: Store) -> None:
         console.print(table)
     for model in search.models:
         for result in search.ranked(store, model)[:1]:
+            if math.isinf(_rank(result)):
+                console.print(f"best of {model}: none, all diverged", highlight=False)
+                continue
             again = " ".join(shlex.quote(item) for item in result.overrides)
             text = f"best of {model}: trial {result.seed}, --override {again}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """Unfinished runs, searches, memory curve and ablations as figures and tables of the report."""
 
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,13 +9,13 @@ from typing import Any
 
 from benchmarks import ablations, memory_curve
 from benchmarks.overview import clock
-from benchmarks.paper import TASKS, Metric, Task
+from benchmarks.paper import Metric, Task, describe
 from benchmarks.plots import Drawing, draw_trials, draw_unfinished, look, svg, validation
-from benchmarks.runs import MODELS, SEARCH, Result, Store, split_override
+from benchmarks.runs import SEARCH, Result, Store, split_override
 from benchmarks.search import ranked
-from benchmarks.study import Point
-from benchmarks.summary import TaskSummary, significant, spread_text
-from benchmarks.table import continuing
+from benchmarks.study import Point, summary_of
+from benchmarks.summary import RESULTS, TaskSummary, place, significant, spread_text
+from benchmarks.table import continuing, shown
 
 Section = dict[str, Any]
 
@@ -37,7 +38,7 @@ def _unfinished(store: Store, summaries: Sequence[TaskSummary]) -> Section | Non
     drawings: list[Drawing] = [partial(draw_unfinished, summary=summary) for summary in begun]
     results = [(summary, result) for summary in begun for result in summary.unfinished]
     metric = "best validation so far"
-    heads = ["task", "model", "seed", "epochs", metric, "at epoch", "the paper's test", "time"]
+    heads = ["task", "model", "seed", "done", metric, "at epoch", "the paper's test", "time"]
     return {
         "name": "unfinished",
         "title": "Begun, not finished",
@@ -63,7 +64,7 @@ def _so_far(summary: TaskSummary, result: Result) -> list[str]:
         f"{summary.task.title}, {metric.heading}",
         look(result.model).label,
         str(result.seed),
-        f"{len(result.history)} of {result.budget['limit'].rpartition('=')[2]}",
+        _done_of(result),
         significant(validation(result, metric), 4),
         str(result.best["epoch"]),
         summary.task.paper.get(result.model, "–"),
@@ -71,49 +72,77 @@ def _so_far(summary: TaskSummary, result: Result) -> list[str]:
     ]
 
 
+def _done_of(result: Result) -> str:
+    limit, _, most = result.budget["limit"].rpartition("=")
+    if limit == "trainer.max_steps":
+        return f"{result.steps:,} of {int(most):,} steps"
+    return f"{len(result.history)} of {most} epochs"
+
+
 def _searches(store: Store) -> Section | None:
     trials = list(store.results(SEARCH))
     if not trials:
         return None
     by_task: dict[str, dict[str, list[Result]]] = {}
-    for trial in sorted(trials, key=lambda each: MODELS.index(each.model)):
+    for trial in sorted(trials, key=lambda each: place(each.model)):
         by_task.setdefault(trial.task, {}).setdefault(trial.model, []).append(trial)
     by_task = {
         task: {model: ranked(found) for model, found in by_model.items()}
         for task, by_model in by_task.items()
     }
+    described = {
+        name: describe(name, *next(iter(by_model.values()))[0].selection.values())
+        for name, by_model in by_task.items()
+    }
     drawings: list[Drawing] = [
-        partial(draw_trials, task=TASKS[task], trials=by_model)
-        for task, by_model in by_task.items()
+        partial(draw_trials, task=described[name], trials=by_model)
+        for name, by_model in by_task.items()
     ]
-    heads = ["task", "model", "trials", "best validation", "median", "parameters", "its settings"]
+    heads = ["task", "model", "trials", "steps of each", "best validation", "median"]
+    heads += ["parameters", "its settings"]
     rows = [
-        _best_trial(TASKS[task], of_model)
-        for task, by_model in by_task.items()
+        _best_trial(described[name], of_model)
+        for name, by_model in by_task.items()
         for of_model in by_model.values()
     ]
     return {
         "name": "searches",
         "title": "Searches",
-        "text": "Settings drawn at random, as many trials and optimiser steps for every model of a "
-        "task, judged by validation; the test set is not read. Trial 0 is the config as it stood. "
-        "A ring marks the best.",
+        "text": "Settings drawn at random and judged by validation; the test set is not read. "
+        "Trial 0 is the config as it stood, with what was laid over every trial. A ring marks the "
+        "best. Models compare where they had as many trials of as many optimiser steps.",
         "tables": [_table("The best of each", heads, rows)],
         "figure": svg(drawings, size=(4.5 * max(2, len(drawings)), 3.0)),
         "notes": [
-            (
-                f"All trials of {TASKS[task].title} are in {task}/search beside this page. Made by",
-                f"python -m benchmarks search --task {task} "
-                f"--trials {max(len(found) for found in by_model.values())}",
-            )
-            for task, by_model in by_task.items()
+            (f"All trials of {described[name].title} are in {name}/search. Made by", command)
+            for name, by_model in by_task.items()
+            for command in _commands([each for found in by_model.values() for each in found])
         ],
         "results": trials,
     }
 
 
+def _commands(results: Sequence[Result]) -> list[str]:
+    """The commands that made them, less what only says where and by how many processes."""
+    return sorted({_less(result.command, _CIRCUMSTANCES) for result in results})
+
+
+_CIRCUMSTANCES = ("--results", "--workers", "--threads", "--ray", "--gpus")
+
+
+def _less(command: str, options: Sequence[str]) -> str:
+    words, kept = iter(shlex.split(command)), []
+    for word in words:
+        if word in options:
+            next(words, None)
+        elif word.partition("=")[0] not in options:
+            kept.append(word)
+    return shlex.join(kept)
+
+
 def _best_trial(task: Task, trials: Sequence[Result]) -> list[str]:
     best = trials[0]
+    steps = sorted({each.budget.get("steps") or each.steps for each in trials})
     laid_over = [split_override(item) for item in best.overrides]
     settings = [
         f"{key.rpartition('.')[2]} {value}"
@@ -125,10 +154,11 @@ def _best_trial(task: Task, trials: Sequence[Result]) -> list[str]:
         f"{task.title}, {task.metric.heading}",
         look(best.model).label,
         str(len(trials)),
+        " to ".join(dict.fromkeys((f"{steps[0]:,}", f"{steps[-1]:,}"))),
         significant(values[0], 4),
         significant(median(values), 4),
         f"{best.parameters or 0:,}",
-        "the config" if best.seed == 0 else ", ".join(settings),
+        "all diverged" if best.status == "failed" else ", ".join(settings) or "the config",
     ]
 
 
@@ -203,13 +233,16 @@ def _section(
     points: Sequence[Point],
     folder: Path,
 ) -> Section:
-    made = sum(len(summary.results) for summary in summaries)
+    made = [result for summary in summaries for result in summary.results]
     failed = sum(len(row.failed) for summary in summaries for row in summary.rows)
-    seeds = sorted({result.seed for summary in summaries for result in summary.results})
-    wanted = [point.name for point in points if not (folder / name / point.name).exists()]
-    command = f"python -m benchmarks {name}"
-    counts = f"{made} runs from seeds {', '.join(map(str, seeds))}; {failed} failed. Made by"
-    missing = [("Points without results:", f"{command} --points {' '.join(wanted)}")]
+    seeds = sorted({result.seed for result in made})
+    wanted = [point.name for point in points if _is_wanting(point, seeds, folder, name)]
+    numbers = list(map(str, seeds))
+    counts = f"{len(made)} runs, {failed} failed. Every point from seeds {', '.join(numbers)}:"
+    again = ["python", "-m", "benchmarks", name, "--seeds", *numbers]
+    again += [] if shown(folder) == RESULTS else ["--results", shown(folder)]
+    command = shlex.join(again)
+    missing = [("Missing wholly or in part:", f"{command} --points {' '.join(wanted)}")]
     return {
         "name": name,
         "title": title,
@@ -219,6 +252,14 @@ def _section(
         "notes": [(counts, command), *(missing if wanted else [])],
         "results": [result for summary in summaries for result in summary.results],
     }
+
+
+def _is_wanting(point: Point, seeds: Sequence[int], folder: Path, study: str) -> bool:
+    """Whether a point lacks a model from a seed."""
+    summary = summary_of(folder, study, point)
+    found = [] if summary is None else summary.results
+    made = {(result.model, result.seed) for result in found}
+    return any((model, seed) not in made for model in point.models for seed in seeds)
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:

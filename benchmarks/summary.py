@@ -169,7 +169,7 @@ def summarise(results: Iterable[Result]) -> list[TaskSummary]:
 def _summarise_task(name: str, results: Sequence[Result]) -> TaskSummary:
     ours = [each for each in results if each.settings == OURS]
     further = sorted({result.model for result in ours} - set(MODELS))
-    pairs = {(result.settings, _place(result.model), result.model) for result in results}
+    pairs = {(result.settings, place(result.model), result.model) for result in results}
     others = sorted(pair for pair in pairs if pair[0] != OURS)
     selected = (ours or results)[0].selection
     return TaskSummary(
@@ -180,7 +180,8 @@ def _summarise_task(name: str, results: Sequence[Result]) -> TaskSummary:
     )
 
 
-def _place(model: str) -> int:
+def place(model: str) -> int:
+    """Where a model stands in tables: ours in their order, others behind them."""
     return MODELS.index(model) if model in MODELS else len(MODELS)
 
 

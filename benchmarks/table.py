@@ -1,13 +1,13 @@
 """The paper's Table 1 beside ours: who wins, at what cost, and what is missing and why."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.overview import clock
 from benchmarks.paper import SETTINGS, SIZES, TABLE_1
 from benchmarks.plots import look
-from benchmarks.runs import MODELS, ROOT, Result, Run, Store, known_models, known_tasks
+from benchmarks.runs import MODELS, ROOT, Recipe, Result, Run, Store, known_models, known_tasks
 from benchmarks.summary import (
     Row,
     TaskSummary,
@@ -39,7 +39,7 @@ def _line(summary: TaskSummary, store: Store) -> dict[str, Any]:
         "winner": look(summary.winner).label if summary.winner else None,
         "no_winner": _why_no_winner(four),
         "paper_winner": look(best).label,
-        "missing": _missing([row for row in four if row.empty], summary, store),
+        "missing": missing(four, summary, store),
     }
 
 
@@ -54,8 +54,9 @@ def _cell(row: Row, summary: TaskSummary, best: str) -> dict[str, Any]:
         "color": look(row.model).color,
         "test": spread_text(row.test(summary.task.metric)) + overridden(row),
         "best": row.model == summary.winner,
-        "seeds": len(row.finished),
+        "seeds": counted(row, summary),
         "failed": len(row.failed),
+        "runs": len(row.finished) + len(row.failed),
         "empty": row.empty,
         "paper": summary.task.paper.get(row.model, "–"),
         "paper_best": row.model == best,
@@ -72,29 +73,61 @@ def _why_no_winner(rows: Sequence[Row]) -> str:
     finished = [look(row.model).label for row in rows if row.finished]
     if len(finished) >= 2:
         return "none beats chance"
-    return f"only {finished[0]} run" if finished else "not run"
+    if finished:
+        return f"only {finished[0]} run"
+    if any(row.failed for row in rows):
+        return "all failed"
+    return "not finished" if any(row.unfinished for row in rows) else "not run"
 
 
-def _missing(rows: Sequence[Row], summary: TaskSummary, store: Store) -> list[dict[str, str]]:
-    """Which models are missing, why, and the command that fills them in."""
-    begun = [result for row in rows for result in row.unfinished]
-    models = [row.model for row in rows if not row.unfinished]
+def counted(row: Row, summary: TaskSummary) -> str:
+    """How many seeds are in the mean: ``"3"``, or ``"2 of 3"`` where one was tested as NaN."""
+    spread = row.test(summary.task.metric)
+    n = spread.n if spread else 0
+    return str(n) if n == len(row.finished) else f"{n} of {len(row.finished)}"
+
+
+def missing(rows: Sequence[Row], summary: TaskSummary, store: Store) -> list[dict[str, str]]:
+    """Which models and seeds are missing, why, and the command that fills them in."""
     lines = [
         {
             "models": look(result.model).label,
             "reason": f"seed {result.seed} is not finished: {result.reason}",
             "command": continuing(result, store),
         }
-        for result in begun
+        for row in rows
+        for result in row.unfinished
     ]
-    if models:
-        unmade = {
-            "models": ", ".join(look(model).label for model in models),
-            "reason": _reason(summary, models, store),
-            "command": fill_command(summary.name, models, seeds_of(summary), shown(store.folder)),
-        }
-        lines.append(unmade)
+    lacking: dict[tuple[int, ...], list[Row]] = {}
+    for row in rows:
+        lacking.setdefault(_lacking(row, summary), []).append(row)
+    for seeds, some in sorted(lacking.items(), key=lambda each: len(each[0]), reverse=True):
+        if seeds:
+            lines += _unmade(some, seeds, summary, store)
     return lines
+
+
+def _lacking(row: Row, summary: TaskSummary) -> tuple[int, ...]:
+    made = {result.seed for result in (*row.finished, *row.failed, *row.unfinished)}
+    return tuple(seed for seed in seeds_of(summary) if seed not in made)
+
+
+def _unmade(
+    rows: Sequence[Row], seeds: Sequence[int], summary: TaskSummary, store: Store
+) -> Iterator[dict[str, str]]:
+    """The models that lack these seeds: those with nothing at all, and those with others."""
+    untouched = [row for row in rows if row.empty and not row.unfinished]
+    for some in (untouched, [row for row in rows if row not in untouched]):
+        models = [row.model for row in some]
+        if models:
+            labels = ", ".join(look(model).label for model in models)
+            which = "seed" if len(seeds) == 1 else "seeds"
+            further = f", {which} {', '.join(map(str, seeds))}" if some is not untouched else ""
+            yield {
+                "models": f"{labels}{further}",
+                "reason": _reason(summary, models, seeds, store),
+                "command": fill_command(summary.name, models, seeds, shown(store.folder)),
+            }
 
 
 def continuing(result: Result, store: Store) -> str:
@@ -109,12 +142,17 @@ def continuing(result: Result, store: Store) -> str:
     )
 
 
-def _reason(summary: TaskSummary, models: Sequence[str], store: Store) -> str:
-    runs = [Run(summary.name, model, seed) for model in models for seed in seeds_of(summary)]
-    begun = sorted({look(run.model).label for run in runs if store.work(run).exists()})
+def _reason(summary: TaskSummary, models: Sequence[str], seeds: Sequence[int], store: Store) -> str:
+    runs = [Run(summary.name, model, seed) for model in models for seed in seeds]
+    begun = sorted({look(run.model).label for run in runs if _goes_on(run, store)})
     if begun:
         return f"{', '.join(begun)} begun and not finished; the command goes on from there"
     return summary.task.data or "not run yet"
+
+
+def _goes_on(run: Run, store: Store) -> bool:
+    begun = store.begun(run)
+    return begun is not None and run.config.exists() and begun == Recipe.of(run)
 
 
 def costs(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
@@ -175,7 +213,7 @@ def variants(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
             "label": look(row.model).label,
             "color": look(row.model).color,
             "test": spread_text(row.test(summary.task.metric)) + overridden(row),
-            "seeds": len(row.finished),
+            "seeds": counted(row, summary),
             "failed": len(row.failed),
             "ours": next(
                 (

@@ -59,7 +59,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--override", action="append", default=[])
     parser.add_argument("--command", default="python -m benchmarks.worker")
-    parser.add_argument("--retry-failed", action="store_true")
+    parser.add_argument("--retry", metavar="DATE", help="the failed result to be made anew")
     parser.add_argument("--replace", action="store_true")
     parser.add_argument("--minutes", type=float, help="stop after the epoch in which they are over")
     parser.add_argument("--parent", type=int, help="leave when this is no longer the parent")
@@ -81,7 +81,7 @@ def _stop_with_parent(parent: int | None) -> None:
 
 def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> int:
     recipe = Recipe.of(run, options.override)
-    if is_done(store.read(run), recipe, options.retry_failed):
+    if is_done(store.read(run), recipe, options.retry):
         return THERE
     if not options.replace and store.conflict(run, recipe):
         return OTHER
@@ -97,11 +97,13 @@ def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> int:
     return 0
 
 
-def is_done(result: Result | None, recipe: Recipe, retry_failed: bool) -> bool:
-    """Whether ``result`` stands for a run made by ``recipe``."""
+def is_done(result: Result | None, recipe: Recipe, retry: str | None) -> bool:
+    """Whether ``result`` stands for a run made by ``recipe``: not the failed one of date ``retry``,
+    which is to be made anew.
+    """
     if result is None or result.recipe != recipe or result.status == "unfinished":
         return False
-    return result.status == "finished" or not retry_failed
+    return result.status == "finished" or result.date != retry
 
 
 def _open_work(work: Path, recipe: Recipe) -> Path:

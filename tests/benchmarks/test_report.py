@@ -221,9 +221,40 @@ def test_a_search_shows_the_best_trial_of_each_model_and_no_test(tmp_path, make_
     (table,) = found["tables"]
     tcn, gru = table["rows"]
     # Median by hand: of 0.1234, 0.2 and 0.5.
-    assert tcn[1:] == ["TCN", "3", "0.1234", "0.2000", "70,369", "lr 0.00123"]
-    assert gru[1:] == ["GRU", "1", "0.3000", "0.3000", "70,369", "the config"]
-    assert found["notes"][0][1] == "python -m benchmarks search --task adding_600 --trials 3"
+    assert tcn[1:] == ["TCN", "3", "20", "0.1234", "0.2000", "70,369", "lr 0.00123"]
+    assert gru[1:] == ["GRU", "1", "20", "0.3000", "0.3000", "70,369", "the config"]
+    assert "all diverged" not in str(found["tables"])
+
+
+def test_a_search_tells_the_commands_that_made_it_and_steps_that_differ(tmp_path, make_result):
+    store = Store(tmp_path)
+    asked = "python -m benchmarks search --task adding_600 --models tcn --trials 2"
+    for seed, epochs in enumerate((1, 2)):
+        trial = make_result("adding_600", "wavenet", seed, validation=(0.2,) * epochs)
+        command = f"{asked} --results somewhere --workers 1 --threads=2"
+        store.write(replace(trial, settings=SEARCH, test={}, command=command))
+    trial = make_result("adding_600", "gru", status="failed")
+    store.write(replace(trial, settings=SEARCH, test={}, command=asked))
+    (found,) = sections(store, [])
+    assert [command for _, command in found["notes"]] == [asked]
+    gru, wavenet = found["tables"][0]["rows"]
+    assert gru[-1] == "all diverged"
+    assert wavenet[2:4] == ["2", "10 to 20"]
+    markdown, _ = (path.read_text() for path in write_report(store))  # of a search alone
+    assert "| 2 | 10 to 20 |" in markdown
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_the_old_report_kept(tmp_path, make_result):
+    store = Store(tmp_path / "results")
+    store.write(make_result())
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "report.md").write_text("old")
+    (output / "report.html").mkdir()  # where a file is to be written
+    with pytest.raises(
+        ValueError, match=r"the report cannot be written into .*output \(.*--output"
+    ):
+        write_report(store, output)
 
 
 def test_trials_are_dots_and_the_best_has_a_ring(make_result):

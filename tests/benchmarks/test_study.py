@@ -122,8 +122,11 @@ def test_the_report_shows_what_there_is_and_how_to_make_the_rest(tmp_path, make_
     markdown, page = (path.read_text() for path in write_report(Store(folder)))
     assert "| 50 | 100.0 | 12.50 | – |" in markdown
     assert "| 50 | – | – | – (1 failed) |" in markdown
-    assert "3 runs from seeds 0; 1 failed" in markdown
-    assert "memory_curve --points copying_100 adding_100" in markdown
+    assert "3 runs, 1 failed. Every point from seeds 0:" in markdown
+    command = f"python -m benchmarks memory_curve --seeds 0 --results {tmp_path}"
+    assert f"Every point from seeds 0: `{command}`" in markdown
+    # Copying lacks the GRU, adding the TCN and the LSTM.
+    assert f"{command} --points copying_50 adding_50 copying_100 adding_100" in markdown
     assert "| kernel size 3 | 70,369 | 50.00 |" in markdown
     assert "![How far back they remember](memory_curve.svg)" in markdown
     assert 'id="memory_curve"' in page

@@ -1,12 +1,13 @@
 """The paper's table beside ours: every task, every reason, every cost."""
 
 import dataclasses
+import json
 
 import pytest
 
 from benchmarks.paper import SIZES, TABLE_1, TASKS
 from benchmarks.report import write_report
-from benchmarks.runs import MODELS, Run, Store
+from benchmarks.runs import MODELS, Recipe, Run, Store
 from benchmarks.summary import every_result, summarise
 from benchmarks.table import costs, reached, variants, whole_table
 
@@ -68,6 +69,12 @@ def test_why_nobody_wins(make_result, store, tests, reason):
     assert line["no_winner"] == reason
 
 
+def test_nobody_wins_where_all_failed_or_none_is_finished(make_result, store):
+    failed, unfinished = (make_result(status=status) for status in ("failed", "unfinished"))
+    assert lines([failed], store)["adding_600"]["no_winner"] == "all failed"
+    assert lines([unfinished], store)["adding_600"]["no_winner"] == "not finished"
+
+
 def test_a_language_task_says_which_data_were_not_at_hand(store):
     found = lines([], store)
     for name in ("wikitext_103", "lambada", "text8"):
@@ -77,9 +84,32 @@ def test_a_language_task_says_which_data_were_not_at_hand(store):
 
 
 def test_a_run_that_was_begun_says_so(store):
-    store.work(Run("nottingham", "gru", 1)).mkdir(parents=True)
-    reason = lines([], store)["nottingham"]["missing"][0]["reason"]
-    assert reason == "GRU begun and not finished; the command goes on from there"
+    run = Run("nottingham", "gru", 1)
+    work = store.work(run)
+    work.mkdir(parents=True)
+    (work / "recipe.json").write_text(json.dumps(Recipe.of(run).to_json()))
+
+    def reason() -> str:
+        return lines([], store)["nottingham"]["missing"][0]["reason"]
+
+    assert reason() == "not run yet"  # it crashed before its first epoch had ended
+    (work / "epoch-00001-0123456789abcdef.ckpt").touch()
+    assert reason() == "GRU begun and not finished; the command goes on from there"
+    other = Recipe.of(run, ["trainer.max_epochs=3"])
+    (work / "recipe.json").write_text(json.dumps(other.to_json()))
+    assert reason() == "not run yet"  # the command would not go on from there
+
+
+def test_seeds_that_others_have_are_missing(make_result, store):
+    results = [make_result(seed=seed) for seed in (0, 1, 2)] + [make_result(model="lstm", seed=1)]
+    others, lstm = lines(results, store)["adding_600"]["missing"]
+    assert (others["models"], lstm["models"]) == ("GRU, RNN", "LSTM, seeds 0, 2")
+    assert "--models lstm --seeds 0 2" in lstm["command"]
+
+
+def test_a_seed_tested_as_nan_is_not_counted_in_the_mean(make_result, store):
+    results = [make_result(seed=0), make_result(seed=1, test=None)]
+    assert cell(lines(results, store)["adding_600"], "TCN")["seeds"] == "1 of 2"
 
 
 def test_an_unfinished_run_says_how_far_it_is_and_how_it_goes_on(make_result, store):
@@ -91,13 +121,13 @@ def test_an_unfinished_run_says_how_far_it_is_and_how_it_goes_on(make_result, st
     line = lines(results, store)["adding_600"]
     assert cell(line, "TCN")["test"] == "–"
     assert line["no_winner"] == "only GRU run"
-    tcn, others = line["missing"]
+    tcn, others, further = line["missing"]
     assert tcn["reason"] == "seed 2 is not finished: its time was over after 2 of 9 epochs"
     assert tcn["command"] == (
         "python -m benchmarks run --tasks adding_600 --models tcn --seeds 2 "
         f"--override {override} --results {store.folder}"
     )
-    assert others["models"] == "LSTM, RNN"
+    assert (others["models"], further["models"]) == ("LSTM, RNN", "TCN, seed 0")
 
 
 def test_missing_seeds_are_those_that_others_have(make_result, store):
