@@ -120,7 +120,7 @@ def build(config_path: str | PathLike[str], overrides: Sequence[str] = ()) -> TC
             return TCNCLI(["--config", str(config_path), *flags], run=False)
         except ArgumentError as error:
             said = " ".join(str(error).split())  # several lines, of which a log shows the last
-            raise ValueError(f"{config_path} with {list(overrides)}: {said}") from error
+            raise ValueError(f"{config_path}: {said}") from error
 
 
 def export_command(arguments: Sequence[str]) -> None:

@@ -54,6 +54,11 @@ def test_a_budget_of_epochs_in_steps(tmp_path: Path):
     }
 
 
+def test_a_run_of_no_epoch_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"no epoch was trained: trainer\.max_epochs is 0"):
+        made(tmp_path, "trainer.max_epochs=0")
+
+
 def test_a_budget_of_steps_is_the_same_for_all_and_the_last_steps_are_validated(tmp_path: Path):
     results = [made(tmp_path, "trainer.max_steps=7", model=model) for model in OF_NETS]
     expected = {"limit": "trainer.max_steps=7", "steps": 7, "steps_done": 7, "ended": "budget"}

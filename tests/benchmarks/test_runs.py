@@ -1,6 +1,8 @@
 import json
 import math
 import random
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -45,13 +47,14 @@ def test_nan_becomes_null_with_a_note(tmp_path, make_result):
     [
         ("{", "is not JSON"),
         ("[]", "schema None"),
+        ("\udcff\udcfe", "is not JSON"),  # bytes that are no text
         ('{"schema": 99}', "result schema 99, this program reads 1"),
         ('{"schema": 1, "task": "x"}', "lacks or adds the fields"),
     ],
 )
 def test_a_file_that_is_no_result_is_named(tmp_path, text, message):
     path = tmp_path / "seed0.json"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=message) as error:
         read_result(path)
     assert str(path) in str(error.value)
@@ -105,6 +108,64 @@ def test_recipe_ignores_order_and_takes_the_last_of_a_key():
     assert one == Recipe.of(run, ["c=9", "c=2=3", "a.b=1"])
     assert one.overrides == ("a.b=1", "c=2=3")
     assert one != Recipe.of(run, ["a.b=1"])
+
+
+def test_what_a_kill_leaves_of_a_result_is_hidden_from_git(tmp_path, make_result, monkeypatch):
+    store = Store(tmp_path)
+
+    def killed(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(make_result())
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".gitignore"]
+    assert left
+    assert all(path.is_relative_to(tmp_path / ".work") for path in left)
+
+
+def test_copies_beside_results_are_no_results(tmp_path, make_result):
+    store = Store(tmp_path)
+    path = store.write(make_result())
+    shutil.copy(path, path.with_name("seed0_old.json"))
+    assert [result.seed for result in store.results()] == [0]
+    assert list(store.siblings(make_result().run)) == [make_result().run]
+    shutil.copy(path, path.with_name("seed1.json"))
+    with pytest.raises(
+        ValueError, match=r"seed1\.json is the result of adding_600/tcn seed 0: move"
+    ):
+        list(store.results())
+
+
+def test_results_that_are_a_file_are_refused(tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(ValueError, match=r"--results .*file is a file: give a folder"):
+        Store(path)
+
+
+def test_a_spoilt_note_of_what_was_begun_is_begun_anew(tmp_path):
+    store = Store(tmp_path)
+    work = store.work(_any_run())
+    work.mkdir(parents=True)
+    (work / "epoch-00001-0123456789abcdef.ckpt").touch()
+    (work / "recipe.json").write_text("")
+    assert store.begun(_any_run()) is None
+    assert store.conflict(_any_run(), Recipe.of(_any_run())) is None
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_is_named(seed: int):
+    with pytest.raises(ValueError, match=f"--seeds: {seed} is not from 0 to 4294967295"):
+        select(["digits"], ["tcn"], [0, seed])
+
+
+@pytest.mark.parametrize("settings", ["", ".", "search", "theirs"])
+def test_unknown_settings_name_the_known(settings: str):
+    message = re.escape(f"unknown settings {settings!r}; known: ['ours', 'code', 'joint', 'modern'")
+    with pytest.raises(ValueError, match=message):
+        select(["digits"], ["tcn"], [0], settings)
 
 
 def test_select_lists_each_run_once_in_order():

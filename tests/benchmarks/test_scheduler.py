@@ -1,5 +1,7 @@
 """Real runs in real processes, killed and interrupted on the way. Each is seconds long."""
 
+import dataclasses
+import json
 import os
 import random
 import shutil
@@ -15,9 +17,9 @@ import filelock
 import pytest
 
 from benchmarks.journal import JournalReader
-from benchmarks.runs import ROOT, Result, Run, Store
+from benchmarks.runs import RECIPE, ROOT, Recipe, Result, Run, Store
 from benchmarks.scheduler import Plan, Scheduler
-from benchmarks.worker import OTHER
+from benchmarks.worker import OTHER, THERE
 
 RUN = Run("adding_quick", "tcn", 0)
 EPOCHS = 12
@@ -280,6 +282,38 @@ def test_a_result_made_with_other_settings_is_not_lost(reference, tmp_path):
     assert len(Store(tmp_path).read(RUN).history) == 1
 
 
+def test_what_a_killed_replacement_left_is_not_in_the_way_of_the_result(reference, tmp_path):
+    shutil.copytree(reference.folder, tmp_path, dirs_exist_ok=True)
+    store = Store(tmp_path)
+    work = store.work(RUN)
+    work.mkdir(parents=True, exist_ok=True)
+    (work / RECIPE).write_text(json.dumps(Recipe.of(RUN, OTHER_LENGTH).to_json()))
+    (work / "epoch-00001-0123456789abcdef.ckpt").touch()
+    scheduler = Scheduler(store, Plan(runs=[RUN], overrides=TINY))
+    assert scheduler.execute()
+    assert scheduler.entries[RUN].state == "kept"
+
+
+def test_a_failed_run_is_made_anew_once_by_two_starts(tmp_path, make_result):
+    """The second to come to the lock takes what the first has made."""
+    store = Store(tmp_path)
+    before = dataclasses.replace(
+        make_result(RUN.task, status="failed"),
+        overrides=list(Recipe.of(RUN, TINY).overrides),
+        config_sha256=Recipe.of(RUN).config_sha256,
+    )
+    store.write(before)
+    scheduler = Scheduler(store, Plan(runs=[RUN], overrides=TINY, retry_failed=True))
+    assert scheduler._plan_work() == [RUN]
+    assert not scheduler._is_made(RUN)
+    store.write(dataclasses.replace(before, date="2026-01-02T03:04:06+00:00"))
+    assert scheduler._is_made(RUN)
+    worker = ["--results", str(tmp_path), "--task", RUN.task, "--model", "tcn", "--seed", "0"]
+    worker += [f"--override={each}" for each in TINY] + [f"--retry={before.date}"]
+    ended = subprocess.run([sys.executable, "-m", "benchmarks.worker", *worker], cwd=ROOT)
+    assert ended.returncode == THERE
+
+
 def test_epochs_made_with_other_settings_are_not_lost(tmp_path):
     finish(tmp_path, "--minutes", "0")
     work = Store(tmp_path).work(RUN)
@@ -325,7 +359,7 @@ def test_divergence_is_a_result_and_is_not_tried_again(tmp_path):
 def test_an_error_is_no_result_and_says_where_to_look(tmp_path):
     status, output = finish(tmp_path, overrides=("data.init_args.lenght=20",))
     assert status == 1
-    assert f"{RUN}: crashed" in output
-    assert "lenght" in output
+    (told,) = (line for line in output.splitlines() if f"{RUN}: crashed" in line)
+    assert "Option 'lenght' is not accepted" in told
     assert "log.txt" in output
     assert Store(tmp_path).read(RUN) is None
