@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from benchmarks.checkpoints import intact, save
+from benchmarks.checkpoints import intact, restore, save, training_state
 from benchmarks.journal import JournalReader
 from benchmarks.recorder import Recorder
 from tcn.training import Regression, SeedEveryEpoch
@@ -210,3 +211,18 @@ def test_checkpoints_come_newest_first_and_kinds_apart(tmp_path):
         (9, 9),
         (2, 2),
     ]
+
+
+def test_the_scale_of_gradients_goes_on_where_it_was():
+    """Under 16-mixed: begun again at 65536, a resumed run would skip steps that it did not."""
+
+    def trainer(scale: float) -> pl.Trainer:
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        precision = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+        made = pl.Trainer(accelerator="cpu", plugins=[precision], logger=False)
+        made.strategy._lightning_module = pl.LightningModule()
+        return made
+
+    resumed = trainer(65536.0)
+    restore(resumed, training_state(trainer(8.0), 0))
+    assert resumed.precision_plugin.scaler.get_scale() == 8.0
