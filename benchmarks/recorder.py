@@ -182,6 +182,9 @@ class Recorder(pl.callbacks.Checkpoint):
             checkpoints.save(self.folder, "best", epoch, {"module": module})
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning may go on all the same, for min_epochs or min_steps, as far as the end.
+        if self.planned_steps is not None and trainer.global_step >= self.planned_steps:
+            self.paused = ""
         self.finished = not self.paused
         self._save(trainer)
 

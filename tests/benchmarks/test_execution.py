@@ -92,6 +92,12 @@ def test_what_ends_before_its_budget_says_why(tmp_path: Path):
     assert diverged["steps_done"] < diverged["steps"] == 3 * STEPS
 
 
+def test_a_run_that_may_not_stop_before_its_end_is_finished(tmp_path: Path):
+    result = made(tmp_path, "trainer.min_epochs=3", minutes=0)
+    assert (result.status, len(result.history)) == ("finished", 3)
+    assert result.test
+
+
 def test_a_run_stopped_by_its_minutes_goes_on_as_if_it_had_not_been(tmp_path: Path):
     whole = made(tmp_path / "whole")
     for epoch in (1, 2):
