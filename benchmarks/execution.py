@@ -102,13 +102,14 @@ def _fit_and_test(cli: Any, recorder: Recorder, result: Result) -> None:
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     if recorder.paused:
         result.status, result.reason = "unfinished", recorder.paused
-    if recorder.paused or result.run.is_trial:
-        return
     if not recorder.best_epoch:
         raise ValueError(
-            f"no epoch was trained: trainer.max_epochs is {cli.trainer.max_epochs}, "
-            f"trainer.max_steps {cli.trainer.max_steps}; give 1 or more"
+            f"no epoch was trained: trainer.max_epochs is {cli.trainer.max_epochs}, max_steps "
+            f"{cli.trainer.max_steps}, limit_train_batches {cli.trainer.limit_train_batches}; "
+            "none of them may be 0"
         )
+    if recorder.paused or result.run.is_trial:
+        return
     cli.model.load_state_dict(recorder.best_weights())
     (tested,) = cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
     result.test = {name: float(value) for name, value in tested.items()}

@@ -11,19 +11,23 @@ from typing import Any
 
 from benchmarks.runs import ROOT
 
+CODE = (".", ":!benchmarks/results")  # results are made by it and change nothing of it
 
-def commit() -> dict[str, Any] | None:
-    """The git commit and whether tracked files differ from it; ``None`` without git."""
+
+def commit(folder: Path = ROOT) -> dict[str, Any] | None:
+    """The git commit of ``folder``, and whether tracked files other than results differ from it;
+    ``None`` without git.
+    """
     try:
-        head = _git("rev-parse", "HEAD")
-        dirty = _git("status", "--porcelain", "--untracked-files=no") != ""
+        head = _git(folder, "rev-parse", "HEAD")
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *CODE)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {"hash": head, "dirty": dirty}
+    return {"hash": head, "dirty": changes != ""}
 
 
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(ROOT), *arguments]
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     return finished.stdout.strip()
 

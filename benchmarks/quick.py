@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmarks.overview import clock
 from benchmarks.runs import MODELS, ROOT, Run, select
 from benchmarks.summary import Row, TaskSummary, significant, spread_text
+from benchmarks.table import counted
 
 TASKS = ("adding_quick", "copying_quick", "digits")
 SEEDS = (0, 1)
@@ -49,7 +50,7 @@ def _titles(summary: TaskSummary) -> list[str]:
 
 def _cells(summary: TaskSummary, row: Row) -> list[str]:
     text = spread_text(row.test(summary.task.metric))
-    seeds = f"{len(row.finished)}" + (f" + {len(row.failed)} failed" if row.failed else "")
+    seeds = counted(row, summary) + (f" + {len(row.failed)} failed" if row.failed else "")
     seconds = row.mean("wall_seconds")
     return [
         row.model.upper(),

@@ -171,8 +171,12 @@ class Recorder(pl.callbacks.Checkpoint):
         )
         last = trainer.should_stop or epoch == trainer.max_epochs
         if time.perf_counter() > self._deadline and not last:
-            self.paused = f"its time was over after {epoch} of {trainer.max_epochs} epochs"
+            self.paused = self._where(epoch, trainer.max_epochs)
             trainer.should_stop = True
+
+    @staticmethod
+    def _where(epoch: int, epochs: int | None) -> str:
+        return f"its time was over after {epoch} of {epochs} epochs"
 
     def _keep_best(self, trainer: pl.Trainer, epoch: int, value: float) -> None:
         better = value < self.best_value if self.mode == "min" else value > self.best_value
@@ -185,6 +189,8 @@ class Recorder(pl.callbacks.Checkpoint):
         # Lightning may go on all the same, for min_epochs or min_steps, as far as the end.
         if self.planned_steps is not None and trainer.global_step >= self.planned_steps:
             self.paused = ""
+        elif self.paused:
+            self.paused = self._where(len(self.history), trainer.max_epochs)
         self.finished = not self.paused
         self._save(trainer)
 

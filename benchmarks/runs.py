@@ -190,8 +190,9 @@ class Store:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(f"--results {folder} is a file: give a folder")
+        for path in (self.folder, *self.folder.parents):
+            if path.is_file():
+                raise ValueError(f"--results: {path} is a file; give a folder")
 
     def result_path(self, run: Run) -> Path:
         return self.folder / f"{run.place}.json"
@@ -226,7 +227,7 @@ class Store:
             return None
         try:
             return Recipe.from_json(json.loads(note.read_text()))
-        except ValueError:  # spoilt: what was begun is begun anew
+        except (ValueError, KeyError, TypeError):  # spoilt: what was begun is begun anew
             return None
 
     def conflict(self, run: Run, recipe: Recipe) -> str | None:

@@ -92,10 +92,16 @@ def ranked(trials: Iterable[Result]) -> list[Result]:
     return sorted(trials, key=_rank)
 
 
-def _rank(result: Result) -> float:
+def has_value(result: Result) -> bool:
+    """Whether it did not diverge, and validation gave a number."""
     value = result.best.get("value")
-    if result.status == "failed" or value is None or not math.isfinite(value):
+    return result.status != "failed" and value is not None and math.isfinite(value)
+
+
+def _rank(result: Result) -> float:
+    if not has_value(result):
         return math.inf
+    value = float(result.best["value"] or 0.0)
     return -value if result.selection["mode"] == "max" else value
 
 
@@ -195,7 +201,7 @@ def print_trials(search: Search, store: Store) -> None:
         console.print(table)
     for model in search.models:
         for result in search.ranked(store, model)[:1]:
-            if math.isinf(_rank(result)):
+            if not has_value(result):
                 console.print(f"best of {model}: none, all diverged", highlight=False)
                 continue
             again = " ".join(shlex.quote(item) for item in result.overrides)
@@ -204,7 +210,7 @@ def print_trials(search: Search, store: Store) -> None:
 
 
 def _cells(result: Result) -> list[str]:
-    failed = math.isinf(_rank(result))
+    failed = not has_value(result)
     return [
         str(result.seed),
         "failed" if failed else number(result.best["value"]),

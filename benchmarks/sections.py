@@ -9,12 +9,19 @@ from typing import Any
 
 from benchmarks import ablations, memory_curve
 from benchmarks.overview import clock
-from benchmarks.paper import Metric, Task, describe
+from benchmarks.paper import Metric, Task
 from benchmarks.plots import Drawing, draw_trials, draw_unfinished, look, svg, validation
 from benchmarks.runs import SEARCH, Result, Store, split_override
-from benchmarks.search import ranked
+from benchmarks.search import has_value, ranked
 from benchmarks.study import Point, summary_of
-from benchmarks.summary import RESULTS, TaskSummary, place, significant, spread_text
+from benchmarks.summary import (
+    RESULTS,
+    TaskSummary,
+    described_by,
+    place,
+    significant,
+    spread_text,
+)
 from benchmarks.table import continuing, shown
 
 Section = dict[str, Any]
@@ -91,8 +98,7 @@ def _searches(store: Store) -> Section | None:
         for task, by_model in by_task.items()
     }
     described = {
-        name: describe(name, *next(iter(by_model.values()))[0].selection.values())
-        for name, by_model in by_task.items()
+        name: described_by(next(iter(by_model.values()))[0]) for name, by_model in by_task.items()
     }
     drawings: list[Drawing] = [
         partial(draw_trials, task=described[name], trials=by_model)
@@ -114,7 +120,7 @@ def _searches(store: Store) -> Section | None:
         "tables": [_table("The best of each", heads, rows)],
         "figure": svg(drawings, size=(4.5 * max(2, len(drawings)), 3.0)),
         "notes": [
-            (f"All trials of {described[name].title} are in {name}/search. Made by", command)
+            (f"{described[name].title}, all trials in {name}/search, made by", command)
             for name, by_model in by_task.items()
             for command in _commands([each for found in by_model.values() for each in found])
         ],
@@ -124,13 +130,11 @@ def _searches(store: Store) -> Section | None:
 
 def _commands(results: Sequence[Result]) -> list[str]:
     """The commands that made them, less what only says where and by how many processes."""
-    return sorted({_less(result.command, _CIRCUMSTANCES) for result in results})
+    return sorted({_without_circumstances(result.command) for result in results})
 
 
-_CIRCUMSTANCES = ("--results", "--workers", "--threads", "--ray", "--gpus")
-
-
-def _less(command: str, options: Sequence[str]) -> str:
+def _without_circumstances(command: str) -> str:
+    options = ("--results", "--workers", "--threads", "--ray", "--gpus")
     words, kept = iter(shlex.split(command)), []
     for word in words:
         if word in options:
@@ -142,6 +146,7 @@ def _less(command: str, options: Sequence[str]) -> str:
 
 def _best_trial(task: Task, trials: Sequence[Result]) -> list[str]:
     best = trials[0]
+    diverged = sum(not has_value(each) for each in trials)
     steps = sorted({each.budget.get("steps") or each.steps for each in trials})
     laid_over = [split_override(item) for item in best.overrides]
     settings = [
@@ -149,16 +154,16 @@ def _best_trial(task: Task, trials: Sequence[Result]) -> list[str]:
         for key, value in laid_over
         if not key.endswith("class_path") and not value.startswith("{")
     ]
-    values = [validation(each, task.metric) for each in trials]
+    values = [validation(each, task.metric) for each in trials if has_value(each)]
     return [
         f"{task.title}, {task.metric.heading}",
         look(best.model).label,
-        str(len(trials)),
+        str(len(trials)) + (f" ({diverged} diverged)" if diverged else ""),
         " to ".join(dict.fromkeys((f"{steps[0]:,}", f"{steps[-1]:,}"))),
-        significant(values[0], 4),
-        significant(median(values), 4),
+        significant(values[0], 4) if values else "–",
+        significant(median(values), 4) if values else "–",
         f"{best.parameters or 0:,}",
-        "all diverged" if best.status == "failed" else ", ".join(settings) or "the config",
+        (", ".join(settings) or "the config") if values else "all diverged",
     ]
 
 
@@ -250,7 +255,7 @@ def _section(
         "tables": tables,
         "figure": figure,
         "notes": [(counts, command), *(missing if wanted else [])],
-        "results": [result for summary in summaries for result in summary.results],
+        "results": made,
     }
 
 

@@ -116,7 +116,7 @@ class TaskSummary:
 
     @property
     def chance(self) -> float | None:
-        """The score of the best constant answer; ``None`` if unknown or not the same for all."""
+        """``Task.chance`` as it was run; ``None`` if unknown or not the same for all."""
         if self.task.chance is None:
             return None
         levels = {self.task.chance(result.config) for result in self.results}
@@ -171,13 +171,18 @@ def _summarise_task(name: str, results: Sequence[Result]) -> TaskSummary:
     further = sorted({result.model for result in ours} - set(MODELS))
     pairs = {(result.settings, place(result.model), result.model) for result in results}
     others = sorted(pair for pair in pairs if pair[0] != OURS)
-    selected = (ours or results)[0].selection
     return TaskSummary(
         name,
-        describe(name, selected.get("metric", "val_loss"), selected.get("mode", "min")),
+        described_by((ours or results)[0]),
         [_row(name, model, ours, OURS) for model in (*MODELS, *further)],
         [_row(name, model, results, settings) for settings, _, model in others],
     )
+
+
+def described_by(result: Result) -> Task:
+    """The task of a result, also where it is none of the paper's."""
+    selected = result.selection
+    return describe(result.task, selected.get("metric", "val_loss"), selected.get("mode", "min"))
 
 
 def place(model: str) -> int:

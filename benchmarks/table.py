@@ -1,6 +1,6 @@
 """The paper's Table 1 beside ours: who wins, at what cost, and what is missing and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,9 @@ def _why_no_winner(rows: Sequence[Row]) -> str:
         return "none beats chance"
     if finished:
         return f"only {finished[0]} run"
-    if any(row.failed for row in rows):
-        return "all failed"
-    return "not finished" if any(row.unfinished for row in rows) else "not run"
+    if any(row.unfinished for row in rows):
+        return "none finished"
+    return "all that were run failed" if any(row.failed for row in rows) else "not run"
 
 
 def counted(row: Row, summary: TaskSummary) -> str:
@@ -123,10 +123,12 @@ def _unmade(
             labels = ", ".join(look(model).label for model in models)
             which = "seed" if len(seeds) == 1 else "seeds"
             further = f", {which} {', '.join(map(str, seeds))}" if some is not untouched else ""
+            reason, replacing = _reason(summary, models, seeds, store)
+            command = fill_command(summary.name, models, seeds, shown(store.folder))
             yield {
                 "models": f"{labels}{further}",
-                "reason": _reason(summary, models, seeds, store),
-                "command": fill_command(summary.name, models, seeds, shown(store.folder)),
+                "reason": reason,
+                "command": f"{command} --replace" if replacing else command,
             }
 
 
@@ -142,17 +144,22 @@ def continuing(result: Result, store: Store) -> str:
     )
 
 
-def _reason(summary: TaskSummary, models: Sequence[str], seeds: Sequence[int], store: Store) -> str:
+def _reason(
+    summary: TaskSummary, models: Sequence[str], seeds: Sequence[int], store: Store
+) -> tuple[str, bool]:
+    """Why they are missing, and whether epochs made with other settings are in the way."""
     runs = [Run(summary.name, model, seed) for model in models for seed in seeds]
-    begun = sorted({look(run.model).label for run in runs if _goes_on(run, store)})
+    begun = {run: recipe for run in runs if (recipe := store.begun(run)) and run.config.exists()}
+    others = [run for run, recipe in begun.items() if recipe != Recipe.of(run)]
+    if others:
+        return f"{_labels(others)} begun with other settings; the command begins anew", True
     if begun:
-        return f"{', '.join(begun)} begun and not finished; the command goes on from there"
-    return summary.task.data or "not run yet"
+        return f"{_labels(begun)} begun and not finished; the command goes on from there", False
+    return (not summary.results and summary.task.data) or "not run yet", False
 
 
-def _goes_on(run: Run, store: Store) -> bool:
-    begun = store.begun(run)
-    return begun is not None and run.config.exists() and begun == Recipe.of(run)
+def _labels(runs: Iterable[Run]) -> str:
+    return ", ".join(sorted({look(run.model).label for run in runs}))
 
 
 def costs(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:

@@ -109,10 +109,10 @@ def is_done(result: Result | None, recipe: Recipe, retry: str | None) -> bool:
 def _open_work(work: Path, recipe: Recipe) -> Path:
     """The work folder; emptied first when what it holds was begun by another recipe."""
     note = work / RECIPE
-    wanted = json.dumps(recipe.to_json())
-    if work.exists() and not (note.exists() and note.read_text() == wanted):
+    wanted = json.dumps(recipe.to_json()).encode()
+    if work.exists() and not (note.exists() and note.read_bytes() == wanted):
         shutil.rmtree(work)
-    write_atomically(note, wanted.encode())
+    write_atomically(note, wanted)
     return work
 
 

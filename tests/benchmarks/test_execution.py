@@ -96,6 +96,8 @@ def test_a_run_that_may_not_stop_before_its_end_is_finished(tmp_path: Path):
     result = made(tmp_path, "trainer.min_epochs=3", minutes=0)
     assert (result.status, len(result.history)) == ("finished", 3)
     assert result.test
+    result = made(tmp_path / "longer", "trainer.min_epochs=2", minutes=0)
+    assert result.reason == "its time was over after 2 of 3 epochs"
 
 
 def test_a_run_stopped_by_its_minutes_goes_on_as_if_it_had_not_been(tmp_path: Path):

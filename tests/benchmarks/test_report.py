@@ -115,6 +115,8 @@ def test_the_winner_and_the_failed_are_marked(markdown, page):
     assert "| 1 (1 failed) |" in markdown
     assert len(re.findall(r'class="best">\(3.00 ± 1.00\)e-5<', page)) == 2  # in Table 1, and below
     assert "+ 1 failed" in page
+    assert ">1 seed" in page
+    assert "1 seeds" not in page
 
 
 def test_html_parses_and_needs_nothing_from_outside(page):
@@ -220,8 +222,9 @@ def test_a_search_shows_the_best_trial_of_each_model_and_no_test(tmp_path, make_
     assert found["name"] == "searches"
     (table,) = found["tables"]
     tcn, gru = table["rows"]
-    # Median by hand: of 0.1234, 0.2 and 0.5.
-    assert tcn[1:] == ["TCN", "3", "20", "0.1234", "0.2000", "70,369", "lr 0.00123"]
+    # Median by hand: of 0.1234 and 0.2, the third having diverged.
+    settings = ["70,369", "lr 0.00123"]
+    assert tcn[1:] == ["TCN", "3 (1 diverged)", "20", "0.1234", "0.1617", *settings]
     assert gru[1:] == ["GRU", "1", "20", "0.3000", "0.3000", "70,369", "the config"]
     assert "all diverged" not in str(found["tables"])
 
@@ -244,12 +247,11 @@ def test_a_search_tells_the_commands_that_made_it_and_steps_that_differ(tmp_path
     assert "| 2 | 10 to 20 |" in markdown
 
 
-def test_a_folder_that_cannot_be_written_is_named_and_the_old_report_kept(tmp_path, make_result):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, make_result):
     store = Store(tmp_path / "results")
     store.write(make_result())
     output = tmp_path / "output"
     output.mkdir()
-    (output / "report.md").write_text("old")
     (output / "report.html").mkdir()  # where a file is to be written
     with pytest.raises(
         ValueError, match=r"the report cannot be written into .*output \(.*--output"

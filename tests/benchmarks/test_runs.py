@@ -21,6 +21,7 @@ from benchmarks.runs import (
     split_override,
     write_atomically,
 )
+from benchmarks.worker import _open_work
 
 
 def test_a_result_comes_back_as_it_was_written(tmp_path, make_result):
@@ -112,6 +113,7 @@ def test_recipe_ignores_order_and_takes_the_last_of_a_key():
 
 def test_what_a_kill_leaves_of_a_result_is_hidden_from_git(tmp_path, make_result, monkeypatch):
     store = Store(tmp_path)
+    store.prepare(make_result().run)
 
     def killed(self: Path, target: Path) -> Path:
         raise KeyboardInterrupt
@@ -121,7 +123,7 @@ def test_what_a_kill_leaves_of_a_result_is_hidden_from_git(tmp_path, make_result
     with pytest.raises(KeyboardInterrupt):
         store.write(make_result())
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".gitignore"]
-    assert left
+    assert [path.name[:12] for path in left] == [".seed0.json."]
     assert all(path.is_relative_to(tmp_path / ".work") for path in left)
 
 
@@ -141,8 +143,9 @@ def test_copies_beside_results_are_no_results(tmp_path, make_result):
 def test_results_that_are_a_file_are_refused(tmp_path):
     path = tmp_path / "file"
     path.touch()
-    with pytest.raises(ValueError, match=r"--results .*file is a file: give a folder"):
-        Store(path)
+    for folder in (path, path / "memory_curve" / "copying_50"):
+        with pytest.raises(ValueError, match=r"--results: .*file is a file; give a folder"):
+            Store(folder)
 
 
 def test_a_spoilt_note_of_what_was_begun_is_begun_anew(tmp_path):
@@ -150,9 +153,12 @@ def test_a_spoilt_note_of_what_was_begun_is_begun_anew(tmp_path):
     work = store.work(_any_run())
     work.mkdir(parents=True)
     (work / "epoch-00001-0123456789abcdef.ckpt").touch()
-    (work / "recipe.json").write_text("")
-    assert store.begun(_any_run()) is None
-    assert store.conflict(_any_run(), Recipe.of(_any_run())) is None
+    for spoilt in (b"", b"{}", b"null", b"\xff\xfe"):
+        (work / "recipe.json").write_bytes(spoilt)
+        assert store.begun(_any_run()) is None
+        assert store.conflict(_any_run(), Recipe.of(_any_run())) is None
+    assert list(_open_work(work, Recipe.of(_any_run())).iterdir()) == [work / "recipe.json"]
+    assert store.begun(_any_run()) is None  # the checkpoint is gone with the note
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
@@ -201,6 +207,20 @@ def test_provenance_names_versions_and_machine():
     assert found["threads"] == 1
     now = commit()
     assert now is None or len(now["hash"]) == 40
+
+
+def test_new_results_do_not_make_the_code_uncommitted(tmp_path):
+    for name in ("benchmarks/results/report.md", "code.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("as committed")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=A Test", "-c", "user.email=a@test"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    (tmp_path / "benchmarks" / "results" / "report.md").write_text("new")
+    assert commit(tmp_path)["dirty"] is False
+    (tmp_path / "code.py").write_text("new")
+    assert commit(tmp_path)["dirty"] is True
 
 
 def _any_run() -> Run:

@@ -71,8 +71,10 @@ def test_why_nobody_wins(make_result, store, tests, reason):
 
 def test_nobody_wins_where_all_failed_or_none_is_finished(make_result, store):
     failed, unfinished = (make_result(status=status) for status in ("failed", "unfinished"))
-    assert lines([failed], store)["adding_600"]["no_winner"] == "all failed"
-    assert lines([unfinished], store)["adding_600"]["no_winner"] == "not finished"
+    assert lines([failed], store)["adding_600"]["no_winner"] == "all that were run failed"
+    assert lines([unfinished], store)["adding_600"]["no_winner"] == "none finished"
+    both = [failed, dataclasses.replace(unfinished, model="gru")]
+    assert lines(both, store)["adding_600"]["no_winner"] == "none finished"
 
 
 def test_a_language_task_says_which_data_were_not_at_hand(store):
@@ -89,15 +91,17 @@ def test_a_run_that_was_begun_says_so(store):
     work.mkdir(parents=True)
     (work / "recipe.json").write_text(json.dumps(Recipe.of(run).to_json()))
 
-    def reason() -> str:
-        return lines([], store)["nottingham"]["missing"][0]["reason"]
+    def missing() -> dict[str, str]:
+        return lines([], store)["nottingham"]["missing"][0]
 
-    assert reason() == "not run yet"  # it crashed before its first epoch had ended
+    assert missing()["reason"] == "not run yet"  # it crashed before its first epoch had ended
     (work / "epoch-00001-0123456789abcdef.ckpt").touch()
-    assert reason() == "GRU begun and not finished; the command goes on from there"
+    assert missing()["reason"] == "GRU begun and not finished; the command goes on from there"
+    assert not missing()["command"].endswith("--replace")
     other = Recipe.of(run, ["trainer.max_epochs=3"])
     (work / "recipe.json").write_text(json.dumps(other.to_json()))
-    assert reason() == "not run yet"  # the command would not go on from there
+    assert missing()["reason"] == "GRU begun with other settings; the command begins anew"
+    assert missing()["command"].endswith("--replace")  # without, it is refused
 
 
 def test_seeds_that_others_have_are_missing(make_result, store):
