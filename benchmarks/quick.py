@@ -10,8 +10,7 @@ from rich.table import Table
 
 from benchmarks.overview import clock
 from benchmarks.runs import MODELS, ROOT, Run, select
-from benchmarks.summary import Row, TaskSummary, significant, spread_text
-from benchmarks.table import counted
+from benchmarks.summary import Row, TaskSummary, counted, significant, spread_text
 
 TASKS = ("adding_quick", "copying_quick", "digits")
 SEEDS = (0, 1)

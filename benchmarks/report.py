@@ -16,6 +16,7 @@ from benchmarks.sections import sections
 from benchmarks.summary import (
     Row,
     TaskSummary,
+    counted,
     every_result,
     fill_command,
     missing_tasks,
@@ -27,7 +28,6 @@ from benchmarks.table import (
     OVERRIDDEN,
     SEEDS,
     costs,
-    counted,
     has_section,
     missing,
     missing_variants,

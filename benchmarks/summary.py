@@ -179,6 +179,13 @@ def _summarise_task(name: str, results: Sequence[Result]) -> TaskSummary:
     )
 
 
+def counted(row: Row, summary: TaskSummary) -> str:
+    """How many seeds are in the mean: ``"3"``, or ``"2 of 3"`` where one was tested as NaN."""
+    spread = row.test(summary.task.metric)
+    n = spread.n if spread else 0
+    return str(n) if n == len(row.finished) else f"{n} of {len(row.finished)}"
+
+
 def described_by(result: Result) -> Task:
     """The task of a result, also where it is none of the paper's."""
     selected = result.selection

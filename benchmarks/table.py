@@ -11,6 +11,7 @@ from benchmarks.runs import MODELS, ROOT, Recipe, Result, Run, Store, known_mode
 from benchmarks.summary import (
     Row,
     TaskSummary,
+    counted,
     fill_command,
     spread_text,
     unmade,
@@ -78,13 +79,6 @@ def _why_no_winner(rows: Sequence[Row]) -> str:
     if any(row.unfinished for row in rows):
         return "none finished"
     return "all that were run failed" if any(row.failed for row in rows) else "not run"
-
-
-def counted(row: Row, summary: TaskSummary) -> str:
-    """How many seeds are in the mean: ``"3"``, or ``"2 of 3"`` where one was tested as NaN."""
-    spread = row.test(summary.task.metric)
-    n = spread.n if spread else 0
-    return str(n) if n == len(row.finished) else f"{n} of {len(row.finished)}"
 
 
 def missing(rows: Sequence[Row], summary: TaskSummary, store: Store) -> list[dict[str, str]]:
