@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers import Chain, Context, Conv1d, GroupNorm, Pointwise, Reach, SequenceModule
-from tcn.layers.module import silence
+from tcn.layers.context import silence
 from tcn.models import TCN, SequenceModel
 from tcn.testing import check_sequence_module
 

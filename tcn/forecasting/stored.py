@@ -38,7 +38,7 @@ from tcn.inference.construction import construct, refuse_opaque
 from tcn.inference.files import replacing_all
 from tcn.inference.schema import first_error
 from tcn.layers import SequenceModule
-from tcn.models.recording import describe
+from tcn.models.description import describe
 
 SETTINGS = "forecaster.json"
 

@@ -1,4 +1,4 @@
-"""From the plain data that says how a net was built back to the net; see tcn.models.recording.
+"""From the plain data that says how a net was built back to the net; see tcn.models.description.
 
 Names lead to the public classes of this library and to nothing else.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from tcn import layers, models
-from tcn.models.recording import Opaque
+from tcn.models.description import Opaque
 
 CLASSES: dict[str, type[nn.Module]] = {
     name: found
@@ -26,7 +26,7 @@ def construct(description: Any, place: str) -> Any:
     """What a description describes.
 
     Args:
-        description: as of :func:`tcn.models.recording.describe`, checked against the schema.
+        description: as of :func:`tcn.models.description.describe`, checked against the schema.
         place: what it is part of, for errors.
 
     Raises:

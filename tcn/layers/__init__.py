@@ -1,27 +1,24 @@
 """Layers and blocks: tensors in, tensors out, in one and two dimensions from one definition."""
 
+from tcn.layers.activation import ACTIVATIONS
 from tcn.layers.blocks import (
-    ACTIVATIONS,
     BLOCKS,
+    BlockRecipe,
     Gate,
     GatedBlock,
+    LargeKernelBlock,
     PreactivationBlock,
     ResidualBlock,
     SeparableBlock,
 )
-from tcn.layers.containers import Add, Chain, SkipSum
-from tcn.layers.convolution import (
-    PADDINGS,
-    Conv1d,
-    Conv2d,
-    convolution,
-    fold_weight_norm,
-    look_ahead,
-)
+from tcn.layers.containers import Add, Chain
+from tcn.layers.context import Context
+from tcn.layers.convolution import PADDINGS, Conv1d, Conv2d, convolution
 from tcn.layers.dropout import Dropout, StochasticDepth
 from tcn.layers.initialization import INITIALIZATIONS, initialize
+from tcn.layers.lookahead import look_ahead
 from tcn.layers.modulation import AddCondition, FiLM, SqueezeExcite
-from tcn.layers.module import Context, Pointwise, Reach, SequenceModule, State
+from tcn.layers.module import Pointwise, Reach, SequenceModule, State
 from tcn.layers.normalization import (
     NORMS,
     BatchNorm,
@@ -31,7 +28,9 @@ from tcn.layers.normalization import (
     RMSNorm,
 )
 from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
+from tcn.layers.skip_sum import SkipSum
 from tcn.layers.transposed import ConvTranspose1d, ConvTranspose2d
+from tcn.layers.weight_norm import fold_weight_norm
 
 __all__ = [
     "ACTIVATIONS",
@@ -44,6 +43,7 @@ __all__ = [
     "AddCondition",
     "Attention",
     "BatchNorm",
+    "BlockRecipe",
     "Chain",
     "ChannelNorm",
     "Context",
@@ -58,6 +58,7 @@ __all__ = [
     "Gate",
     "GatedBlock",
     "GroupNorm",
+    "LargeKernelBlock",
     "Last",
     "Max",
     "Mean",

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import zip_longest
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import Context, Reach, SequenceModule, State
+from tcn.layers.module import Reach, SequenceModule, State
 from tcn.layers.validation import check_state, wrong_state
 
 POINTWISE = (
@@ -69,7 +69,7 @@ class Chain(_Container):
     @property
     def reach(self) -> tuple[Reach, ...]:
         """The sum of the children's reaches."""
-        return _combine([reach_of(module) for module in self], Reach.then)
+        return combine_reaches([reach_of(module) for module in self], Reach.then)
 
     @property
     def latency(self) -> int:
@@ -107,12 +107,12 @@ class Add(_Container):
             _advance_later(module, x, before, context, latency and latency - latency_of(module))
             for module, before in zip(self, states, strict=True)
         ]
-        return _sum([y for y, _ in results]), tuple(after for _, after in results)
+        return sum_of([y for y, _ in results]), tuple(after for _, after in results)
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         """The longest of the branches' reaches."""
-        return _combine([reach_of(module) for module in self], Reach.beside)
+        return combine_reaches([reach_of(module) for module in self], Reach.beside)
 
     @property
     def latency(self) -> int:
@@ -127,121 +127,10 @@ class Add(_Container):
         """Every branch takes its own part of the input."""
         grids = [needs(module, want) for module in self]
         parts = [grid.take(x, have) for grid in grids]
-        return _sum([
+        return sum_of([
             on_grid(m, part, grid, want, context)
             for m, part, grid in zip(self, parts, grids, strict=True)
         ])  # fmt: skip
-
-
-class SkipBlock(Protocol):
-    """What :class:`SkipSum` asks of a block; ``GatedBlock`` with ``skip_channels`` is one."""
-
-    ndim: int
-    skip: nn.Module | None
-
-    @property
-    def body(self) -> nn.Module: ...  # noqa: D102
-
-    @property
-    def shortcut(self) -> nn.Module: ...  # noqa: D102
-
-    @property
-    def residual(self) -> nn.Module: ...  # noqa: D102
-
-
-class SkipSum(SequenceModule):
-    """WaveNet's chain of blocks, whose output is the sum of their skip outputs.
-
-    Each block has three parts: ``body`` looks at the past, ``residual`` and ``skip`` are 1x1::
-
-        x0 -> body -+-> residual -> + x0 = x1 -> body -+-> residual -> + x1 = x2 -> ...
-                    +-> skip -> sum                    +-> skip -> sum
-
-    Source: van den Oord et al. 2016 (WaveNet), section 2.4, figure 4.
-    """
-
-    blocks: Any
-
-    def __init__(self, blocks: Sequence[SkipBlock]) -> None:
-        """Chains blocks that have ``body``, ``shortcut``, ``residual`` and ``skip``.
-
-        Raises:
-            ValueError: if there is no block, or one has no skip output.
-        """
-        super().__init__()
-        if not blocks or any(getattr(block, "skip", None) is None for block in blocks):
-            raise ValueError(
-                "blocks: SkipSum needs at least one block, each with skip_channels set"
-            )
-        self.blocks = nn.ModuleList(blocks)  # type: ignore[arg-type]
-        self.ndim = blocks[0].ndim
-
-    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """Sums the blocks' skip outputs; the state is that of the bodies."""
-        states = children_states(self, state, len(self.blocks))
-        if context.latency:
-            return self._advance_with_latency(x, states, context)
-        after, skips = [], []
-        for block, before in zip(self.blocks, states, strict=True):
-            hidden, next_state = advance(block.body, x, before, context)
-            skips.append(block.skip(hidden))
-            x = block.residual(hidden) + block.shortcut(x)
-            after.append(next_state)
-        return _sum(skips), tuple(after)
-
-    def _advance_with_latency(
-        self, x: Tensor, states: Sequence[State | None], context: Context
-    ) -> tuple[Tensor, State]:
-        """The same, where shortcuts wait for the bodies and skip outputs for the last block."""
-        after, skips, remaining = [], [], self.latency
-        for block, state in zip(self.blocks, states, strict=True):
-            before, shortcut, skip = (None, None, None) if state is None else state
-            latency = latency_of(block.body)
-            remaining -= latency
-            hidden, before = advance(block.body, x, before, context)
-            x, shortcut = hold_back(self, x, shortcut, latency)
-            skipped, skip = hold_back(self, block.skip(hidden), skip, remaining)
-            skips.append(skipped)
-            x = block.residual(hidden) + block.shortcut(x)
-            after.append((before, shortcut, skip))
-            context = context.delayed(latency)
-        return _sum(skips), tuple(after)
-
-    @property
-    def latency(self) -> int:
-        """The sum of the bodies' latencies."""
-        return sum(latency_of(block.body) for block in self.blocks)
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """That of the bodies, one after the other."""
-        return _combine([reach_of(block.body) for block in self.blocks], Reach.then)
-
-    def _wants(self, want: Grid) -> list[Grid]:
-        """The grid of the residual stream before every block, and ``want`` after the last."""
-        grids = [want]
-        for block in reversed(self.blocks):
-            hidden = grids[-1].union(want)
-            grids.append(hidden.union(needs(block.body, hidden)))
-        return grids[::-1]
-
-    def needs(self, want: Grid) -> Grid:
-        """What the first block needs."""
-        return self._wants(want)[0]
-
-    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
-        """Every block computes what its skip output and the later blocks need."""
-        grids, skips = self._wants(want), []
-        for block, before, after in zip(self.blocks, grids, grids[1:], strict=False):
-            hidden_grid = after.union(want)
-            body_grid = needs(block.body, hidden_grid)
-            body_input = body_grid.take(x, before)
-            hidden = on_grid(block.body, body_input, body_grid, hidden_grid, context)
-            skips.append(block.skip(want.take(hidden, hidden_grid)))
-            x = block.residual(after.take(hidden, hidden_grid)) + block.shortcut(
-                after.take(x, before)
-            )
-        return _sum(skips)
 
 
 def advance(
@@ -304,7 +193,7 @@ def reach_of(module: nn.Module) -> tuple[Reach, ...]:
     return module.reach if isinstance(module, SequenceModule) else ()
 
 
-def _combine(
+def combine_reaches(
     reaches: Sequence[tuple[Reach, ...]], combine: Callable[[Reach, Reach], Reach]
 ) -> tuple[Reach, ...]:
     """Combines per axis, from the last one; an axis that a module does not name has reach 0."""
@@ -313,7 +202,8 @@ def _combine(
     return tuple(axes[::-1])
 
 
-def _sum(tensors: Sequence[Tensor]) -> Tensor:
+def sum_of(tensors: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors of one shape."""
     return reduce(lambda a, b: a + b, tensors)
 
 

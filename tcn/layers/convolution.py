@@ -23,15 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tcn.layers.dropout import drop
+from tcn.layers.context import Context, silence
+from tcn.layers.ending import NO_ENDING, Ending
 from tcn.layers.grid import Grid
-from tcn.layers.module import Context, Reach, SequenceModule, State, silence
+from tcn.layers.module import Reach, SequenceModule, State
 from tcn.layers.validation import (
     check_channels,
     check_input,
@@ -40,38 +40,14 @@ from tcn.layers.validation import (
     per_axis,
     wrong_state,
 )
+from tcn.layers.weight_norm import WeightNormalised
 from tcn.native import convolution as native
-
-
-class Ending(NamedTuple):
-    """What follows a convolution in a residual block, so that one pass can compute all of it.
-
-    Attributes:
-        relu: whether negative values become zero.
-        dropout: share of values dropped after the ReLU.
-        shortcut: added after the dropout, and the sum goes through another ReLU.
-    """
-
-    relu: bool = False
-    dropout: float = 0.0
-    shortcut: Tensor | None = None
-
-    def follow(self, y: Tensor) -> Tensor:
-        """The same, one after the other."""
-        if self.relu:
-            y = F.relu(y)
-        if self.dropout:
-            y = drop(y, self.dropout)
-        return y if self.shortcut is None else F.relu(y + self.shortcut)
-
-
-NO_ENDING = Ending()
 
 PADDINGS = ("causal", "strictly_causal", "same", "valid")
 CAUSAL = ("causal", "strictly_causal")
 
 
-class Convolution(SequenceModule):
+class Convolution(WeightNormalised, SequenceModule):
     """What ``Conv1d`` and ``Conv2d`` share, which is everything but their rank."""
 
     kernel_size: tuple[int, ...]
@@ -79,8 +55,6 @@ class Convolution(SequenceModule):
     dilation: tuple[int, ...]
     groups: int
     bias: nn.Parameter | None
-    weight_g: nn.Parameter
-    weight_v: nn.Parameter
 
     def __init__(
         self,
@@ -299,73 +273,6 @@ class Convolution(SequenceModule):
         x = _pad(x, zeros)
         return ending.follow(function(x, self.weight, self.bias, stride, 0, dilation, self.groups))
 
-    # -------------------------------------------------------------- weight norm
-
-    @property
-    def weight(self) -> Tensor:
-        """The weight that convolves, ``(out_channels, in_channels / groups, *kernel_size)``.
-
-        Under weight norm it is computed anew at every access: change it by :meth:`set_weight`.
-        """
-        if self.is_weight_normalised:
-            return torch._weight_norm(self.weight_v, self.weight_g, 0)
-        weight = self._parameters.get("weight")
-        if weight is None:  # while nn.Conv1d is being constructed
-            raise AttributeError(f"{type(self).__name__} has no weight yet")
-        return weight
-
-    @property
-    def is_weight_normalised(self) -> bool:
-        """Whether the parameters are ``weight_g`` and ``weight_v`` instead of ``weight``."""
-        return "weight_g" in self._parameters
-
-    def normalise_weight(self) -> None:
-        """Splits ``weight`` into size ``weight_g`` and direction ``weight_v``, same function."""
-        weight = self.weight.detach()
-        del self._parameters["weight"]
-        self.weight_g = nn.Parameter(_filter_norm(weight))
-        self.weight_v = nn.Parameter(weight)
-
-    def fold_weight(self) -> None:
-        """Turns ``weight_g`` and ``weight_v`` back into one ``weight``, same function."""
-        if self.is_weight_normalised:
-            weight = self.weight.detach()
-            del self.weight_g, self.weight_v
-            self.register_parameter("weight", nn.Parameter(weight))
-
-    @torch.no_grad()
-    def set_weight(self, weight: Tensor) -> None:
-        """Makes ``weight`` the weight that convolves, weight-normalised or not.
-
-        Raises:
-            ValueError: if the shape is not that of :attr:`weight`.
-        """
-        if weight.shape != self.weight.shape:
-            raise ValueError(
-                f"weight: shape {tuple(weight.shape)}, expected {tuple(self.weight.shape)}"
-            )
-        if self.is_weight_normalised:
-            self.weight_v.copy_(weight)
-            self.weight_g.copy_(_filter_norm(weight))
-        else:
-            self.weight.copy_(weight)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Accepts the keys of both of PyTorch's weight norms, and folded or unfolded weights."""
-        for new, old in (("original0", "weight_g"), ("original1", "weight_v")):
-            key = f"{prefix}parametrizations.weight.{new}"
-            if key in state_dict:
-                state_dict[prefix + old] = state_dict.pop(key)
-        names = [prefix + name for name in ("weight", "weight_g", "weight_v")]
-        weight, size, direction = names
-        if self.is_weight_normalised and weight in state_dict:
-            state_dict[direction] = state_dict.pop(weight)
-            state_dict[size] = _filter_norm(state_dict[direction])
-        elif not self.is_weight_normalised and size in state_dict and direction in state_dict:
-            parts = state_dict.pop(direction), state_dict.pop(size)
-            state_dict[weight] = torch._weight_norm(*parts, 0)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
     def extra_repr(self) -> str:
         """Adds padding and weight norm to what ``nn.Conv1d`` prints."""
         norm = ", weight_norm=True" if self.is_weight_normalised else ""
@@ -398,49 +305,6 @@ def convolution(ndim: int) -> type[Convolution]:
     if ndim not in CONVOLUTIONS:
         raise ValueError(f"ndim: {ndim!r}; sequences are 1 (time), images and spectrograms 2")
     return CONVOLUTIONS[ndim]
-
-
-def look_ahead(module: nn.Module, steps: int) -> nn.Module:
-    """Lets a causal net see ``steps`` of the future, shared out over its convolutions, in place.
-
-    Each gets its share in proportion to the steps that its taps span, so that the receptive field
-    keeps its size and moves to the right, level by level.
-
-    Args:
-        module: a net whose convolutions follow each other; shortcuts of kernel_size 1 aside.
-        steps: of the future under the taps of all convolutions together.
-
-    Raises:
-        ValueError: if ``steps`` is negative, more than the net's taps span, or if a convolution is
-            strided or not causal.
-    """
-    convolutions = [m for m in module.modules() if isinstance(m, Convolution) and m.span[-1]]
-    span = sum(convolution.span[-1] for convolution in convolutions)
-    if not isinstance(steps, int) or not 0 <= steps <= span:
-        raise ValueError(
-            f"lookahead: {steps!r} is not between 0 and {span}, the steps that the taps of all "
-            "convolutions span; use more levels or a larger kernel_size"
-        )
-    before = 0
-    for convolution in convolutions:
-        after = before + convolution.span[-1]
-        convolution.look_ahead(steps * after // span - steps * before // span)
-        before = after
-    return module
-
-
-def fold_weight_norm(module: nn.Module) -> nn.Module:
-    """Folds the weight norm of every convolution in ``module``, in place: same outputs, faster."""
-    for child in module.modules():
-        if isinstance(child, Convolution):
-            child.fold_weight()
-    return module
-
-
-def _filter_norm(weight: Tensor) -> Tensor:
-    """Euclidean norm of each output channel's filter, shaped to broadcast over ``weight``."""
-    axes = tuple(range(1, weight.dim()))
-    return torch.linalg.vector_norm(weight, dim=axes, keepdim=True)
 
 
 def _pad(x: Tensor, zeros: list[tuple[int, int]]) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import Context, SequenceModule, State
+from tcn.layers.module import SequenceModule, State
 from tcn.layers.validation import check_probability, check_state
 from tcn.native import convolution as native
 

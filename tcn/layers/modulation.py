@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tcn.layers.context import Context, silence
 from tcn.layers.grid import Grid
-from tcn.layers.module import Context, Reach, SequenceModule, State, silence
+from tcn.layers.module import Reach, SequenceModule, State
 from tcn.layers.normalization import PAST_TIME, WHOLE_TIME
 from tcn.layers.running import flatten_to_time, running_sum, valid_steps
 from tcn.layers.validation import check_input_of_any_rank, check_positive

@@ -13,48 +13,14 @@ import math
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from tcn.layers.context import Context, padding_mask, silence, with_history
 from tcn.layers.grid import Grid
 from tcn.layers.validation import wrong_state
 
 State = Any
 """What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing."""
-
-
-class Context(NamedTuple):
-    """What travels with ``x`` through a net without being changed by it.
-
-    Attributes:
-        mask: bool, broadcastable to ``(batch, 1, *sizes)``; False marks padding. Padding counts as
-            zeros in every layer, so its content and amount never change a valid output.
-        condition: ``(batch, channels)`` for the whole sequence, or ``(batch, channels, *sizes)``.
-        streaming: whether more chunks may follow; otherwise the state after this one is not kept.
-        latency: of the whole net, while it streams: how many steps before this chunk ``history``
-            begins.
-        lag: steps by which what a layer sees here is behind the stream.
-        history: mask and condition of the stream from ``latency`` steps before this chunk on.
-    """
-
-    mask: Tensor | None = None
-    condition: Tensor | None = None
-    streaming: bool = False
-    latency: int = 0
-    lag: int = 0
-    history: tuple[Tensor | None, Tensor | None] = (None, None)
-
-    def delayed(self, steps: int) -> Context:
-        """Mask and condition of ``steps`` earlier, for what has been held back so long."""
-        if not self.latency or not steps:
-            return self
-        lag = self.lag + steps
-        mask, condition = (
-            None if past is None else past[..., self.latency - lag : past.shape[-1] - lag]
-            for past in self.history
-        )
-        condition = self.condition if condition is None else condition
-        return self._replace(mask=mask, condition=condition, lag=lag)
 
 
 class Reach(NamedTuple):
@@ -177,7 +143,7 @@ class SequenceModule(nn.Module):
         if latency == 0:
             return self.advance(x, state, context)
         past, state = self._past_of(state)
-        context, past = _with_history(x, context, latency, past)
+        context, past = with_history(x, context, latency, past)
         y, state = self.advance(x, state, context)
         return y, (past, state)
 
@@ -295,92 +261,3 @@ class Pointwise(SequenceModule):
     def needs(self, want: Grid) -> Grid:
         """The same positions."""
         return want
-
-
-def _with_history(
-    x: Tensor, context: Context, latency: int, past: tuple[Tensor, Tensor] | None
-) -> tuple[Context, tuple[Tensor, Tensor]]:
-    """The context of a chunk with what came before it; nothing exists before a stream begins."""
-    valid = x.new_ones((x.shape[0], 1, *x.shape[2:]), dtype=torch.bool)
-    mask = valid if context.mask is None else context.mask.expand_as(valid)
-    local = context.condition is not None and context.condition.dim() > 2
-    condition = context.condition if local else x.new_zeros((x.shape[0], 0, *x.shape[2:]))
-    assert condition is not None
-    if past is None:
-        before = (*x.shape[2:-1], latency)
-        past = (
-            mask.new_zeros((x.shape[0], 1, *before)),
-            condition.new_zeros((x.shape[0], condition.shape[1], *before)),
-        )
-    for now, then in zip((mask, condition), past, strict=True):
-        if then.shape != (*now.shape[:-1], latency):
-            raise ValueError(
-                f"state: it remembers {tuple(then.shape)} of mask or condition, this chunk of "
-                f"{tuple(now.shape)} needs {(*now.shape[:-1], latency)}; this state belongs to "
-                "another net or batch, pass state=None to begin anew"
-            )
-    mask, condition = (
-        torch.cat([then, now], -1) for now, then in zip((mask, condition), past, strict=True)
-    )
-    time = x.shape[-1]
-    context = context._replace(
-        mask=mask[..., latency:], latency=latency, history=(mask, condition if local else None)
-    )
-    return context, (mask[..., time:], condition[..., time:])
-
-
-def padding_mask(x: Tensor, lengths: Tensor | None, mask: Tensor | None) -> Tensor | None:
-    """The bool mask ``(batch, 1, *sizes)`` of the valid positions, or None if all are.
-
-    Raises:
-        TypeError: if ``lengths`` are not integers or ``mask`` is not bool.
-        ValueError: if shapes do not fit, or a length is negative or beyond the last axis.
-    """
-    if mask is not None:
-        if mask.dtype != torch.bool:
-            raise TypeError(f"mask: expected bool, got {mask.dtype}; use mask.bool()")
-        if mask.shape != (x.shape[0], *x.shape[2:]):
-            raise ValueError(
-                f"mask: shape {tuple(mask.shape)} does not fit x of shape {tuple(x.shape)}; "
-                f"expected (batch, *sizes) = {(x.shape[0], *x.shape[2:])}"
-            )
-        mask = mask.unsqueeze(1)
-    if lengths is None:
-        return mask
-    valid = _length_mask(lengths, x.shape[0], x.shape[-1], x.device)
-    valid = valid.reshape(x.shape[0], *[1] * (x.dim() - 2), x.shape[-1])
-    return valid if mask is None else valid & mask
-
-
-def _length_mask(lengths: Tensor, batch: int, time: int, device: torch.device) -> Tensor:
-    if lengths.is_floating_point() or lengths.dtype == torch.bool:
-        raise TypeError(f"lengths: expected integers, got {lengths.dtype}; use lengths.long()")
-    if lengths.shape != (batch,):
-        raise ValueError(
-            f"lengths: shape {tuple(lengths.shape)} for a batch of {batch}; expected one length "
-            f"per row, shape ({batch},)"
-        )
-    checked = batch > 0 and not torch.compiler.is_compiling()
-    if checked and not 0 <= lengths.min() <= lengths.max() <= time:
-        raise ValueError(
-            f"lengths: {lengths.tolist()} must lie between 0 and the {time} steps of x; "
-            "lengths count valid steps before padding"
-        )
-    return torch.arange(time, device=device) < lengths.to(device)[:, None]
-
-
-def silence(x: Tensor, mask: Tensor | None) -> Tensor:
-    """``x`` with zeros where the mask is False, whatever stood there (NaN included).
-
-    Raises:
-        ValueError: if a layer before has changed the length, so that the mask no longer fits.
-    """
-    if mask is None:
-        return x
-    if mask.shape[-1] != x.shape[-1]:
-        raise ValueError(
-            f"mask: {mask.shape[-1]} steps for an input of {x.shape[-1]}; lengths and masks do not "
-            "follow a stride, an up-sampling or 'valid' padding: split the net there and hand each "
-            "part its own"
-        )
-    return x.masked_fill(~mask, 0)

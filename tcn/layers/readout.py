@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tcn.layers.module import Context, Reach, SequenceModule, State
+from tcn.layers.context import Context
+from tcn.layers.module import Reach, SequenceModule, State
 from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.running import valid_steps
 from tcn.layers.validation import check_positive, check_state, wrong_state

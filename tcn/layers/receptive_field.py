@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tcn.layers.convolution import fold_weight_norm
+from tcn.layers.weight_norm import fold_weight_norm
 
 PROBES = 4
 FADED = 1e-280

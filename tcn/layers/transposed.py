@@ -9,7 +9,8 @@ from fractions import Fraction
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tcn.layers.module import Context, Reach, SequenceModule, State, silence
+from tcn.layers.context import Context, silence
+from tcn.layers.module import Reach, SequenceModule, State
 from tcn.layers.validation import (
     check_channels,
     check_input,

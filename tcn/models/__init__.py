@@ -2,8 +2,7 @@
 
 from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
-from tcn.models.large_kernel import LargeKernelTCN
-from tcn.models.patches import LargeKernel
+from tcn.models.modern_tcn import LargeKernel, LargeKernelTCN
 from tcn.models.recurrent import GRU, LSTM, RNN
 from tcn.models.sequence import SequenceModel
 from tcn.models.tcn import TCN

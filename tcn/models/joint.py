@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from tcn.layers import SequenceModule
 from tcn.layers.validation import check_positive, check_probability
-from tcn.models.recording import recorded
+from tcn.models.description import recorded
 from tcn.models.sequence import SequenceModel
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from tcn.layers import SequenceModule, State
 from tcn.layers.validation import check_positive, check_probability
-from tcn.models.recording import recorded
+from tcn.models.description import recorded
 from tcn.models.sequence import SequenceModel, check_backbone
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers import Context, Reach, SequenceModule, State
-from tcn.layers.module import silence
+from tcn.layers.context import silence
 from tcn.layers.validation import (
     check_input,
     check_positive,
@@ -16,7 +16,7 @@ from tcn.layers.validation import (
     check_state,
     wrong_state,
 )
-from tcn.models.recording import recorded
+from tcn.models.description import recorded
 from tcn.native.convolution import dropout
 from tcn.native.recurrent import recur, wins
 

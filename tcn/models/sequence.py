@@ -9,7 +9,7 @@ from tcn.layers import Context, Reach, SequenceModule, State
 from tcn.layers.grid import Grid
 from tcn.layers.readout import readout_of
 from tcn.layers.validation import check_input, check_positive, wrong_state
-from tcn.models.recording import recorded
+from tcn.models.description import recorded
 
 
 class SequenceModel(SequenceModule):

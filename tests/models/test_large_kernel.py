@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tcn.inference import from_pretrained, save_pretrained
+from tcn.layers import LargeKernelBlock, StochasticDepth
 from tcn.models import LargeKernelTCN, SequenceModel
-from tcn.models.large_kernel import LargeKernelBlock, StochasticDepth
 from tcn.testing import check_sequence_module
 
 

@@ -1,6 +1,7 @@
-"""A net of few layers with kernels that span the look-back, as ModernTCN has them.
+"""TCNs as one would build them today: long depthwise kernels, wide 1x1 layers, norms.
 
-::
+:class:`LargeKernelTCN` is a stack of such blocks over every step. :class:`LargeKernel` sees the
+look-back as patches, with few layers whose kernels span it, as ModernTCN has them::
 
     look-back --> patches --> blocks --> all of them side by side, one long vector
 
@@ -15,13 +16,97 @@ series of its own, which is the same without that part, or several are mixed by 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from tcn.layers import Add, BatchNorm, Chain, Context, Conv1d, Dropout, Reach, SequenceModule, State
+from tcn.layers import BatchNorm, Chain, Context, Conv1d, Reach, SequenceModule, State
+from tcn.layers.blocks.large_kernel import LargeKernelBlock, large_kernel_block, normalise
 from tcn.layers.validation import check_positive, check_probability
-from tcn.models.recording import recorded
+from tcn.models.description import recorded
+
+
+class LargeKernelTCN(Chain):
+    """A stem and blocks of long depthwise kernels, ``(batch, in_channels, time)`` to channels.
+
+    Its reach comes from the length of the kernels rather than from dilation, its width from 1x1
+    layers, which take most of the parameters. With ``stride=1`` and ``causal=True`` it streams as
+    every TCN does (batch norm: in evaluation mode); a classifier of whole sequences may read both
+    directions and take several steps at a time. Lengths and masks do not follow a stride.
+
+    Source: the block is that of Liu et al. 2022, arXiv:2201.03545; the net is ours.
+    """
+
+    @recorded
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel_size: int,
+        *,
+        levels: int = 4,
+        dilations: Sequence[int] | None = None,
+        stride: int = 1,
+        expansion: int = 2,
+        norm: str = "batch",
+        activation: str = "gelu",
+        squeeze_excite: bool = False,
+        stochastic_depth: float = 0.0,
+        causal: bool = True,
+    ) -> None:
+        """Builds the stem, a block per level, and a last norm.
+
+        Args:
+            in_channels: channels of the input.
+            channels: width of every level.
+            kernel_size: taps of the depthwise convolutions.
+            levels: blocks on top of each other.
+            dilations: one per level, in steps of the stem's output; all 1 if None.
+            stride: steps of the input to one of the output. The stem has ``2 * stride - 1`` taps:
+                they overlap, and with ``causal=False`` every step of the input is seen.
+            expansion: how many times wider the middle of a block is.
+            norm: a name in :data:`tcn.layers.NORMS`.
+            activation: a name in :data:`tcn.layers.ACTIVATIONS`.
+            squeeze_excite: whether the channels of a branch are weighed by their averages.
+            stochastic_depth: share of rows that skip the last block in training; it rises
+                linearly from 0 at the first.
+            causal: whether outputs see the past only.
+
+        Raises:
+            ValueError: if a size is not positive, a name unknown, a share not in [0, 1), or
+                ``dilations`` has another length than ``levels``.
+        """
+        check_positive("levels", [levels])
+        check_positive("stride", [stride])
+        dilations = [1] * levels if dilations is None else list(dilations)
+        if len(dilations) != levels:
+            raise ValueError(
+                f"dilations: {dilations} has {len(dilations)} values for levels={levels}; give one "
+                "dilation per level"
+            )
+        blocks = [
+            LargeKernelBlock(
+                channels,
+                kernel_size,
+                dilation=dilation,
+                expansion=expansion,
+                norm=norm,
+                activation=activation,
+                squeeze_excite=squeeze_excite,
+                stochastic_depth=stochastic_depth * level / max(levels - 1, 1),
+                causal=causal,
+            )
+            for level, dilation in enumerate(dilations)
+        ]
+        padding = "causal" if causal else "same"
+        super().__init__(
+            stem=Conv1d(in_channels, channels, 2 * stride - 1, stride=stride, padding=padding),
+            blocks=Chain(*blocks),
+            **normalise(norm, channels),
+        )
+        self.in_channels = in_channels
+        self.out_channels = channels
 
 
 class LargeKernel(Chain):
@@ -127,26 +212,3 @@ class _Together(SequenceModule):
     @property
     def changes_length(self) -> bool:
         return True
-
-
-def large_kernel_block(
-    channels: int, *, kernel_size: int, small_kernel_size: int, expansion: int, dropout: float
-) -> Add:
-    """One block; see the module's drawing. Arguments as of :class:`LargeKernel`."""
-
-    def depthwise(taps: int) -> Chain:
-        convolution = Conv1d(channels, channels, taps, padding="same", groups=channels, bias=False)
-        return Chain(convolution=convolution, norm=BatchNorm(channels))
-
-    hidden = expansion * channels
-    return Add(
-        shortcut=nn.Identity(),
-        body=Chain(
-            depthwise=Add(large=depthwise(kernel_size), small=depthwise(small_kernel_size)),
-            widen=Conv1d(channels, hidden, 1),
-            activation=nn.GELU(),
-            dropout=Dropout(dropout),
-            narrow=Conv1d(hidden, channels, 1),
-            dropout_after=Dropout(dropout),
-        ),
-    )

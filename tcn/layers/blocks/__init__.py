@@ -1,0 +1,42 @@
+"""Residual, gated and large-kernel blocks, composed of the containers; 1-D and 2-D alike.
+
+The blocks of :data:`BLOCKS` are built by the same call, ``Block(in_channels, out_channels,
+kernel_size, ...)``, so that a net takes any of them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from tcn.layers.blocks.gated import Gate, GatedBlock
+from tcn.layers.blocks.large_kernel import LargeKernelBlock
+from tcn.layers.blocks.recipe import BlockRecipe, Builder
+from tcn.layers.blocks.residual import (
+    ConvolutionLayer,
+    PreactivationBlock,
+    ResidualBlock,
+    SeparableBlock,
+)
+
+BLOCKS: dict[str, Callable[..., nn.Module]] = {
+    "residual": ResidualBlock,
+    "preactivation": PreactivationBlock,
+    "separable": SeparableBlock,
+    "gated": GatedBlock,
+}
+"""What ``block="..."`` means."""
+
+__all__ = [
+    "BLOCKS",
+    "BlockRecipe",
+    "Builder",
+    "ConvolutionLayer",
+    "Gate",
+    "GatedBlock",
+    "LargeKernelBlock",
+    "PreactivationBlock",
+    "ResidualBlock",
+    "SeparableBlock",
+]

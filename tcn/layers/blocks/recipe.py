@@ -1,0 +1,101 @@
+"""How the parts of a block are made."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+from tcn.layers.activation import activation_function
+from tcn.layers.containers import Chain
+from tcn.layers.convolution import Convolution, convolution
+from tcn.layers.dropout import Dropout
+from tcn.layers.normalization import normalization
+from tcn.layers.validation import per_axis
+
+Builder = Callable[[int], nn.Module]
+"""Makes a module for a number of channels."""
+
+
+class BlockRecipe(NamedTuple):
+    """How the convolutions of one block are made; in the order of ``Block.__init__``."""
+
+    kernel_size: int | Sequence[int]
+    ndim: int
+    dilation: int | Sequence[int]
+    padding: str | Sequence[str]
+    dropout: float | Dropout
+    norm: str | Builder
+    activation: str | Callable[[], nn.Module]
+
+    def convolve(self, in_channels: int, out_channels: int, *, groups: int = 1) -> Convolution:
+        """A convolution with the block's kernel.
+
+        Raises:
+            ValueError: if the padding loses the alignment with the shortcut.
+        """
+        for padding in per_axis("padding", self.padding, self.ndim):
+            if padding not in ("causal", "same"):
+                raise ValueError(
+                    f"padding: {padding!r} in a block, whose shortcut sees the present and keeps "
+                    "the sizes; use 'causal' or 'same', or put a convolution before the blocks"
+                )
+        return convolution(self.ndim)(
+            in_channels,
+            out_channels,
+            self.kernel_size,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=groups,
+            weight_norm=self.norm == "weight",
+        )
+
+    def convolve_separably(self, in_channels: int, out_channels: int) -> nn.Module:
+        """The same, split into a depthwise convolution and a 1x1 one."""
+        return Chain(
+            depthwise=self.convolve(in_channels, in_channels, groups=in_channels),
+            pointwise=self._mix(in_channels, out_channels, weight_norm=self.norm == "weight"),
+        )
+
+    def mix(self, in_channels: int, out_channels: int) -> nn.Module:
+        """A 1x1 convolution, as on a shortcut: small random weights, no weight norm.
+
+        N(0, 0.01) as the authors of the TCN set it; on their weight-normalised convolutions the
+        same initialisation had no effect, so those keep PyTorch's.
+        """
+        convolve = self._mix(in_channels, out_channels)
+        nn.init.normal_(convolve.weight, 0.0, 0.01)
+        return convolve
+
+    def _mix(
+        self, in_channels: int, out_channels: int, *, weight_norm: bool = False
+    ) -> Convolution:
+        return convolution(self.ndim)(in_channels, out_channels, 1, weight_norm=weight_norm)
+
+    def shortcut(self, in_channels: int, out_channels: int) -> nn.Module:
+        """The identity, or a 1x1 convolution if the widths differ."""
+        return nn.Identity() if in_channels == out_channels else self.mix(in_channels, out_channels)
+
+    def normalise(self, channels: int) -> dict[str, nn.Module]:
+        """The norm as the part of a chain; nothing if there is none."""
+        norm = normalization(self.norm, channels)
+        return {"norm": norm} if norm is not None else {}
+
+    def activate(self) -> nn.Module:
+        """The activation."""
+        return activation_function(self.activation)
+
+    def drop(self) -> Dropout:
+        """The dropout, a copy if one was given."""
+        return (
+            copy.deepcopy(self.dropout)
+            if isinstance(self.dropout, Dropout)
+            else Dropout(self.dropout)
+        )
+
+
+def modulate(modulation: Builder | None, channels: int) -> dict[str, nn.Module]:
+    """The modulation as the part of a chain; nothing if there is none."""
+    return {"modulation": modulation(channels)} if modulation is not None else {}

@@ -1,0 +1,194 @@
+"""Residual blocks: the TCN's, the preactivated one and the depthwise-separable one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from tcn.layers.blocks.recipe import BlockRecipe, Builder, modulate
+from tcn.layers.containers import Add, Chain, advance, children_states, on_grid
+from tcn.layers.context import Context
+from tcn.layers.convolution import Convolution
+from tcn.layers.dropout import Dropout
+from tcn.layers.ending import Ending
+from tcn.layers.grid import Grid
+from tcn.layers.module import State
+
+
+class ConvolutionLayer(Chain):
+    """``convolution -> norm -> activation -> dropout``, in one pass where the kernels know them."""
+
+    convolution: Convolution
+
+    def advance(
+        self,
+        x: Tensor,
+        state: State | None,
+        context: Context,
+        shortcut: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """As the chain does; with a ``shortcut``, the activated sum with it."""
+        ending = self.ending(shortcut)
+        if ending is None:
+            return super().advance(x, state, context)
+        first, *others = children_states(self, state, len(self))
+        x, after = self.convolution.advance(x, first, context, ending)
+        return x, (after, *((),) * len(others))
+
+    def on_grid(
+        self, x: Tensor, have: Grid, want: Grid, context: Context, shortcut: Tensor | None = None
+    ) -> Tensor:
+        """As the chain does; with a ``shortcut``, the activated sum with it."""
+        ending = self.ending(shortcut)
+        if ending is None:
+            return super().on_grid(x, have, want, context)
+        return self.convolution.on_grid(x, have, want, context, ending)
+
+    def ending(self, shortcut: Tensor | None = None) -> Ending | None:
+        """What follows the convolution, if it is no more than a ReLU and a dropout of values."""
+        _, *others = self
+        dropout = others[-1]
+        if [type(module) for module in others[:-1]] != [nn.ReLU]:
+            return None
+        if type(dropout) is not Dropout or dropout.spatial:
+            return None
+        share = dropout.probability if dropout.training else 0.0
+        return Ending(relu=True, dropout=share, shortcut=shortcut)
+
+
+class ResidualBlock(Chain):
+    """Two dilated convolutions beside a shortcut, activated after the sum.
+
+    ::
+
+        x -+-> [convolution -> norm -> activation -> dropout] x 2 -> modulation -> + -> activation
+           +------------------------ shortcut (1x1 if widths differ) -------------+
+
+    Source: Bai et al. 2018, section 3.4, figure 1b.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        *,
+        ndim: int = 1,
+        dilation: int | Sequence[int] = 1,
+        padding: str | Sequence[str] = "causal",
+        dropout: float | Dropout = 0.0,
+        norm: str | Builder = "weight",
+        activation: str | Callable[[], nn.Module] = "relu",
+        modulation: Builder | None = None,
+    ) -> None:
+        """Builds the block, ``(batch, in_channels, *sizes)`` to ``(batch, out_channels, *sizes)``.
+
+        Args:
+            in_channels: channels of the input.
+            out_channels: channels of the output.
+            kernel_size: taps per axis.
+            ndim: 1 for sequences, 2 for images and spectrograms.
+            dilation: distance between taps, in steps.
+            padding: ``"causal"`` or ``"same"``, per axis.
+            dropout: share of values dropped in training, or a :class:`Dropout` to copy.
+            norm: a name in :data:`tcn.layers.NORMS`, or a builder called with the channels.
+            activation: a name in :data:`ACTIVATIONS`, or a builder.
+            modulation: a builder called with the channels: FiLM, AddCondition, SqueezeExcite.
+
+        Raises:
+            ValueError: if a size is not positive, a name unknown or ``dropout`` not in [0, 1).
+        """
+        recipe = BlockRecipe(kernel_size, ndim, dilation, padding, dropout, norm, activation)
+        super().__init__(
+            sum=Add(
+                body=Chain(
+                    layer1=self._layer(recipe, in_channels, out_channels),
+                    layer2=self._layer(recipe, out_channels, out_channels),
+                    **modulate(modulation, out_channels),
+                ),
+                shortcut=recipe.shortcut(in_channels, out_channels),
+            ),
+            **self._after_sum(recipe),
+        )
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """As the chain does; over a whole sequence, each layer in one pass if it can be."""
+        layers = self._layers()
+        if layers is None or context.streaming or state is not None:
+            return super().advance(x, state, context)
+        shortcut = advance(self.shortcut, x, None, context)[0]
+        hidden = layers[0].advance(x, None, context)[0]
+        return layers[1].advance(hidden, None, context, shortcut)[0], ()
+
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """As the chain does, each layer in one pass if it can be."""
+        layers = self._layers()
+        if layers is None:
+            return super().on_grid(x, have, want, context)
+        shortcut = on_grid(self.shortcut, want.take(x, have), want, want, context)
+        between = layers[1].needs(want)
+        before = layers[0].needs(between)
+        hidden = layers[0].on_grid(before.take(x, have), before, between, context)
+        return layers[1].on_grid(hidden, between, want, context, shortcut)
+
+    def _layers(self) -> list[ConvolutionLayer] | None:
+        """The layers, if nothing but a ReLU follows them and each can be computed in one pass."""
+        layers = list(self.get_submodule("sum.body"))  # type: ignore[call-overload]
+        one_pass = all(type(m) is ConvolutionLayer and m.ending() is not None for m in layers)
+        return layers if one_pass and type(self._modules.get("activation")) is nn.ReLU else None
+
+    @property
+    def shortcut(self) -> nn.Module:
+        """What is added to the layers' output."""
+        return self.get_submodule("sum.shortcut")
+
+    def _layer(self, recipe: BlockRecipe, in_channels: int, out_channels: int) -> Chain:
+        return ConvolutionLayer(
+            convolution=recipe.convolve(in_channels, out_channels),
+            **recipe.normalise(out_channels),
+            activation=recipe.activate(),
+            dropout=recipe.drop(),
+        )
+
+    def _after_sum(self, recipe: BlockRecipe) -> dict[str, nn.Module]:
+        return {"activation": recipe.activate()}
+
+
+class PreactivationBlock(ResidualBlock):
+    """Two dilated convolutions, each behind norm and activation; nothing after the sum.
+
+    ::
+
+        x -+-> [norm -> activation -> convolution -> dropout] x 2 -> modulation -> +
+           +------------------------ shortcut (1x1 if widths differ) -------------+
+
+    Source: He et al. 2016 (Identity mappings in deep residual networks), figure 1b.
+    """
+
+    def _layer(self, recipe: BlockRecipe, in_channels: int, out_channels: int) -> Chain:
+        return Chain(
+            **recipe.normalise(in_channels),
+            activation=recipe.activate(),
+            convolution=recipe.convolve(in_channels, out_channels),
+            dropout=recipe.drop(),
+        )
+
+    def _after_sum(self, recipe: BlockRecipe) -> dict[str, nn.Module]:
+        return {}
+
+
+class SeparableBlock(ResidualBlock):
+    """The residual block with each convolution split into a depthwise and a 1x1 one.
+
+    Source: Chollet 2017 (Xception), section 2; in time: Luo & Mesgarani 2019 (Conv-TasNet), figure
+    1c.
+    """
+
+    def _layer(self, recipe: BlockRecipe, in_channels: int, out_channels: int) -> Chain:
+        return Chain(
+            convolution=recipe.convolve_separably(in_channels, out_channels),
+            **recipe.normalise(out_channels),
+            activation=recipe.activate(),
+            dropout=recipe.drop(),
+        )
