@@ -11,14 +11,15 @@ from tcn.layers.blocks import (
     ResidualBlock,
     SeparableBlock,
 )
-from tcn.layers.containers import Add, Chain
+from tcn.layers.containers import Chain
 from tcn.layers.context import Context
-from tcn.layers.convolution import PADDINGS, Conv1d, Conv2d, convolution
+from tcn.layers.convolution import Conv1d, Conv2d, convolution
 from tcn.layers.dropout import Dropout, StochasticDepth
 from tcn.layers.initialization import INITIALIZATIONS, initialize
+from tcn.layers.joining import Add, Concat, Multiply
 from tcn.layers.lookahead import look_ahead
 from tcn.layers.modulation import AddCondition, FiLM, SqueezeExcite
-from tcn.layers.module import Pointwise, Reach, SequenceModule, State
+from tcn.layers.module import Pointwise, SequenceModule, State
 from tcn.layers.normalization import (
     NORMS,
     BatchNorm,
@@ -27,8 +28,10 @@ from tcn.layers.normalization import (
     GroupNorm,
     RMSNorm,
 )
+from tcn.layers.reach import Reach
 from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
 from tcn.layers.skip_sum import SkipSum
+from tcn.layers.taps import PADDINGS
 from tcn.layers.transposed import ConvTranspose1d, ConvTranspose2d
 from tcn.layers.weight_norm import fold_weight_norm
 
@@ -46,6 +49,7 @@ __all__ = [
     "BlockRecipe",
     "Chain",
     "ChannelNorm",
+    "Concat",
     "Context",
     "Conv1d",
     "Conv2d",
@@ -62,6 +66,7 @@ __all__ = [
     "Last",
     "Max",
     "Mean",
+    "Multiply",
     "Pointwise",
     "PreactivationBlock",
     "RMSNorm",
