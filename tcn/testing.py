@@ -5,7 +5,8 @@
 
 The contract: ``forward(x)`` is ``step(x)[0]``; chunks of any length give the outputs and gradients
 of the whole; no output depends on a later input or on another row; padding is invisible; what the
-net declares about itself is true; copies, ``torch.compile`` and ``torch.export`` compute the same.
+net declares about itself (receptive field, rate, block size) is true; a hook on any module sees it
+once and changes nothing; copies, ``torch.compile`` and ``torch.export`` compute the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import copy
 import inspect
 import math
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -45,8 +47,8 @@ def check_sequence_module(
 
     Args:
         net: maps ``(batch, channels, *sizes)`` to outputs with the same batch.
-        example: an input, at least 2 rows and 8 steps; random unless given, of the net's own
-            ``in_channels`` and ``ndim``.
+        example: an input, at least 2 rows and 8 steps, a multiple of the net's ``multiple_of``;
+            random unless given, of the net's own ``in_channels`` and ``ndim``.
         condition: a condition for the example, if the net takes one.
         dtypes: floating types in which chunks are compared with the whole.
         compile_backend: backend of ``torch.compile``; None to leave it out.
@@ -54,14 +56,23 @@ def check_sequence_module(
 
     Raises:
         AssertionError: naming the promise that is broken.
-        ValueError: if no example is given and the net does not say what it takes.
+        ValueError: if no example is given and the net does not say what it takes, or its length is
+            no multiple of what the net takes.
     """
     example = _example(net) if example is None else example
+    multiple = getattr(net, "multiple_of", 1)
+    if example.shape[-1] % multiple:
+        raise ValueError(
+            f"example: {example.shape[-1]} steps; {type(net).__name__} takes a multiple of "
+            f"{multiple}, such as {-(-example.shape[-1] // multiple) * multiple}"
+        )
     check = _Check(net, example, condition)
     check.causality()
     check.rows()
     check.padding()
     check.declared_receptive_field()
+    check.declared_rate()
+    check.hooks()
     check.copies()
     check.state_is_a_value()
     for dtype in dtypes:
@@ -116,7 +127,10 @@ class _Check:
         if "lengths" not in inspect.signature(self.net.forward).parameters:
             return
         x, (batch, time) = self.example.clone(), (self.example.shape[0], self.example.shape[-1])
-        lengths = torch.tensor([max(1, time - 5 * row) for row in range(batch)])
+        step = self.multiple
+        lengths = torch.tensor([
+            max(step, (time - 5 * row) // step * step) for row in range(batch)
+        ])  # fmt: skip
         for row, length in enumerate(lengths.tolist()):
             rest = x[row, ..., length:]
             rest.fill_(math.nan if x.is_floating_point() else 0)
@@ -131,10 +145,15 @@ class _Check:
     def declared_receptive_field(self) -> None:
         """``net.receptive_field`` is what the gradient shows, where the sizes agree."""
         measurable = self.example.is_floating_point() and self.condition is None
-        same_sizes = self._seeded(self.example).shape[2:] == self.example.shape[2:]
-        if not (hasattr(self.net, "receptive_field") and measurable and same_sizes):
-            return
         axes = self.example.dim() - 2
+        given, sizes = self.example.shape[2:], self._seeded(self.example).shape[2:]
+        rates = tuple(getattr(self.net, "rates", ()))
+        rates = (1,) * (axes - len(rates)) + rates
+        as_rated = len(sizes) == axes and all(
+            n == math.ceil(steps / rate) for n, steps, rate in zip(sizes, given, rates, strict=True)
+        )
+        if not (hasattr(self.net, "receptive_field") and measurable and as_rated):
+            return
         declared: Any = self.net.receptive_field
         declared = declared if isinstance(declared, tuple) else (declared,)
         measured = receptive_field(
@@ -149,6 +168,53 @@ class _Check:
         assert declared == found, (
             f"{self._name} declares a receptive field of {declared}, the gradient shows {found}"
         )
+
+    def declared_rate(self) -> None:
+        """``net.rate`` and ``net.block_size`` are those of a stream pushed step by step."""
+        if not self.streams or not hasattr(self.net, "block_size"):
+            return
+        net: Any = self.net
+        block, rate = net.block_size, net.rate
+        length = 2 * block
+        x = self.example.repeat_interleave(-(-length // self.example.shape[-1]), -1)[..., :length]
+        if self.condition is not None and self.condition.dim() > 2:
+            return
+        with torch.no_grad():
+            counts = self._counts(x)
+        if counts is None:
+            return
+        latency = getattr(self.net, "latency", 0)
+        first, second = counts[: length // 2], counts[length // 2 :]
+        expected = block / rate
+        assert latency or (sum(first) == sum(second) == expected and first == second), (
+            f"{self._name} declares a rate of {rate} and a block_size of {block}; pushed step by "
+            f"step it returns {counts}"
+        )
+
+    def _counts(self, x: Tensor) -> list[int] | None:
+        """Outputs after every single step; None of a readout over time."""
+        state, counts = None, []
+        for step in x.split(1, dim=-1):
+            y, state = self.net.step(step, state, **self._condition())  # type: ignore[operator]
+            counts.append(y.shape[-1])
+        return counts if y.dim() == max(x.dim(), 3) else None
+
+    def hooks(self) -> None:
+        """A hook fires once on every module whose parameters matter, and changes nothing."""
+        net, fired = copy.deepcopy(self.net), Counter[str]()
+        for name, module in net.named_modules():
+            module.register_forward_hook(partial(_count, fired, name))
+        plain, gradients = self._with_gradients(
+            self.net, torch.float32, partial(self._run, self.net)
+        )
+        hooked, own = self._with_gradients(net, torch.float32, partial(self._run, net))
+        self._close(hooked, plain, "a forward hook changes the outputs")
+        for name, gradient in own.items():
+            self._close(gradient, gradients[name], f"a forward hook changes the gradient of {name}")
+        often = sorted(name for name, times in fired.items() if times > 1)
+        assert not often, f"{self._name}: hooks fire more than once on {', '.join(often)}"
+        passed_by = {name.rpartition(".")[0] for name in own if name != "x"} - fired.keys()
+        assert not passed_by, f"{self._name}: no hook fires on {', '.join(sorted(passed_by))}"
 
     def copies(self) -> None:
         """``deepcopy``, pickle and ``state_dict`` compute the same; no state is kept."""
@@ -222,12 +288,15 @@ class _Check:
         if self.condition is not None:
             local = {self.condition.dim() - 1: auto} if self.condition.dim() > 2 else {}
             shapes["condition"] = {0: auto, **local}
+        if self.multiple > 1:
+            shapes["x"][self.example.dim() - 1] = self.multiple * torch.export.Dim("blocks", min=1)
         program = torch.export.export(
             self.net, arguments, keywords, dynamic_shapes=self._by_name(shapes), strict=False
         )
         module = program.module()
         self._close(module(self.example, **keywords), self._run(self.net), "torch.export differs")
-        shorter = self.example[:2] if recurrent else self.example[:2, ..., :-3]
+        cut = -(-3 // self.multiple) * self.multiple
+        shorter = self.example[:2] if recurrent else self.example[:2, ..., :-cut]
         keywords = self._condition(slice(0, 2), shorter.shape[-1])
         self._close(
             module(shorter, **keywords),
@@ -236,6 +305,11 @@ class _Check:
         )
 
     # ------------------------------------------------------------------- helpers
+
+    @property
+    def multiple(self) -> int:
+        """Steps of which a sequence must be a multiple."""
+        return getattr(self.net, "multiple_of", 1)
 
     @property
     def _name(self) -> str:
@@ -354,18 +428,25 @@ class _Check:
         )
 
 
+def _count(fired: Counter[str], name: str, *_: Any) -> None:
+    """A forward hook that counts."""
+    fired[name] += 1
+
+
 def _example(net: nn.Module) -> Tensor:
-    """Three random rows of 24 steps of what the net says it takes."""
+    """Three random rows of about 24 steps of what the net says it takes."""
     generator = torch.Generator().manual_seed(0)
+    multiple = getattr(net, "multiple_of", 1)
+    steps = -(-24 // multiple) * multiple
     embedding = getattr(net, "embedding", None)
     if isinstance(embedding, nn.Embedding):
-        return torch.randint(embedding.num_embeddings, (3, 24), generator=generator)
+        return torch.randint(embedding.num_embeddings, (3, steps), generator=generator)
     channels = getattr(net, "in_channels", None)
     if not isinstance(channels, int):
         raise ValueError(
             f"example: not given, and {type(net).__name__} has no in_channels; pass an input"
         )
-    sizes = [24] if getattr(net, "ndim", 1) == 1 else [9, 24]
+    sizes = [steps] if getattr(net, "ndim", 1) == 1 else [9, steps]
     return torch.randn(3, channels, *sizes, generator=generator)
 
 

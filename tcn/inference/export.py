@@ -23,10 +23,10 @@ stream in onnxruntime alone::
         y, *after = session.run(None, {"x": next_chunk(), **state})
         state = dict(zip(state, after))
 
-Behind a stride or a pool a stream is cut into whole blocks: ``multiple_of`` in the metadata says of
-how many steps every chunk must be a multiple (1 without one). A whole graph has such a multiple only
-where branches of different rates meet, as in a U-Net. ``shortest`` says how many steps there must be
-at least: a ``.pt2`` file of some strided nets takes two blocks and more.
+Behind a stride or a pool a stream is cut into whole blocks: ``multiple_of`` in the metadata says
+of how many steps every chunk must be a multiple (1 without one). A whole graph has such a multiple
+only where branches of different rates meet, as in a U-Net. ``shortest`` says how many steps there
+must be at least: a ``.pt2`` file of some strided nets takes two blocks and more.
 
 The graph of a net that looks ahead returns each output ``latency`` steps late, and has no mask that
 could say where the stream ends: its last ``latency`` outputs cannot be had from it. Use
@@ -45,8 +45,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch._dynamo.exc
-import torch.fx.experimental._config
 from torch import Tensor
 
 from tcn.inference.files import replacing
@@ -196,24 +194,28 @@ def _load_onnx(file: Path) -> Run:
 def _write_pt2(graph: Graph, file: Path) -> None:
     """Writes a program that takes one block, or failing that, two blocks and more.
 
-    Behind a stride a block is one step. PyTorch's exporter takes a size of 1 for a special case, for
-    all operators or (asked to be oblivious of sizes) for some, such as a linear layer's.
+    Behind a stride a block is one step. PyTorch's exporter takes a size of 1 for a special case,
+    for all operators or (asked to be oblivious of sizes) for some, such as a linear layer's.
     """
+    from torch._dynamo.exc import UserError  # takes a second to load, as the exporter does
+
     if graph.net.block_size == 1:
         return _save_pt2(graph, file, oblivious=False)
     for oblivious in (False, True):
         try:
             _save_pt2(graph, file, oblivious=oblivious)
             return _compare(graph, _load_pt2(file))
-        except (AssertionError, torch._dynamo.exc.UserError):
+        except (AssertionError, UserError):
             continue
     graph.fewest_blocks = 2
     _save_pt2(graph, file, oblivious=False)
 
 
 def _save_pt2(graph: Graph, file: Path, *, oblivious: bool) -> None:
+    from torch.fx.experimental import _config
+
     shapes = (graph.dynamic_shapes(),)
-    with torch.fx.experimental._config.patch(backed_size_oblivious=oblivious):
+    with _config.patch(backed_size_oblivious=oblivious):  # type: ignore[attr-defined]
         program = torch.export.export(
             graph.function(), graph.inputs(), dynamic_shapes=shapes, strict=False
         )

@@ -187,9 +187,9 @@ def steady_state(net: SequenceModule, x: Tensor, condition: Tensor | None) -> St
         if _close(before, state):
             return state
     raise ValueError(
-        f"initial: {type(net).__name__} still changes after {LONGEST * net.block_size} steps of a constant, so it "
-        "has no steady state (a cumulative norm or a readout over time has none); begin with "
-        "initial='zeros' or with a carried state"
+        f"initial: {type(net).__name__} still changes after {LONGEST * net.block_size} steps of a "
+        "constant, so it has no steady state (a cumulative norm or a readout over time has "
+        "none); begin with initial='zeros' or with a carried state"
     )
 
 

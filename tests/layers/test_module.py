@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tcn.layers import Chain, Conv1d, FiLM
+from tcn.layers import Chain, Conv1d, FiLM, SequenceModule
 from tcn.models import TCN, SequenceModel
 
 
@@ -35,7 +35,20 @@ def test_a_batch_without_rows_may_have_lengths() -> None:
     assert TCN(2, [4], 2)(x, lengths=torch.zeros(0, dtype=torch.long)).shape == (0, 4, 5)
 
 
-def test_lengths_behind_a_stride_are_refused() -> None:
+def test_lengths_behind_a_stride_are_followed() -> None:
     net = Chain(Conv1d(2, 2, 3, stride=2), Conv1d(2, 2, 3))
-    with pytest.raises(ValueError, match="mask: 8 steps for an input of 4; lengths and masks do"):
+    x = torch.randn(2, 2, 8)
+    x[1, :, 5:] = math.nan
+    padded = net(x, lengths=torch.tensor([8, 5]))
+    # Outputs 0, 1 and 2 stand at inputs 0, 2 and 4, all of them valid.
+    torch.testing.assert_close(padded[1:, :, :3], net(x[1:, :, :5]))
+
+
+def test_a_layer_that_does_not_say_that_it_has_a_stride_is_refused() -> None:
+    class Every2nd(SequenceModule):
+        def advance(self, x, state, context):
+            return x[..., ::2], ()
+
+    net = Chain(Every2nd(), Conv1d(2, 2, 3))
+    with pytest.raises(ValueError, match="mask: 8 steps for an input of 4; a layer before returns"):
         net(torch.randn(2, 2, 8), lengths=torch.tensor([8, 5]))
