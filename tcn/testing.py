@@ -71,10 +71,10 @@ def check_sequence_module(
     check.rows()
     check.padding()
     check.declared_receptive_field()
-    check.declared_rate()
-    check.hooks()
     check.copies()
     check.state_is_a_value()
+    check.declared_rate()
+    check.hooks()
     for dtype in dtypes:
         check.chunks(dtype)
     if compile_backend is not None:
@@ -149,7 +149,7 @@ class _Check:
         given, sizes = self.example.shape[2:], self._seeded(self.example).shape[2:]
         rates = tuple(getattr(self.net, "rates", ()))
         rates = (1,) * (axes - len(rates)) + rates
-        as_rated = len(sizes) == axes and all(
+        as_rated = len(sizes) == axes == len(rates) and all(
             n == math.ceil(steps / rate) for n, steps, rate in zip(sizes, given, rates, strict=True)
         )
         if not (hasattr(self.net, "receptive_field") and measurable and as_rated):
@@ -201,13 +201,15 @@ class _Check:
 
     def hooks(self) -> None:
         """A hook fires once on every module whose parameters matter, and changes nothing."""
-        net, fired = copy.deepcopy(self.net), Counter[str]()
-        for name, module in net.named_modules():
+        fired, run, dtype = Counter[str](), partial(self._run, self.net), self.example.dtype
+        plain, gradients = self._with_gradients(self.net, dtype, run)
+        hooks = [
             module.register_forward_hook(partial(_count, fired, name))
-        plain, gradients = self._with_gradients(
-            self.net, torch.float32, partial(self._run, self.net)
-        )
-        hooked, own = self._with_gradients(net, torch.float32, partial(self._run, net))
+            for name, module in self.net.named_modules()
+        ]
+        hooked, own = self._with_gradients(self.net, dtype, run)
+        for hook in hooks:
+            hook.remove()
         self._close(hooked, plain, "a forward hook changes the outputs")
         for name, gradient in own.items():
             self._close(gradient, gradients[name], f"a forward hook changes the gradient of {name}")
