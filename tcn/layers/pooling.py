@@ -1,0 +1,298 @@
+"""Pooling: the largest or the mean value of each window, and pyramids of them.
+
+Windows lie as those of a convolution do, see :mod:`tcn.layers.window`, and see the steps that exist
+and are valid, no others: a maximum is that of them, a mean is divided by their number. To pool over
+everything use the readouts :class:`tcn.layers.Mean` (global average pooling) and
+:class:`tcn.layers.Max`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tcn.layers.context import Context, silence
+from tcn.layers.module import Reach, SequenceModule, State
+from tcn.layers.normalization import WHOLE_TIME
+from tcn.layers.running import valid_steps
+from tcn.layers.validation import check_positive, check_rank, check_state, wrong_state
+from tcn.layers.window import Windowed
+
+
+class Pool(Windowed):
+    """What all pools share: where the windows lie, and what of them exists."""
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """The state is the last steps and, as 1 or 0, whether they exist."""
+        check_rank(self, x, self.ndim)
+        x = silence(x, context.mask)
+        if self.streaming_obstacle or (state is None and not context.streaming):
+            exists = None if context.mask is None else valid_steps(x, context.mask).to(x.dtype)
+            return self._pool(x, exists), ()
+        exists = valid_steps(x, context.mask).to(x.dtype)
+        before = self._start(x, exists) if state is None else self._checked(state, x, exists)
+        x, exists = (torch.cat(pair, -1) for pair in zip(before, (x, exists), strict=True))
+        past, span, stride = self.context_size, self.span[-1], self.stride[-1]
+        used = -(-(x.shape[-1] - past) // stride) * stride
+        after = (x[..., used:], exists[..., used:])
+        if used == 0:  # the chunk ended before the next output's position
+            x, exists = (F.pad(part, (0, span + 1)) for part in (x, exists))
+            return self._pool(x, exists, time=False)[..., :0], after
+        x, exists = x[..., past - span :], exists[..., past - span :]
+        return self._pool(x, exists, time=False), after
+
+    def _start(self, x: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
+        """Nothing exists before a stream begins."""
+        past = self.context_size
+        return x.new_zeros((*x.shape[:-1], past)), x.new_zeros((*exists.shape[:-1], past))
+
+    def _checked(self, state: State, x: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
+        if not isinstance(state, tuple) or len(state) != 2:
+            raise wrong_state(self, "a pair of steps and whether they exist", type(state).__name__)
+        for held, now in zip(state, (x, exists), strict=True):
+            check_state(self, held, tuple(now.shape[:-1]), x)
+        held, rest = self._held(state), self.context_size
+        if state[1].shape[-1] != held or not 0 <= rest - held < self.stride[-1]:
+            raise wrong_state(self, f"{rest} remembered steps", f"{held} of them")
+        return state
+
+    def _held(self, state: State) -> int:
+        return state[0].shape[-1]
+
+    def _pool(self, x: Tensor, exists: Tensor | None, *, time: bool = True) -> Tensor:
+        """Pools what exists, all of it if None; without ``time`` nothing is put around that axis.
+
+        Args:
+            x: ``(batch, channels, *sizes)``, zeros where nothing exists.
+            exists: ``(batch, 1, *sizes)``, 1 or 0.
+            time: whether the windows are those of a whole sequence.
+        """
+        raise NotImplementedError
+
+
+class _MaxPool(Pool):
+    """The largest value of each window; 0 where nothing of it exists."""
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] | None = None,
+        padding: str | Sequence[str] | None = None,
+        dilation: int | Sequence[int] = 1,
+    ) -> None:
+        """Builds the pool, ``(batch, channels, *sizes)`` to ``sizes / stride``, rounded up.
+
+        Args:
+            kernel_size: steps of a window, per axis.
+            stride: distance between windows, per axis, in steps; ``kernel_size`` unless given.
+            padding: ``"causal"``, ``"same"`` or ``"valid"``, per axis; in 1-D ``"causal"`` unless
+                given.
+            dilation: distance between the steps of a window, per axis.
+
+        Raises:
+            ValueError: if a size is not positive, the padding has no such name, or none is given in
+                2-D.
+        """
+        super().__init__()
+        stride = kernel_size if stride is None else stride
+        self._place_windows(kernel_size, stride, dilation, padding)
+
+    def _pool(self, x: Tensor, exists: Tensor | None, *, time: bool = True) -> Tensor:
+        if exists is None and self._may_miss_everything:
+            exists = torch.ones_like(x[:, :1])
+        if exists is None:
+            return self._largest(self._pad(x, -math.inf, time=time))
+        y = self._largest(self._pad(x.masked_fill(exists == 0, -math.inf), -math.inf, time=time))
+        empty = self._largest(self._pad(exists, time=time)) == 0
+        return y.masked_fill(empty, 0)
+
+    @property
+    def _may_miss_everything(self) -> bool:
+        """Whether a window without a tap at its own position may lie outside altogether."""
+        axes = zip(range(self.ndim), self.dilation, strict=True)
+        return any(self._outside(axis)[0] % dilation for axis, dilation in axes)
+
+    def _largest(self, x: Tensor) -> Tensor:
+        if self.ndim == 2:
+            return F.max_pool2d(x, self.kernel_size, self.stride, 0, self.dilation)
+        kernel, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
+        if not torch.compiler.is_compiling():
+            return F.max_pool1d(x, kernel, stride, 0, dilation)
+        # The same as an image of one row, which can be exported for any length.
+        y = F.max_pool2d(x.unsqueeze(2), (1, kernel), (1, stride), 0, (1, dilation))
+        return y.squeeze(2)
+
+
+class MaxPool1d(_MaxPool):
+    """The largest value of each window of ``(batch, channels, time)``.
+
+    As ``torch.nn.MaxPool1d``, whose windows without padding are ``padding="valid"``, and those of
+    an odd kernel with ``padding=kernel_size // 2`` ``padding="same"``. The default looks back and
+    streams::
+
+        kernel_size 3, stride 2    input    0 1 2 3 4 5
+                                   output   0   2   4        each of the three inputs up to its own
+    """
+
+    ndim = 1
+
+
+class MaxPool2d(_MaxPool):
+    """The largest value of each window of ``(batch, channels, height, time)``, placed per axis."""
+
+    ndim = 2
+
+
+class _AveragePool(Pool):
+    """The mean of each window over the steps of it that exist; 0 where none does."""
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] | None = None,
+        padding: str | Sequence[str] | None = None,
+    ) -> None:
+        """Builds the pool, ``(batch, channels, *sizes)`` to ``sizes / stride``, rounded up.
+
+        Args:
+            kernel_size: steps of a window, per axis.
+            stride: distance between windows, per axis, in steps; ``kernel_size`` unless given.
+            padding: ``"causal"``, ``"same"`` or ``"valid"``, per axis; in 1-D ``"causal"`` unless
+                given.
+
+        Raises:
+            ValueError: if a size is not positive, the padding has no such name, or none is given in
+                2-D.
+        """
+        super().__init__()
+        self._place_windows(kernel_size, kernel_size if stride is None else stride, 1, padding)
+
+    def _pool(self, x: Tensor, exists: Tensor | None, *, time: bool = True) -> Tensor:
+        mean = self._mean(self._pad(x, time=time))
+        if exists is None and all(name == "valid" for name in self.axis_padding):
+            return mean
+        share = torch.ones_like(x[:1, :1]) if exists is None else exists
+        share = self._mean(self._pad(share, time=time))
+        return mean / share.masked_fill(share == 0, 1)
+
+    def _mean(self, x: Tensor) -> Tensor:
+        function = F.avg_pool1d if self.ndim == 1 else F.avg_pool2d
+        return function(x, self.kernel_size, self.stride)
+
+
+class AveragePool1d(_AveragePool):
+    """The mean of each window of ``(batch, channels, time)``, over the steps of it that exist.
+
+    As ``torch.nn.AvgPool1d(count_include_pad=False)``; see :class:`MaxPool1d` for the windows.
+    """
+
+    ndim = 1
+
+
+class AveragePool2d(_AveragePool):
+    """The mean of each window of ``(batch, channels, height, time)``, placed per axis."""
+
+    ndim = 2
+
+
+class PyramidPool(SequenceModule):
+    """Each axis in 1, 2, 4, ... parts, each part pooled, whatever the size of the input.
+
+    ::
+
+        levels (1, 2, 4)    a a a a a a a a a a
+                            b b b b b c c c c c
+                            d d d e e|f f f g g      parts share a step where they do not come out
+                                                     even (here | is of e and of f)
+
+    ``(batch, channels, *sizes)`` to ``(batch, channels * parts)``: level by level, of each level
+    channel by channel; ``parts`` is the sum of ``level ** ndim``. The parts are those of
+    ``torch.nn.AdaptiveMaxPool1d``; of a row with padding they are parts of its valid steps. A level
+    of 1 alone is global pooling.
+
+    Source: He et al. 2014 (Spatial pyramid pooling), section 2.2 and figure 3.
+    """
+
+    def __init__(self, levels: Sequence[int] = (1, 2, 4), *, pool: str = "max") -> None:
+        """Pools sequences and images alike.
+
+        Args:
+            levels: parts of every axis, level by level.
+            pool: ``"max"`` or ``"average"`` over each part.
+
+        Raises:
+            ValueError: if there is no level, one is below 1, or there is no pool of that name.
+        """
+        super().__init__()
+        if not levels:
+            raise ValueError("levels: none; give the parts of an axis per level, such as (1, 2, 4)")
+        check_positive("levels", levels)
+        if pool not in ("max", "average"):
+            raise ValueError(f"pool: {pool!r} is not one of 'max', 'average'")
+        self.levels, self.pool = tuple(levels), pool
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """Pools the whole sequence."""
+        if context.mask is None:
+            return torch.cat([self._adaptive(x, parts).flatten(1) for parts in self.levels], 1), ()
+        x, valid = silence(x, context.mask), valid_steps(x, context.mask)
+        levels = [self._masked(x, valid, parts).flatten(1) for parts in self.levels]
+        return torch.cat(levels, 1), ()
+
+    def _adaptive(self, x: Tensor, parts: int) -> Tensor:
+        largest = self.pool == "max"
+        if x.dim() == 3:
+            return F.adaptive_max_pool1d(x, parts) if largest else F.adaptive_avg_pool1d(x, parts)
+        shape = (parts, parts)
+        return F.adaptive_max_pool2d(x, shape) if largest else F.adaptive_avg_pool2d(x, shape)
+
+    def _masked(self, x: Tensor, valid: Tensor, parts: int) -> Tensor:
+        """``(batch, channels, parts ** ndim)``: every part as a mask over all positions."""
+        members = valid.unsqueeze(2)  # (batch, 1, parts so far, *sizes)
+        for axis in range(2, x.dim()):
+            along = _parts_of_axis(valid, axis, parts)
+            members = (members.unsqueeze(3) & along.unsqueeze(2)).flatten(2, 3)
+        members, x = members.flatten(3), x.flatten(2)
+        if self.pool == "average":
+            weights = members[:, 0].to(x.dtype)
+            count = weights.sum(2).clamp_min(1)
+            return torch.einsum("bcs,bps->bcp", x, weights) / count.unsqueeze(1)
+        largest = [x.masked_fill(~part, -math.inf).amax(2) for part in members.unbind(2)]
+        empty = ~members.any(3)
+        return torch.stack(largest, 2).masked_fill(empty, 0)
+
+    @property
+    def changes_length(self) -> bool:
+        """There is no time axis left."""
+        return True
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """Everything."""
+        return WHOLE_TIME
+
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """Parts of a sequence are known when it has ended."""
+        return "PyramidPool divides the whole sequence, whose end a stream does not know"
+
+    def extra_repr(self) -> str:
+        """Levels and pool."""
+        return f"levels={self.levels}, pool={self.pool!r}"
+
+
+def _parts_of_axis(valid: Tensor, axis: int, parts: int) -> Tensor:
+    """``(batch, 1, parts, *sizes)`` bool: the parts of the valid places of one axis of each row."""
+    others = [i for i in range(2, valid.dim()) if i != axis]
+    places = valid.any(dim=others[0], keepdim=True) if others else valid
+    count = places.sum(axis, keepdim=True).unsqueeze(2)
+    rank = (places.cumsum(axis) - 1).unsqueeze(2)
+    part = torch.arange(parts, device=valid.device).view(1, 1, -1, *[1] * (valid.dim() - 2))
+    first, end = part * count // parts, ((part + 1) * count + parts - 1) // parts
+    return places.unsqueeze(2) & (rank >= first) & (rank < end)
