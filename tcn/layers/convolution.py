@@ -37,6 +37,7 @@ from tcn.layers.validation import (
     check_input,
     check_positive,
     check_state,
+    padding_per_axis,
     per_axis,
     wrong_state,
 )
@@ -62,7 +63,7 @@ class Convolution(WeightNormalised, SequenceModule):
         out_channels: int,
         kernel_size: int | Sequence[int],
         *,
-        padding: str | Sequence[str] = "causal",
+        padding: str | Sequence[str] | None = None,
         dilation: int | Sequence[int] = 1,
         stride: int | Sequence[int] = 1,
         groups: int = 1,
@@ -76,7 +77,9 @@ class Convolution(WeightNormalised, SequenceModule):
             in_channels: channels of the input.
             out_channels: channels of the output.
             kernel_size: taps per axis, 1 and even numbers included.
-            padding: one of :data:`PADDINGS`, per axis.
+            padding: one of :data:`PADDINGS`, per axis; ``"causal"`` of a sequence unless given. Of
+                an image it must be said: ``("same", "causal")`` for a spectrogram, ``"same"`` for a
+                picture. Of a kernel of one step it makes no difference.
             dilation: distance between taps, per axis, in steps.
             stride: distance between outputs, per axis, in steps.
             groups: blocks of channels convolved apart; ``in_channels`` makes it depthwise.
@@ -86,8 +89,8 @@ class Convolution(WeightNormalised, SequenceModule):
             lookahead: future steps under the taps of a causal convolution.
 
         Raises:
-            ValueError: if a size is not positive, the padding has no such name, or ``groups`` does
-                not divide the channels.
+            ValueError: if a size is not positive, the padding has no such name or is not given of
+                an image, or ``groups`` does not divide the channels.
         """
         check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
         sizes = {"kernel_size": kernel_size, "dilation": dilation, "stride": stride}
@@ -95,12 +98,7 @@ class Convolution(WeightNormalised, SequenceModule):
         for name, value in axes.items():
             check_positive(name, value)
         super().__init__(in_channels, out_channels, groups=groups, bias=bias, **axes)
-        self.axis_padding: tuple[str, ...] = per_axis("padding", padding, self.ndim)
-        for name in self.axis_padding:
-            if name not in PADDINGS:
-                raise ValueError(
-                    f"padding: {name!r} is not one of {', '.join(map(repr, PADDINGS))}"
-                )
+        self.axis_padding = padding_per_axis(padding, axes["kernel_size"], PADDINGS)
         self.lookahead = 0
         if lookahead:
             self.look_ahead(lookahead)
