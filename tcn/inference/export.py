@@ -23,6 +23,11 @@ stream in onnxruntime alone::
         y, *after = session.run(None, {"x": next_chunk(), **state})
         state = dict(zip(state, after))
 
+Behind a stride or a pool a stream is cut into whole blocks: ``multiple_of`` in the metadata says of
+how many steps every chunk must be a multiple (1 without one). A whole graph has such a multiple only
+where branches of different rates meet, as in a U-Net. ``shortest`` says how many steps there must be
+at least: a ``.pt2`` file of some strided nets takes two blocks and more.
+
 The graph of a net that looks ahead returns each output ``latency`` steps late, and has no mask that
 could say where the stream ends: its last ``latency`` outputs cannot be had from it. Use
 :meth:`tcn.inference.StreamSession.finish`, or a whole graph, where they matter.
@@ -40,6 +45,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch._dynamo.exc
+import torch.fx.experimental._config
 from torch import Tensor
 
 from tcn.inference.files import replacing
@@ -187,10 +194,29 @@ def _load_onnx(file: Path) -> Run:
 
 
 def _write_pt2(graph: Graph, file: Path) -> None:
+    """Writes a program that takes one block, or failing that, two blocks and more.
+
+    Behind a stride a block is one step. PyTorch's exporter takes a size of 1 for a special case, for
+    all operators or (asked to be oblivious of sizes) for some, such as a linear layer's.
+    """
+    if graph.net.block_size == 1:
+        return _save_pt2(graph, file, oblivious=False)
+    for oblivious in (False, True):
+        try:
+            _save_pt2(graph, file, oblivious=oblivious)
+            return _compare(graph, _load_pt2(file))
+        except (AssertionError, torch._dynamo.exc.UserError):
+            continue
+    graph.fewest_blocks = 2
+    _save_pt2(graph, file, oblivious=False)
+
+
+def _save_pt2(graph: Graph, file: Path, *, oblivious: bool) -> None:
     shapes = (graph.dynamic_shapes(),)
-    program = torch.export.export(
-        graph.function(), graph.inputs(), dynamic_shapes=shapes, strict=False
-    )
+    with torch.fx.experimental._config.patch(backed_size_oblivious=oblivious):
+        program = torch.export.export(
+            graph.function(), graph.inputs(), dynamic_shapes=shapes, strict=False
+        )
     torch.export.save(program, file, extra_files={"tcn.json": json.dumps(graph.metadata())})
 
 
@@ -259,7 +285,8 @@ def _largest(tensor: Tensor) -> float:
 def _whole(graph: Graph, run: Run) -> Iterator[tuple[Tensor, Tensor, str]]:
     """Outputs of the file and of the net, and what they are outputs of."""
     others = [size + 1 for size in graph.sizes[:-1]]
-    for batch, length in ((len(graph.example) + 1, graph.shortest), (1, graph.sizes[-1] + 5)):
+    longer = graph.sizes[-1] + 5 * graph.multiple_of
+    for batch, length in ((len(graph.example) + 1, graph.shortest), (1, longer)):
         x, condition = graph.samples(batch, (*others, length))
         found = run([x] if condition is None else [x, condition])[0]
         yield found, _call(graph.net, x, condition), f"the file with {batch} rows of {length} steps"
@@ -271,7 +298,8 @@ def _streamed(graph: Graph, run: Run) -> Iterator[tuple[Tensor, Tensor, str]]:
     for batch in (len(graph.example) + 1, 1):
         before, state = list(graph.initial_state(batch).values()), None
         early = graph.net.latency  # outputs of a look-ahead that belong to no step of the stream
-        for length in (graph.sizes[-1] + 5, 1, 2, 1):
+        longer, block = graph.sizes[-1] + 5 * graph.multiple_of, graph.multiple_of
+        for length in (longer, graph.shortest, graph.shortest + block, graph.shortest):
             x, condition = graph.samples(batch, (*others, length))
             found, *before = run([x, *before] if condition is None else [x, *before, condition])
             expected, state = graph.net.step(x, state, condition=condition)

@@ -20,7 +20,6 @@ from tcn.inference.recurrence import exportable_recurrence
 from tcn.inference.state import Skeleton, flatten, names, skeleton, unflatten
 from tcn.inference.steady import blank_state
 from tcn.layers import SequenceModule, State, fold_weight_norm
-from tcn.layers.convolution import Convolution
 
 
 class Graph:
@@ -29,6 +28,9 @@ class Graph:
     Attributes:
         net: the net, in evaluation mode.
         streaming: whether the function takes a chunk and its state or whole sequences.
+        multiple_of: steps of which every sequence or chunk must be a multiple. A stream is cut into
+            whole blocks, so that its state has one size (:attr:`SequenceModule.block_size`).
+        fewest_blocks: the shortest chunk of a stream, in blocks.
         example: ``(batch, in_channels, *sizes)``, or tokens.
         condition: what goes with the example; None if the net is not conditioned.
     """
@@ -49,13 +51,15 @@ class Graph:
         if streaming:
             _check_streams(net)
         self.net = net
+        self.multiple_of = net.block_size if streaming else net.multiple_of
+        self.fewest_blocks = 1
         self.streaming = streaming
         if streaming and net.ndim > 1 and example is None:
             raise ValueError(
                 f"example: None, but a stream of {type(net).__name__} has the height of its "
                 "example; pass a tensor (batch, channels, height, time)"
             )
-        self.example = _example(net, self.shortest + 6) if example is None else example
+        self.example = _example(net, self.several) if example is None else example
         self.condition = _condition(net, self.example) if condition is None else condition
         if min(self.example.shape[0], *self.sizes) < 2:
             raise ValueError(
@@ -86,12 +90,18 @@ class Graph:
     @property
     def shortest(self) -> int:
         """The shortest sequence that the function takes."""
-        body = getattr(self.net, "backbone", self.net)
-        if body.preserves_length:
-            return 1
-        field = body.receptive_field
-        # One beyond what gives an output: PyTorch's exporter treats a size of 1 as a special case.
-        return int(field[-1] if isinstance(field, tuple) else field) + 1
+        body: SequenceModule = getattr(self.net, "backbone", self.net)
+        if self.streaming or body.preserves_length:
+            return self.multiple_of * self.fewest_blocks
+        steps = self.multiple_of
+        while body.out_steps(steps) < 2:  # PyTorch's exporter treats a size of 1 as a special case
+            steps += self.multiple_of
+        return steps
+
+    @property
+    def several(self) -> int:
+        """A longer one, with more than one step behind every stride."""
+        return self.shortest + 6 * self.net.block_size
 
     def samples(self, batch: int, sizes: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """A random input of other sizes than the example's, and a condition to go with it."""
@@ -127,7 +137,7 @@ class Graph:
         """Which axes of each argument vary, as ``torch.export`` wants it."""
         dim = torch.export.Dim
         batch = {0: dim("batch", min=1)}
-        sizes = {self.example.dim() - 1: dim("time", min=self.shortest)}
+        sizes = {self.example.dim() - 1: self._time()}
         if self.net.ndim > 1 and not self.streaming:  # the initial state of a stream has one height
             sizes[self.example.dim() - 2] = dim("height", min=1)
         shapes: list[dict[int, Any]] = [batch | sizes]
@@ -135,6 +145,13 @@ class Graph:
         if self.condition is not None:
             shapes.append(batch | (sizes if self.condition.dim() > 2 else {}))
         return tuple(shapes)
+
+    def _time(self) -> Any:
+        """Any number of steps, or of blocks."""
+        dim, multiple = torch.export.Dim, self.multiple_of
+        if multiple == 1:
+            return dim("time", min=self.shortest)
+        return multiple * dim("blocks", min=self.shortest // multiple)
 
     def metadata(self) -> dict[str, str]:
         """What a reader of the file wants to know about the net."""
@@ -154,6 +171,8 @@ class Graph:
             "streaming": json.dumps(self.streaming),
             "receptive_field": _to_json(self.net.receptive_field),
             "latency": json.dumps(self.net.latency),
+            "multiple_of": json.dumps(self.multiple_of),
+            "shortest": json.dumps(self.shortest),
             "initial_state": _to_json(initial),
             "height": json.dumps(fixed[0] if fixed else None),
         }
@@ -197,8 +216,6 @@ def _state_names(state: State) -> list[str]:
 
 def _check_streams(net: SequenceModule) -> None:
     obstacles = net.streaming_obstacles()
-    if any(isinstance(m, Convolution) and m.stride[-1] > 1 for m in net.modules()):
-        obstacles.append("with a stride its state has another size from chunk to chunk")
     if obstacles:
         raise ValueError(
             f"streaming: True, but {type(net).__name__} cannot be exported as a stream: "

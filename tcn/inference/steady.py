@@ -104,16 +104,17 @@ class Beginning:
 
 @torch.no_grad()
 def blank_state(net: SequenceModule, x: Tensor, condition: Tensor | None) -> State:
-    """The state before anything came, as tensors: that after one step of padding.
+    """The state before anything came, as tensors: that after a block of padding.
 
     Args:
-        net: without a stride, which a mask does not follow.
+        net: any that streams.
         x: an input of as many rows.
         condition: that of ``x``, if the net takes one.
     """
-    nothing = torch.zeros_like(x[..., :1])
+    block = net.block_size
+    nothing = torch.zeros_like(x[..., :1]).repeat_interleave(block, -1)
     mask = padding_like(net, nothing)
-    return net.step(nothing, None, condition=_first(condition, 1), mask=mask)[1]
+    return net.step(nothing, None, condition=_first(condition, block), mask=mask)[1]
 
 
 @torch.no_grad()
@@ -127,7 +128,7 @@ def check_state(net: SequenceModule, state: State, *, rows: int) -> None:
         TypeError: if a part is neither a tensor nor a tuple.
         ValueError: naming the first tensor that differs, and how.
     """
-    sized = net.ndim == 1 and not _is_strided(net)
+    sized = net.ndim == 1 and net.block_size == 1
     refusals: list[ValueError] = []
     for x, condition in _zeros(net):
         try:
@@ -150,19 +151,12 @@ def _zeros(net: SequenceModule) -> list[tuple[Tensor, Tensor | None]]:
     channels: list[Any] = [] if takes_tokens(net) else [getattr(net, "in_channels", None)]
     if None in widths + channels:
         return []
-    steps = math.ceil(net.reach[-1].jump) if net.reach else 1
-    sizes = [1] * (net.ndim - 1) + [max(steps, 1)]
+    sizes = [1] * (net.ndim - 1) + [net.block_size]
     x = torch.zeros([1, *channels, *sizes], dtype=input_dtype(net), device=device)
     shapes: list[list[Any]] = [[1, *widths], [1, *widths, *sizes]]
     if not widths:
         return [(x, None)]
     return [(x, torch.zeros(shape, dtype=float_dtype(net), device=device)) for shape in shapes]
-
-
-def _is_strided(net: SequenceModule) -> bool:
-    """Whether a part of it returns more or fewer steps than it is given."""
-    parts = [module for module in net.modules() if isinstance(module, SequenceModule)]
-    return any(part.reach and part.reach[-1].jump != 1 for part in parts)
 
 
 def padding_like(net: SequenceModule, x: Tensor) -> Tensor:
@@ -186,13 +180,14 @@ def steady_state(net: SequenceModule, x: Tensor, condition: Tensor | None) -> St
     needed = _steps_to_settle(net)
     if not math.isinf(needed):
         return _hold(net, x, None, condition, int(needed))
-    state = _hold(net, x, None, condition, CHUNK)
+    chunk = CHUNK * net.block_size
+    state = _hold(net, x, None, condition, chunk)
     for _ in range(LONGEST // CHUNK):
-        before, state = state, _hold(net, x, state, condition, CHUNK)
+        before, state = state, _hold(net, x, state, condition, chunk)
         if _close(before, state):
             return state
     raise ValueError(
-        f"initial: {type(net).__name__} still changes after {LONGEST} steps of a constant, so it "
+        f"initial: {type(net).__name__} still changes after {LONGEST * net.block_size} steps of a constant, so it "
         "has no steady state (a cumulative norm or a readout over time has none); begin with "
         "initial='zeros' or with a carried state"
     )
@@ -204,8 +199,7 @@ def _steps_to_settle(net: SequenceModule) -> float:
     field = field[-1] if isinstance(field, tuple) else field
     if math.isinf(field):
         return math.inf
-    stride = net.reach[-1].jump.numerator if net.reach else 1
-    return math.ceil((field + net.latency) / stride) * stride
+    return math.ceil((field + net.latency) / net.block_size) * net.block_size
 
 
 def _hold(

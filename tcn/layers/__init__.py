@@ -11,15 +11,16 @@ from tcn.layers.blocks import (
     ResidualBlock,
     SeparableBlock,
 )
-from tcn.layers.containers import Add, Chain
+from tcn.layers.containers import Chain
 from tcn.layers.context import Context
-from tcn.layers.convolution import PADDINGS, Conv1d, Conv2d, convolution
+from tcn.layers.convolution import Conv1d, Conv2d, convolution
 from tcn.layers.dropout import Dropout, StochasticDepth
 from tcn.layers.initialization import INITIALIZATIONS, initialize
+from tcn.layers.joining import Add, Concat, Multiply
 from tcn.layers.local import LocallyConnected1d, LocallyConnected2d
 from tcn.layers.lookahead import look_ahead
 from tcn.layers.modulation import AddCondition, FiLM, SqueezeExcite
-from tcn.layers.module import Pointwise, Reach, SequenceModule, State
+from tcn.layers.module import Pointwise, SequenceModule, State
 from tcn.layers.normalization import (
     NORMS,
     BatchNorm,
@@ -35,9 +36,11 @@ from tcn.layers.pooling import (
     MaxPool2d,
     PyramidPool,
 )
+from tcn.layers.reach import Reach
 from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
 from tcn.layers.response_norm import LocalResponseNorm
 from tcn.layers.skip_sum import SkipSum
+from tcn.layers.taps import PADDINGS
 from tcn.layers.transposed import ConvTranspose1d, ConvTranspose2d
 from tcn.layers.upsampling import Upsample
 from tcn.layers.weight_norm import fold_weight_norm
@@ -58,6 +61,7 @@ __all__ = [
     "BlockRecipe",
     "Chain",
     "ChannelNorm",
+    "Concat",
     "Context",
     "Conv1d",
     "Conv2d",
@@ -79,6 +83,7 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "Mean",
+    "Multiply",
     "Pointwise",
     "PreactivationBlock",
     "PyramidPool",

@@ -1,15 +1,32 @@
-"""What travels with ``x`` through a net without being changed by it: padding and condition."""
+"""What travels with ``x`` through a net: which steps are padding, and the condition.
+
+It follows the rate of what it travels with. An output step is valid if its own position is, and its
+condition is that of its own position (stride 3, then an up-sampling by 3)::
+
+    input         0 1 2 3 4 5 6 7        valid up to step 4:    + + + + + . . .
+    stride 3      0     1     2          own positions 0 3 6:   +     +     .
+    up-sampled    0 1 2 3 4 5 6 7 8      repeated:              + + + + + + . . .
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
+class Sampling(NamedTuple):
+    """Which positions of an axis have an output: ``start, start + step, ...``, ``repeat`` each."""
+
+    start: int = 0
+    step: int = 1
+    repeat: int = 1
+
+
 class Context(NamedTuple):
-    """What travels with ``x`` through a net without being changed by it.
+    """What travels with ``x`` through a net.
 
     Attributes:
         mask: bool, broadcastable to ``(batch, 1, *sizes)``; False marks padding. Padding counts as
@@ -29,6 +46,43 @@ class Context(NamedTuple):
     lag: int = 0
     history: tuple[Tensor | None, Tensor | None] = (None, None)
 
+    @property
+    def local_condition(self) -> Tensor | None:
+        """The condition, if there is one for every step."""
+        has_steps = self.condition is not None and self.condition.dim() > 2
+        return self.condition if has_steps else None
+
+    @property
+    def follows(self) -> bool:
+        """Whether anything here changes with the rate or the delay of what it travels with."""
+        return self.mask is not None or self.latency > 0 or self.local_condition is not None
+
+    def completed(self, x: Tensor | None = None) -> Context:
+        """With a mask of every step, of ``x`` if it is given, though all of them may be valid."""
+        like = x if x is not None else self.local_condition
+        if self.mask is None:
+            assert like is not None
+            return self._replace(
+                mask=like.new_ones((like.shape[0], 1, *like.shape[2:]), dtype=torch.bool)
+            )
+        if x is None:
+            return self
+        return self._replace(mask=self.mask.expand(x.shape[0], 1, *x.shape[2:]))
+
+    def sampled(self, axes: Sequence[Sampling]) -> Context:
+        """Mask and condition at the positions that have an output; axes counted from the last."""
+        if all(axis == Sampling() for axis in axes):
+            return self
+        mask, condition = self.mask, self.local_condition
+        for axis, sampling in enumerate(reversed(axes), 1):
+            # A mask of one row stands for all rows; along time each step has its own.
+            if mask is not None and (axis == 1 or mask.shape[-axis] > 1):
+                mask = _sample(mask, -axis, sampling)
+            if condition is not None:
+                condition = _sample(condition, -axis, sampling)
+        condition = self.condition if condition is None else condition
+        return self._replace(mask=mask, condition=condition)
+
     def delayed(self, steps: int) -> Context:
         """Mask and condition of ``steps`` earlier, for what has been held back so long."""
         if not self.latency or not steps:
@@ -40,6 +94,15 @@ class Context(NamedTuple):
         )
         condition = self.condition if condition is None else condition
         return self._replace(mask=mask, condition=condition, lag=lag)
+
+
+def _sample(x: Tensor, axis: int, sampling: Sampling) -> Tensor:
+    start, step, repeat = sampling
+    if (start, step) != (0, 1):
+        index: list[slice] = [slice(None)] * x.dim()
+        index[axis] = slice(start, None, step)
+        x = x[tuple(index)]
+    return x if repeat == 1 else x.repeat_interleave(repeat, axis)
 
 
 def with_history(
@@ -118,14 +181,14 @@ def silence(x: Tensor, mask: Tensor | None) -> Tensor:
     """``x`` with zeros where the mask is False, whatever stood there (NaN included).
 
     Raises:
-        ValueError: if a layer before has changed the length, so that the mask no longer fits.
+        ValueError: if a layer before has changed the length and not said so.
     """
     if mask is None:
         return x
     if mask.shape[-1] != x.shape[-1]:
         raise ValueError(
-            f"mask: {mask.shape[-1]} steps for an input of {x.shape[-1]}; lengths and masks do not "
-            "follow a stride, an up-sampling or 'valid' padding: split the net there and hand each "
-            "part its own"
+            f"mask: {mask.shape[-1]} steps for an input of {x.shape[-1]}; a layer before returns "
+            "other sizes than its reach says: a layer of your own with a stride, an up-sampling or "
+            "'valid' padding overrides reach (its jump) or sampling()"
         )
     return x.masked_fill(~mask, 0)

@@ -1,28 +1,8 @@
-"""Convolution whose padding is decided per axis; one definition for 1-D and 2-D.
-
-Which inputs (``*``) the output at position ``t`` sees, for kernel_size 3 and dilation 2:
-
-    "causal"           * . * . *           zeros on the left, (kernel_size - 1) * dilation of them
-                               t
-    "strictly_causal"  * . * . *           the same, one step earlier: the present is excluded
-                                 t
-    "same"                 * . * . *       zeros on both sides; the odd one of an even kernel right
-                               t
-    "valid"                                no zeros: the output is shorter
-
-A causal convolution with a ``lookahead`` has its taps so many steps further to the right on the
-time axis. A stream of it is that of the causal one, its outputs late by as many steps:
-
-    lookahead=2              * . * . *     zeros on both sides, ``lookahead`` of them right
-                                 t
-
-With a stride, outputs are those of the unstrided convolution at 0, stride, 2 * stride, ...
-"""
+"""Convolution whose padding is decided per axis (see :mod:`tcn.layers.taps`); 1-D and 2-D."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +11,8 @@ from torch import Tensor, nn
 from tcn.layers.context import Context, silence
 from tcn.layers.ending import NO_ENDING, Ending
 from tcn.layers.grid import Grid
-from tcn.layers.module import Reach, SequenceModule, State
+from tcn.layers.module import State
+from tcn.layers.taps import PADDINGS, Taps, pad
 from tcn.layers.validation import (
     check_channels,
     check_input,
@@ -44,16 +25,10 @@ from tcn.layers.validation import (
 from tcn.layers.weight_norm import WeightNormalised
 from tcn.native import convolution as native
 
-PADDINGS = ("causal", "strictly_causal", "same", "valid")
-CAUSAL = ("causal", "strictly_causal")
 
-
-class Convolution(WeightNormalised, SequenceModule):
+class Convolution(WeightNormalised, Taps):
     """What ``Conv1d`` and ``Conv2d`` share, which is everything but their rank."""
 
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
     groups: int
     bias: nn.Parameter | None
 
@@ -105,81 +80,6 @@ class Convolution(WeightNormalised, SequenceModule):
         if weight_norm:
             self.normalise_weight()
 
-    def look_ahead(self, steps: int) -> None:
-        """Moves the taps of a causal convolution to the right: ``steps`` of them see the future.
-
-        Raises:
-            ValueError: if the taps do not reach so far, or the time axis is not ``"causal"`` with
-                stride 1.
-        """
-        if self.axis_padding[-1] != "causal" or self.stride[-1] != 1:
-            raise ValueError(
-                f"lookahead: {steps} with padding={self.axis_padding[-1]!r} and "
-                f"stride={self.stride[-1]} on the time axis; it needs 'causal' and stride 1"
-            )
-        if not 0 <= steps <= self.span[-1]:
-            raise ValueError(
-                f"lookahead: {steps} is not between 0 and the {self.span[-1]} steps that the taps "
-                "span; use a larger kernel_size or dilation"
-            )
-        self.lookahead = steps
-
-    # ------------------------------------------------------------------ geometry
-
-    @property
-    def span(self) -> tuple[int, ...]:
-        """Distance between the first and the last tap, per axis."""
-        return tuple((k - 1) * d for k, d in zip(self.kernel_size, self.dilation, strict=True))
-
-    @property
-    def shift(self) -> tuple[int, ...]:
-        """1 on the axes where the present is excluded, otherwise 0."""
-        return tuple(int(name == "strictly_causal") for name in self.axis_padding)
-
-    @property
-    def context_size(self) -> int:
-        """Past steps that the next output of a stream may need: what the state holds at rest."""
-        # A stride beyond the taps skips inputs; holding them keeps the phase in the state's length.
-        return max(self.span[-1] + self.shift[-1], self.stride[-1] - 1)
-
-    def _zeros(self, axis: int) -> tuple[int, int]:
-        """Zeros to the left and the right of one axis, the present's own step cut off."""
-        span, name = self.span[axis], self.axis_padding[axis]
-        if name == "same":
-            return span // 2, span - span // 2
-        if name == "valid":
-            return 0, 0
-        right = self.lookahead if axis == self.ndim - 1 else 0
-        right -= self.shift[axis]
-        return span - right, right
-
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """Taps to the left and the right of each output, per axis."""
-        reach = []
-        for axis, (span, stride) in enumerate(zip(self.span, self.stride, strict=True)):
-            left = 0 if self.axis_padding[axis] == "valid" else self._zeros(axis)[0]
-            reach.append(Reach(left, span - left, Fraction(stride)))
-        return tuple(reach)
-
-    @property
-    def changes_length(self) -> bool:
-        """Whether a stride or ``"valid"`` padding makes the output shorter."""
-        valid = any(
-            name == "valid" and span
-            for name, span in zip(self.axis_padding, self.span, strict=True)
-        )
-        return valid or any(stride > 1 for stride in self.stride)
-
-    @property
-    def streaming_obstacle(self) -> str | None:
-        """A padding on the last axis that reads the future or loses the alignment."""
-        padding = self.axis_padding[-1]
-        if padding in CAUSAL or self.span[-1] == 0:
-            return None
-        why = {"same": "reads future steps", "valid": "returns fewer steps than it is given"}
-        return f"a convolution with padding={padding!r} on the time axis {why[padding]}"
-
     # ---------------------------------------------------------------- evaluation
 
     def advance(
@@ -188,15 +88,18 @@ class Convolution(WeightNormalised, SequenceModule):
         """Convolves the chunk behind the remembered past; the past is zeros at the start."""
         check_input(self, x, self.in_channels, self.ndim)
         x = silence(x, context.mask)
-        zeros = [self._zeros(axis) for axis in range(self.ndim)]
+        zeros = [self.zeros_around(axis) for axis in range(self.ndim)]
         if self.streaming_obstacle or (state is None and not context.streaming):
             return self._convolve(x, zeros, self.stride, self.dilation, ending), ()
         past = self.context_size
         zeros[-1] = (past if state is None else 0, 0)
-        x = _pad(x, zeros)
+        given, x = x, pad(x, zeros)
         if state is not None:
             self._check_state(state, x)
             x = torch.cat([state, x], dim=-1)
+        if x.shape[-1] <= past and not torch.compiler.is_exporting():
+            # The next output's own position is yet to come.
+            return self.nothing(given[..., :0], x, context)
         return self._stream(x, past, ending)
 
     def _stream(self, x: Tensor, past: int, ending: Ending) -> tuple[Tensor, State]:
@@ -204,9 +107,8 @@ class Convolution(WeightNormalised, SequenceModule):
         span, shift, none = self.span[-1], self.shift[-1], [(0, 0)] * self.ndim
         outputs = (x.shape[-1] - past + self.stride[-1] - 1) // self.stride[-1]
         state = x[..., outputs * self.stride[-1] :]
-        if outputs == 0:  # the chunk ended before the next output's position
-            whole = F.pad(x, (0, span + 1))
-            return self._convolve(whole, none, self.stride, self.dilation)[..., :0], state
+        if torch.compiler.is_exporting():  # chunks are whole blocks, so as much is held as before
+            state = x[..., x.shape[-1] - past :]
         seen = x[..., past - span - shift : x.shape[-1] - shift]
         return self._convolve(seen, none, self.stride, self.dilation, ending), state
 
@@ -217,15 +119,6 @@ class Convolution(WeightNormalised, SequenceModule):
             raise wrong_state(
                 self, f"{self.context_size} remembered steps", f"{state.shape[-1]} of them"
             )
-
-    @property
-    def latency(self) -> int:
-        """The look-ahead."""
-        return self.lookahead
-
-    @property
-    def _looks_back_only(self) -> bool:
-        return not self.lookahead and all(name in CAUSAL for name in self.axis_padding)
 
     def needs(self, want: Grid) -> Grid:
         """The positions under the taps, if every axis is causal; otherwise all of them."""
@@ -268,7 +161,7 @@ class Convolution(WeightNormalised, SequenceModule):
             geometry = native.Geometry(*zeros[0], stride[0], dilation[0])
             return native.convolve(x, direction, self.bias, geometry, *ending, size=size)
         function = F.conv1d if self.ndim == 1 else F.conv2d
-        x = _pad(x, zeros)
+        x = pad(x, zeros)
         return ending.follow(function(x, self.weight, self.bias, stride, 0, dilation, self.groups))
 
     def extra_repr(self) -> str:
@@ -303,9 +196,3 @@ def convolution(ndim: int) -> type[Convolution]:
     if ndim not in CONVOLUTIONS:
         raise ValueError(f"ndim: {ndim!r}; sequences are 1 (time), images and spectrograms 2")
     return CONVOLUTIONS[ndim]
-
-
-def _pad(x: Tensor, zeros: list[tuple[int, int]]) -> Tensor:
-    """Puts (left, right) zeros on each axis; a negative number cuts."""
-    flat = [n for pair in reversed(zeros) for n in pair]  # F.pad takes the last axis first
-    return F.pad(x, flat) if any(flat) else x

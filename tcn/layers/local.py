@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from tcn.layers.context import Context, silence
 from tcn.layers.module import State
+from tcn.layers.taps import Taps, check_windows_fit, pad
 from tcn.layers.validation import check_channels, check_input, check_positive, per_axis
-from tcn.layers.window import Windowed
 
 
-class LocallyConnected(Windowed):
+class LocallyConnected(Taps):
     """What ``LocallyConnected1d`` and ``LocallyConnected2d`` share.
 
     Attributes:
@@ -46,8 +46,7 @@ class LocallyConnected(Windowed):
             out_channels: channels of the output.
             sizes: steps of the input, per axis.
             kernel_size: taps per axis.
-            padding: ``"causal"``, ``"same"`` or ``"valid"``, per axis; in 1-D ``"causal"`` unless
-                given.
+            padding: one of :data:`tcn.layers.PADDINGS`, per axis; in 1-D ``"causal"`` unless given.
             dilation: distance between taps, per axis, in steps.
             stride: distance between outputs, per axis, in steps.
             groups: blocks of channels connected apart.
@@ -62,16 +61,20 @@ class LocallyConnected(Windowed):
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.sizes = per_axis("sizes", sizes, self.ndim)
         check_positive("sizes", self.sizes)
-        self._place_windows(kernel_size, stride, dilation, padding)
-        for axis, size in enumerate(self.sizes):
-            self._check_size(size, axis, "sizes")
-        outputs = [self.out_steps(size, axis) for axis, size in enumerate(self.sizes)]
+        self.place(kernel_size, stride, dilation, padding)
+        outputs = self._outputs()
         filters = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = nn.Parameter(torch.empty(*outputs, *filters))
         self.register_parameter(
             "bias", nn.Parameter(torch.empty(out_channels, *outputs)) if bias else None
         )
         self.reset_parameters()
+
+    def _outputs(self) -> list[int]:
+        """Positions per axis."""
+        for axis, size in enumerate(self.sizes):
+            check_windows_fit("sizes", size, axis, self)
+        return [self.out_steps(size, axis - self.ndim) for axis, size in enumerate(self.sizes)]
 
     def reset_parameters(self) -> None:
         """Draws every weight and bias from U(-1, 1) / sqrt(taps), as PyTorch's convolutions do."""
@@ -88,7 +91,8 @@ class LocallyConnected(Windowed):
                 f"every position of {self.sizes}; pad or cut the input, or build one with sizes="
                 f"{tuple(x.shape[2:])}"
             )
-        windows = self._pad(silence(x, context.mask)).unflatten(1, (self.groups, -1))
+        zeros = [self.zeros_around(axis) for axis in range(self.ndim)]
+        windows = pad(silence(x, context.mask), zeros).unflatten(1, (self.groups, -1))
         for axis, span in enumerate(self.span):
             windows = windows.unfold(axis + 3, span + 1, self.stride[axis])
             windows = windows[..., :: self.dilation[axis]]
@@ -108,8 +112,11 @@ class LocallyConnected(Windowed):
     def extra_repr(self) -> str:
         """Channels, sizes and the window."""
         groups = f", groups={self.groups}" if self.groups > 1 else ""
-        channels = f"{self.in_channels}, {self.out_channels}, sizes={self.sizes}"
-        return f"{channels}, {super().extra_repr()}{groups}, bias={self.bias is not None}"
+        return (
+            f"{self.in_channels}, {self.out_channels}, sizes={self.sizes}, "
+            f"kernel_size={self.kernel_size}, stride={self.stride}, dilation={self.dilation}, "
+            f"padding={self.axis_padding}{groups}, bias={self.bias is not None}"
+        )
 
 
 class LocallyConnected1d(LocallyConnected):

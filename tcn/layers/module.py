@@ -9,46 +9,21 @@ cannot drift apart.
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
-from typing import Any, NamedTuple
+import inspect
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from tcn.layers.context import Context, padding_mask, silence, with_history
+from tcn.layers.context import Context, Sampling, padding_mask, silence, with_history
 from tcn.layers.grid import Grid
+from tcn.layers.reach import Geometry
 from tcn.layers.validation import wrong_state
 
 State = Any
 """What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing."""
 
 
-class Reach(NamedTuple):
-    """How far one output looks along one axis, in input steps; ``jump``: input steps per output."""
-
-    left: float = 0
-    right: float = 0
-    jump: Fraction = Fraction(1)
-
-    def then(self, later: Reach) -> Reach:
-        """The reach of a module followed by another."""
-        return Reach(
-            self.left + _input_steps(later.left, self.jump),
-            self.right + _input_steps(later.right, self.jump),
-            self.jump * later.jump,
-        )
-
-    def beside(self, other: Reach) -> Reach:
-        """The reach of two branches whose outputs are added."""
-        return Reach(max(self.left, other.left), max(self.right, other.right), self.jump)
-
-
-def _input_steps(reach: float, jump: Fraction) -> float:
-    """``reach * jump`` rounded up to whole input steps, for a reach that may be infinite."""
-    return reach if math.isinf(reach) else math.ceil(reach * jump)
-
-
-class SequenceModule(nn.Module):
+class SequenceModule(Geometry, nn.Module):
     """Base class of every layer, block and net: whole sequences and chunks through one method.
 
     Attributes:
@@ -60,8 +35,16 @@ class SequenceModule(nn.Module):
 
     ndim: int = 1
     reads_condition: bool = False
+    takes_context: ClassVar[bool] = True
+    """Whether ``forward`` is that of the contract; set where a subclass defines it anew."""
     in_channels: int
     out_channels: int
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "forward" in vars(cls):
+            parameters = inspect.signature(cls.forward).parameters.values()
+            cls.takes_context = any(p.name == "context" for p in parameters)
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Computes the outputs of a chunk and the state after it.
@@ -85,6 +68,8 @@ class SequenceModule(nn.Module):
         lengths: Tensor | None = None,
         condition: Tensor | None = None,
         mask: Tensor | None = None,
+        *,
+        context: Context | None = None,
     ) -> Tensor:
         """Evaluates whole sequences.
 
@@ -94,11 +79,13 @@ class SequenceModule(nn.Module):
             condition: ``(batch, channels)`` or ``(batch, channels, *sizes)``, where the module
                 is conditioned.
             mask: ``(batch, *sizes)`` bool, for padding that is not on the right.
+            context: what a container hands on to its parts, in place of the three above.
 
         Raises:
             ValueError: if a shape or a length does not fit.
         """
-        x, context = self._enter(x, lengths, condition, mask, streaming=False)
+        if context is None:
+            x, context = self._enter(x, lengths, condition, mask, streaming=False)
         return self.advance(x, None, context)[0]
 
     def step(
@@ -217,23 +204,51 @@ class SequenceModule(nn.Module):
         modules = (m for m in self.modules() if isinstance(m, SequenceModule))
         return not any(module.changes_length for module in modules)
 
-    @property
-    def reach(self) -> tuple[Reach, ...]:
-        """How far an output looks, per axis, the last being time.
+    def sampling(self, state: State | None) -> tuple[Sampling, ...]:
+        """Which inputs of the next chunk have outputs of their own, per axis, time last."""
+        axes = range(-self.axes, 0)
+        rates = [self.rate_along(axis) for axis in axes]
+        return tuple(
+            Sampling(self.phase(state) if axis == -1 else 0, rate.numerator, rate.denominator)
+            for axis, rate in zip(axes, rates, strict=True)
+        )
 
-        An axis that is not named has reach 0: ``()`` is a module that sees one position only.
+    def phase(self, state: State | None) -> int:
+        """Inputs of the next chunk before the next output's own position; 0 without a stride."""
+        return 0
+
+    def after(self, context: Context, state: State | None) -> Context:
+        """What travels on with the outputs for a chunk that came with ``context``.
+
+        Args:
+            context: what came with the chunk.
+            state: the state before the chunk.
         """
-        return ()
+        return context.sampled(self.sampling(state)).delayed(self.latency)
+
+    def nothing(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """The output for a chunk in which no step falls due; the state is kept.
+
+        A module that changes the number of channels says so by ``out_channels``.
+
+        Args:
+            x: ``(batch, channels, ..., 0)``.
+            state: the state before the chunk.
+            context: what came with it.
+        """
+        channels = getattr(self, "out_channels", x.shape[1])
+        axes = range(-(x.dim() - 2), -1)
+        sizes = [self.out_steps(x.shape[axis], axis) for axis in axes]
+        return x.new_empty((x.shape[0], channels, *sizes, 0)), state
 
     @property
-    def receptive_field(self) -> float | tuple[float, ...]:
-        """Input steps that one output depends on, itself included; a tuple per axis in 2-D.
+    def multiple_of(self) -> int:
+        """Steps of which whole sequences must be a multiple, so that all branches end together.
 
-        ``math.inf`` where it is unbounded, as in a recurrent net.
+        1 unless branches that are joined have other numbers of outputs within a block.
         """
-        reach = [Reach()] * self.ndim + list(self.reach)
-        sizes = tuple(axis.left + axis.right + 1 for axis in reach[-self.ndim :])
-        return sizes[0] if self.ndim == 1 else sizes
+        joins = any(getattr(module, "uneven", False) for module in self.modules())
+        return self.block_size if joins else 1
 
     def needs(self, want: Grid) -> Grid:
         """The input positions needed for the outputs at ``want``; here every one of them."""
@@ -253,6 +268,10 @@ class Pointwise(SequenceModule):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Maps ``(batch, channels, *sizes)`` to the same sizes."""
         raise TypeError(f"{type(self).__name__} does not define forward(x)")
+
+    def nothing(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """The same function: of no step it is empty too."""
+        return self.forward(x), ()
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """The same function, whatever came before."""

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from tcn.layers.context import Context, silence
 from tcn.layers.grid import Grid
-from tcn.layers.module import Pointwise, Reach, SequenceModule, State
+from tcn.layers.module import Pointwise, SequenceModule, State
+from tcn.layers.reach import Reach
 from tcn.layers.running import flatten_to_time, running_sum, valid_steps
 from tcn.layers.validation import check_input_of_any_rank, check_positive
 

@@ -1,8 +1,8 @@
 """Pooling: the largest or the mean value of each window, and pyramids of them.
 
-Windows lie as those of a convolution do, see :mod:`tcn.layers.window`, and see the steps that exist
-and are valid, no others: a maximum is that of them, a mean is divided by their number. To pool over
-everything use the readouts :class:`tcn.layers.Mean` (global average pooling) and
+Windows lie as the taps of a convolution do, see :mod:`tcn.layers.taps`, and see the steps that
+exist and are valid, no others: a maximum is that of them, a mean is divided by their number. To
+pool over everything use the readouts :class:`tcn.layers.Mean` (global average pooling) and
 :class:`tcn.layers.Max`.
 """
 
@@ -16,15 +16,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import Reach, SequenceModule, State
+from tcn.layers.module import SequenceModule, State
 from tcn.layers.normalization import WHOLE_TIME
+from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
-from tcn.layers.validation import check_positive, check_rank, check_state, wrong_state
-from tcn.layers.window import Windowed
+from tcn.layers.taps import Taps, check_windows_fit, pad
+from tcn.layers.validation import (
+    check_positive,
+    check_rank,
+    check_state,
+    wrong_state,
+)
+
+PADDINGS = ("causal", "same", "valid")
 
 
-class Pool(Windowed):
+class Pool(Taps):
     """What all pools share: where the windows lie, and what of them exists."""
+
+    kind = "a pool"
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """The state is the last steps and, as 1 or 0, whether they exist."""
@@ -35,13 +45,16 @@ class Pool(Windowed):
             return self._pool(x, exists), ()
         exists = valid_steps(x, context.mask).to(x.dtype)
         before = self._start(x, exists) if state is None else self._checked(state, x, exists)
+        given = x
         x, exists = (torch.cat(pair, -1) for pair in zip(before, (x, exists), strict=True))
         past, span, stride = self.context_size, self.span[-1], self.stride[-1]
+        if x.shape[-1] <= past and not torch.compiler.is_exporting():
+            # The next output's own position is yet to come.
+            return self.nothing(given[..., :0], (x, exists), context)
         used = -(-(x.shape[-1] - past) // stride) * stride
+        if torch.compiler.is_exporting():  # chunks are whole blocks, so as much is held as before
+            used = x.shape[-1] - past
         after = (x[..., used:], exists[..., used:])
-        if used == 0:  # the chunk ended before the next output's position
-            x, exists = (F.pad(part, (0, span + 1)) for part in (x, exists))
-            return self._pool(x, exists, time=False)[..., :0], after
         x, exists = x[..., past - span :], exists[..., past - span :]
         return self._pool(x, exists, time=False), after
 
@@ -55,13 +68,29 @@ class Pool(Windowed):
             raise wrong_state(self, "a pair of steps and whether they exist", type(state).__name__)
         for held, now in zip(state, (x, exists), strict=True):
             check_state(self, held, tuple(now.shape[:-1]), x)
-        held, rest = self._held(state), self.context_size
+        held, rest = state[0].shape[-1], self.context_size
         if state[1].shape[-1] != held or not 0 <= rest - held < self.stride[-1]:
             raise wrong_state(self, f"{rest} remembered steps", f"{held} of them")
         return state
 
-    def _held(self, state: State) -> int:
-        return state[0].shape[-1]
+    def phase(self, state: State | None) -> int:
+        """Steps by which the state is shorter than it is when an output falls due at once."""
+        return super().phase(None if state is None else state[0])
+
+    def _around(self, x: Tensor, value: float = 0.0, *, time: bool) -> Tensor:
+        """``x`` with ``value`` where its windows lie outside; without ``time`` not on that axis."""
+        for axis in range(self.ndim if time else self.ndim - 1):
+            check_windows_fit("x", x.shape[axis + 2], axis, self)
+        outside = [self.zeros_around(axis) for axis in range(self.ndim)]
+        return pad(x, outside if time else [*outside[:-1], (0, 0)], value)
+
+    def extra_repr(self) -> str:
+        """Where the windows lie."""
+        dilation = f", dilation={self.dilation}" if any(d > 1 for d in self.dilation) else ""
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}{dilation}, "
+            f"padding={self.axis_padding}"
+        )
 
     def _pool(self, x: Tensor, exists: Tensor | None, *, time: bool = True) -> Tensor:
         """Pools what exists, all of it if None; without ``time`` nothing is put around that axis.
@@ -99,23 +128,24 @@ class _MaxPool(Pool):
                 2-D.
         """
         super().__init__()
-        stride = kernel_size if stride is None else stride
-        self._place_windows(kernel_size, stride, dilation, padding)
+        self.place(
+            kernel_size, kernel_size if stride is None else stride, dilation, padding, PADDINGS
+        )
 
     def _pool(self, x: Tensor, exists: Tensor | None, *, time: bool = True) -> Tensor:
         if exists is None and self._may_miss_everything:
             exists = torch.ones_like(x[:, :1])
         if exists is None:
-            return self._largest(self._pad(x, -math.inf, time=time))
-        y = self._largest(self._pad(x.masked_fill(exists == 0, -math.inf), -math.inf, time=time))
-        empty = self._largest(self._pad(exists, time=time)) == 0
+            return self._largest(self._around(x, -math.inf, time=time))
+        y = self._largest(self._around(x.masked_fill(exists == 0, -math.inf), -math.inf, time=time))
+        empty = self._largest(self._around(exists, time=time)) == 0
         return y.masked_fill(empty, 0)
 
     @property
     def _may_miss_everything(self) -> bool:
         """Whether a window without a tap at its own position may lie outside altogether."""
         axes = zip(range(self.ndim), self.dilation, strict=True)
-        return any(self._outside(axis)[0] % dilation for axis, dilation in axes)
+        return any(self.zeros_around(axis)[0] % dilation for axis, dilation in axes)
 
     def _largest(self, x: Tensor) -> Tensor:
         if self.ndim == 2:
@@ -171,14 +201,14 @@ class _AveragePool(Pool):
                 2-D.
         """
         super().__init__()
-        self._place_windows(kernel_size, kernel_size if stride is None else stride, 1, padding)
+        self.place(kernel_size, kernel_size if stride is None else stride, 1, padding, PADDINGS)
 
     def _pool(self, x: Tensor, exists: Tensor | None, *, time: bool = True) -> Tensor:
-        mean = self._mean(self._pad(x, time=time))
+        mean = self._mean(self._around(x, time=time))
         if exists is None and all(name == "valid" for name in self.axis_padding):
             return mean
         share = torch.ones_like(x[:1, :1]) if exists is None else exists
-        share = self._mean(self._pad(share, time=time))
+        share = self._mean(self._around(share, time=time))
         return mean / share.masked_fill(share == 0, 1)
 
     def _mean(self, x: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers.context import Context
-from tcn.layers.module import Reach, SequenceModule, State
+from tcn.layers.module import SequenceModule, State
 from tcn.layers.normalization import WHOLE_TIME
+from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
 from tcn.layers.validation import check_positive, check_state, wrong_state
 
@@ -26,8 +27,30 @@ class Every(SequenceModule):
         return x, ()
 
 
-class _Readout(SequenceModule):
-    """A readout over all positions, ``(batch, channels, *sizes)`` to ``(batch, channels)``."""
+class Readout(SequenceModule):
+    """A readout over all positions, ``(batch, channels, *sizes)`` to ``(batch, channels)``.
+
+    Subclasses say what of a chunk is remembered, and what is read of that.
+    """
+
+    def remember(self, x: Tensor, state: State | None, mask: Tensor | None) -> Tensor:
+        """What is known after a chunk, ``state`` being what was known before it."""
+        raise TypeError(f"{type(self).__name__} does not define remember(x, state, mask)")
+
+    def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:
+        """The readout, ``(batch, channels)``, of what is known."""
+        raise TypeError(f"{type(self).__name__} does not define read(state, dtype)")
+
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """The readout of everything so far."""
+        state = self.remember(x, state, context.mask)
+        return self.read(state, x.dtype), state
+
+    def nothing(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """The readout so far."""
+        if state is None:
+            return x.new_zeros(x.shape[:2]), None
+        return self.read(state, x.dtype), state
 
     @property
     def changes_length(self) -> bool:
@@ -46,51 +69,61 @@ class _Readout(SequenceModule):
             raise wrong_state(self, f"shape {tuple(like.shape)}", f"shape {tuple(state.shape)}")
 
 
-class Last(_Readout):
+class Last(Readout):
     """The last valid position of each row; of an image the last row and column."""
 
-    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """The state is the last value so far, for chunks in which a row has no valid step."""
-        if context.mask is None:
-            last = x.flatten(2)[..., -1]
-            return last, last
-        valid = valid_steps(x, context.mask).flatten(1)
+    def remember(self, x: Tensor, state: State | None, mask: Tensor | None) -> Tensor:
+        """The last value so far, for chunks in which a row has no valid step."""
+        if mask is None:
+            return x.flatten(2)[..., -1]
+        valid = valid_steps(x, mask).flatten(1)
         positions = torch.arange(valid.shape[1], device=x.device)
         index = torch.where(valid, positions, -1).amax(1).view(-1, 1, 1)
         last = x.flatten(2).gather(2, index.clamp_min(0).expand(-1, x.shape[1], 1)).squeeze(2)
         before = torch.zeros_like(last) if state is None else state
         self._check_state(before, last)
-        last = torch.where(index.squeeze(2) >= 0, last, before)
-        return last, last
+        return torch.where(index.squeeze(2) >= 0, last, before)
+
+    def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:
+        """The same."""
+        return state
 
 
-class Mean(_Readout):
-    """The mean over all valid positions."""
+class Mean(Readout):
+    """The mean over all valid positions: global average pooling (Lin et al. 2014, section 3.2)."""
 
-    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """The state is sum and count in float64: ``(batch, channels + 1)``."""
-        valid = valid_steps(x, context.mask)
+    def remember(self, x: Tensor, state: State | None, mask: Tensor | None) -> Tensor:
+        """Sum and count in float64: ``(batch, channels + 1)``."""
+        valid = valid_steps(x, mask)
         flat = x.masked_fill(~valid, 0).flatten(2).double()
         total = torch.cat([flat.sum(2), valid.flatten(2).double().sum(2)], dim=1)
-        if state is not None:
-            self._check_state(state, total)
-            total = total + state
-        return (total[:, :-1] / total[:, -1:].clamp_min(1)).to(x.dtype), total
+        if state is None:
+            return total
+        self._check_state(state, total)
+        return total + state
+
+    def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:
+        """Their ratio."""
+        return (state[:, :-1] / state[:, -1:].clamp_min(1)).to(dtype)
 
 
-class Max(_Readout):
+class Max(Readout):
     """The largest value of each channel over all valid positions; 0 where there is none."""
 
-    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """The state is the largest value so far: ``(batch, channels)``."""
-        largest = x.masked_fill(~valid_steps(x, context.mask), -math.inf).flatten(2).amax(2)
-        if state is not None:
-            self._check_state(state, largest)
-            largest = torch.maximum(largest, state)
-        return largest.masked_fill(largest == -math.inf, 0), largest
+    def remember(self, x: Tensor, state: State | None, mask: Tensor | None) -> Tensor:
+        """The largest value so far: ``(batch, channels)``."""
+        largest = x.masked_fill(~valid_steps(x, mask), -math.inf).flatten(2).amax(2)
+        if state is None:
+            return largest
+        self._check_state(state, largest)
+        return torch.maximum(largest, state)
+
+    def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:
+        """The same."""
+        return state.masked_fill(state == -math.inf, 0)
 
 
-class Attention(_Readout):
+class Attention(Readout):
     """A mean over all valid positions, weighed by a learned score of each.
 
     Source: Yang et al. 2016 (Hierarchical attention networks), section 2.2, with a linear score.
@@ -106,26 +139,37 @@ class Attention(_Readout):
         check_positive("channels", [channels])
         self.score = nn.Linear(channels, 1)
 
-    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """The state is largest score, sum of weights and weighed sum: ``(batch, 2 + channels)``."""
-        valid = valid_steps(x, context.mask).flatten(1)
+    def remember(self, x: Tensor, state: State | None, mask: Tensor | None) -> Tensor:
+        """Largest score, sum of weights and weighed sum, ``(batch, 2 + channels)``.
+
+        In float32 at least: a sum of thousands of weights is beyond half precision.
+        """
+        valid = valid_steps(x, mask).flatten(1)
         steps = x.flatten(2)
-        score = self.score(steps.transpose(1, 2)).squeeze(2).masked_fill(~valid, -math.inf)
+        score = self.score(steps.transpose(1, 2)).squeeze(2)
+        precise = torch.promote_types(score.dtype, torch.float32)
+        score, steps = score.to(precise).masked_fill(~valid, -math.inf), steps.to(precise)
         largest = score.amax(1, keepdim=True)
         if state is not None:
-            self._check_state(state, x.new_empty(x.shape[0], 2 + x.shape[1]))
+            self._check_state(state, steps.new_empty(x.shape[0], 2 + x.shape[1]))
             largest = torch.maximum(largest, state[:, :1])
         # Scores are taken relative to the largest, which is -inf while there is no valid step.
-        base = largest.clamp_min(torch.finfo(x.dtype).min)
+        base = largest.clamp_min(torch.finfo(precise).min)
         weights = (score - base).exp()
         read = steps.masked_fill(~valid.unsqueeze(1), 0)
-        total = torch.cat(
-            [weights.sum(1, keepdim=True), torch.einsum("bct,bt->bc", read, weights)], dim=1
-        )
+        if torch.compiler.is_exporting():  # a matrix product of one step would be a special case
+            weighed = (read * weights.unsqueeze(1)).sum(2)
+        else:
+            weighed = torch.einsum("bct,bt->bc", read, weights)
+        total = torch.cat([weights.sum(1, keepdim=True), weighed], dim=1)
         if state is not None:
             total = total + state[:, 1:] * (state[:, :1] - base).exp()
-        tiny = torch.finfo(x.dtype).tiny
-        return total[:, 1:] / total[:, :1].clamp_min(tiny), torch.cat([largest, total], dim=1)
+        return torch.cat([largest, total], dim=1)
+
+    def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:
+        """The weighed sum over the sum of weights."""
+        tiny = torch.finfo(state.dtype).tiny
+        return (state[:, 2:] / state[:, 1:2].clamp_min(tiny)).to(dtype)
 
 
 READOUTS: dict[str, type[SequenceModule]] = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +66,12 @@ def receptive_field(
     The window begins with room for every tap of the net's convolutions, so that no hole is taken
     for the end, and is doubled until the field ends inside it.
 
+    With a stride, a pool or an up-sampling the outputs of a block (``net.block_sizes``) differ in
+    what they see; positions are relative to each output's own, and the farthest of any counts.
+
     Args:
-        net: maps ``(batch, channels, *sizes)`` to the same sizes, one output step per input step.
+        net: maps ``(batch, channels, *sizes)`` to the same sizes, or to those that its ``rates``
+            say.
         in_channels: channels of the input; ``net.in_channels`` unless given.
         ndim: axes after the channels; ``net.ndim`` unless given.
         max_length: longest window, in steps; a field that fills it is taken as unbounded. 16,384
@@ -75,7 +81,8 @@ def receptive_field(
         The field, or a tuple with one per axis if ``ndim`` is 2.
 
     Raises:
-        ValueError: if the channels are not known, or output and input sizes differ.
+        ValueError: if the channels are not known, or the sizes of the output are not those that the
+            net's rates say.
     """
     in_channels = getattr(net, "in_channels", None) if in_channels is None else in_channels
     if not isinstance(in_channels, int):
@@ -86,9 +93,9 @@ def receptive_field(
         max_length = 2**14 if axes == 1 else 2**9
     size = _first_window(net, max_length)
     while True:
-        profile = sum(_gradient(probe, in_channels, size, axes) for probe in probes)
+        profile = sum(_profile(probe, in_channels, size, axes) for probe in probes)
         assert isinstance(profile, Tensor)
-        fields = [_field(_along(profile, axis), size // 2) for axis in range(axes)]
+        fields = [_field(_along(profile, axis), size) for axis in range(axes)]
         ended = all(math.isfinite(field.left) and math.isfinite(field.right) for field in fields)
         if ended or 2 * size > max_length or _has_faded(profile):
             return fields[0] if axes == 1 else tuple(fields)
@@ -102,7 +109,10 @@ def _first_window(net: nn.Module, max_length: int) -> int:
         if isinstance(module, nn.Conv1d | nn.Conv2d):
             axes = zip(module.kernel_size, module.dilation, strict=True)
             spans += max((kernel_size - 1) * dilation for kernel_size, dilation in axes)
-    size = 32
+    block = math.lcm(*getattr(net, "block_sizes", (1,)))
+    rates = getattr(net, "rates", (Fraction(1),))
+    # Taps behind a stride reach as many times farther; a window is a whole number of blocks.
+    spans, size = spans * math.ceil(max(1, *(block / rate for rate in rates))), 32 * block
     while size // 2 <= spans and 2 * size <= max_length:
         size *= 2
     return size
@@ -121,20 +131,36 @@ def _averaging_copy(net: nn.Module, seed: int) -> nn.Module:
     return probe
 
 
-def _gradient(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
-    """Absolute gradient of the middle output, summed over batch and channels: ``(*sizes)``."""
+def _profile(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
+    """How much the outputs of a block in the middle depend on the inputs, relative to their own.
+
+    Summed over batch, channels and outputs: ``(*sizes)``, each output's own position at ``size``.
+    """
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(2, channels, *[size] * axes, generator=generator, dtype=torch.float64)
     x.requires_grad_()
     y = probe(x)
-    if y.shape[2:] != x.shape[2:]:
+    rates = getattr(probe, "rates", (Fraction(1),) * axes)
+    if y.dim() != x.dim() or any(
+        n * rate != size for n, rate in zip(y.shape[2:], rates, strict=True)
+    ):
         raise ValueError(
             f"net: output shape {tuple(y.shape)} for an input of {tuple(x.shape)}; the receptive "
-            "field is measured of nets that keep the sizes, such as the backbone before a readout"
+            "field is measured of nets that keep the sizes, or return those that their rates say, "
+            "such as the backbone before a readout"
         )
-    middle = y[(slice(None), slice(None), *[size // 2] * axes)]
-    (gradient,) = torch.autograd.grad(middle.sum(), x)
-    return gradient.abs().sum((0, 1))
+    blocks = getattr(probe, "block_sizes", (1,) * axes)
+    middles = [size // 2 // block * block for block in blocks]
+    profile = x.new_zeros([2 * size + 1] * axes)
+    outputs = [range(int(b / r)) for b, r in zip(blocks, rates, strict=True)]
+    for output in itertools.product(*outputs):
+        place = [int(m / r) + o for m, r, o in zip(middles, rates, output, strict=True)]
+        own = [math.floor(p * r) for p, r in zip(place, rates, strict=True)]
+        one = y[(slice(None), slice(None), *place)].sum()
+        (gradient,) = torch.autograd.grad(one, x, retain_graph=True)
+        window = tuple(slice(size - at, 2 * size - at) for at in own)
+        profile[window] += gradient.abs().sum((0, 1))
+    return profile
 
 
 def _along(profile: Tensor, axis: int) -> Tensor:
@@ -142,15 +168,17 @@ def _along(profile: Tensor, axis: int) -> Tensor:
     return profile.sum(others) if others else profile
 
 
-def _field(profile: Tensor, middle: int) -> ReceptiveField:
-    offsets = [int(i) - middle for i in profile.nonzero()]
+def _field(profile: Tensor, size: int) -> ReceptiveField:
+    offsets = [int(i) - size for i in profile.nonzero()]
     if not offsets:
         return ReceptiveField(-1, 0, ())
-    unbounded_left = offsets[0] == -middle or bool(profile[offsets[0] + middle] < FADED)
-    unbounded_right = offsets[-1] == len(profile) - 1 - middle
+    # The middle outputs see no farther than the ends of the window.
+    first, last = offsets[0], offsets[-1]
+    unbounded_left = first <= -(size // 2) or bool(profile[first + size] < FADED)
+    unbounded_right = last >= size - 1 - size // 2
     return ReceptiveField(
-        math.inf if unbounded_left else -offsets[0],
-        math.inf if unbounded_right else offsets[-1],
+        math.inf if unbounded_left else -first,
+        math.inf if unbounded_right else last,
         tuple(offsets),
     )
 

@@ -7,20 +7,23 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from tcn.layers.containers import (
+from tcn.layers.containers import Composite
+from tcn.layers.context import Context
+from tcn.layers.grid import Grid
+from tcn.layers.hooks import watched
+from tcn.layers.joining import sum_of
+from tcn.layers.module import SequenceModule, State
+from tcn.layers.passing import (
     advance,
+    after,
+    call,
     children_states,
-    combine_reaches,
     hold_back,
     latency_of,
     needs,
     on_grid,
-    reach_of,
-    sum_of,
 )
-from tcn.layers.context import Context
-from tcn.layers.grid import Grid
-from tcn.layers.module import Reach, SequenceModule, State
+from tcn.layers.reach import Composed, InSeries
 
 
 class SkipBlock(Protocol):
@@ -39,7 +42,7 @@ class SkipBlock(Protocol):
     def residual(self) -> nn.Module: ...  # noqa: D102
 
 
-class SkipSum(SequenceModule):
+class SkipSum(Composite):
     """WaveNet's chain of blocks, whose output is the sum of their skip outputs.
 
     Each block has three parts: ``body`` looks at the past, ``residual`` and ``skip`` are 1x1::
@@ -65,25 +68,36 @@ class SkipSum(SequenceModule):
             )
         self.blocks = nn.ModuleList(blocks)  # type: ignore[arg-type]
         self.ndim = blocks[0].ndim
+        in_channels = getattr(blocks[0], "in_channels", None)
+        if in_channels is not None:
+            self.in_channels = in_channels
+        out_channels = getattr(blocks[0].skip, "out_channels", None)
+        if out_channels is not None:
+            self.out_channels = out_channels
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Sums the blocks' skip outputs; the state is that of the bodies."""
         states = children_states(self, state, len(self.blocks))
         if context.latency:
             return self._advance_with_latency(x, states, context)
-        after, skips = [], []
+        remembered, skips = [], []
         for block, before in zip(self.blocks, states, strict=True):
-            hidden, next_state = advance(block.body, x, before, context)
+            if before is None and not context.streaming and _is_called(block):
+                hidden, x = _call(block, x, context)
+                next_state: State = ()
+            else:
+                hidden, next_state = advance(block.body, x, before, context)
+                x = block.residual(hidden) + block.shortcut(x)
             skips.append(block.skip(hidden))
-            x = block.residual(hidden) + block.shortcut(x)
-            after.append(next_state)
-        return sum_of(skips), tuple(after)
+            remembered.append(next_state)
+            context = after(block.body, context, before)
+        return sum_of(skips), tuple(remembered)
 
     def _advance_with_latency(
         self, x: Tensor, states: Sequence[State | None], context: Context
     ) -> tuple[Tensor, State]:
         """The same, where shortcuts wait for the bodies and skip outputs for the last block."""
-        after, skips, remaining = [], [], self.latency
+        remembered, skips, remaining = [], [], self.latency
         for block, state in zip(self.blocks, states, strict=True):
             before, shortcut, skip = (None, None, None) if state is None else state
             latency = latency_of(block.body)
@@ -93,9 +107,9 @@ class SkipSum(SequenceModule):
             skipped, skip = hold_back(self, block.skip(hidden), skip, remaining)
             skips.append(skipped)
             x = block.residual(hidden) + block.shortcut(x)
-            after.append((before, shortcut, skip))
+            remembered.append((before, shortcut, skip))
             context = context.delayed(latency)
-        return sum_of(skips), tuple(after)
+        return sum_of(skips), tuple(remembered)
 
     @property
     def latency(self) -> int:
@@ -103,9 +117,16 @@ class SkipSum(SequenceModule):
         return sum(latency_of(block.body) for block in self.blocks)
 
     @property
-    def reach(self) -> tuple[Reach, ...]:
-        """That of the bodies, one after the other."""
-        return combine_reaches([reach_of(block.body) for block in self.blocks], Reach.then)
+    def geometry(self) -> Composed:
+        """The bodies, one after the other."""
+        return InSeries(block.body for block in self.blocks)
+
+    def after(self, context: Context, state: State | None) -> Context:
+        """What travels on behind the last body."""
+        states = children_states(self, state, len(self.blocks))
+        for block, before in zip(self.blocks, states, strict=True):
+            context = after(block.body, context, before)
+        return context
 
     def _wants(self, want: Grid) -> list[Grid]:
         """The grid of the residual stream before every block, and ``want`` after the last."""
@@ -122,13 +143,29 @@ class SkipSum(SequenceModule):
     def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
         """Every block computes what its skip output and the later blocks need."""
         grids, skips = self._wants(want), []
-        for block, before, after in zip(self.blocks, grids, grids[1:], strict=False):
-            hidden_grid = after.union(want)
+        for block, before, behind in zip(self.blocks, grids, grids[1:], strict=False):
+            hidden_grid = behind.union(want)
             body_grid = needs(block.body, hidden_grid)
             body_input = body_grid.take(x, before)
             hidden = on_grid(block.body, body_input, body_grid, hidden_grid, context)
             skips.append(block.skip(want.take(hidden, hidden_grid)))
-            x = block.residual(after.take(hidden, hidden_grid)) + block.shortcut(
-                after.take(x, before)
+            x = block.residual(behind.take(hidden, hidden_grid)) + block.shortcut(
+                behind.take(x, before)
             )
         return sum_of(skips)
+
+
+def _is_called(block: Any) -> bool:
+    """Whether a hook sits on a block or a part, which then must not be passed by."""
+    return isinstance(block, SequenceModule) and watched(block)
+
+
+def _call(block: Any, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    """What the body of a block returns, and the block."""
+    seen: list[Tensor] = []
+    handle = block.body.register_forward_hook(lambda module, given, hidden: seen.append(hidden))
+    try:
+        y = call(block, x, context)
+    finally:
+        handle.remove()
+    return seen[0], y

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import Reach, SequenceModule, State
+from tcn.layers.module import SequenceModule, State
+from tcn.layers.reach import Reach
 from tcn.layers.validation import (
     check_channels,
     check_input,
@@ -105,6 +106,15 @@ class TransposedConvolution(SequenceModule):
         """Inputs that an output sees, per axis: those whose filters reach it."""
         sizes = zip(self.kernel_size, self.stride, strict=True)
         return tuple(Reach(math.ceil(k / s) - 1, 0, Fraction(1, s)) for k, s in sizes)
+
+    def sees(self, first: float, last: float, axis: int = -1) -> tuple[float, float]:
+        """The inputs whose filters reach the outputs: the last ones of an input see fewer."""
+        if -axis > self.ndim:
+            return first, last
+        taps, stride = self.kernel_size[axis], self.stride[axis]
+        if math.isinf(first) or math.isinf(last):
+            return super().sees(first, last, axis)
+        return -((taps - 1 - first) // stride), last // stride
 
 
 class ConvTranspose1d(TransposedConvolution, nn.ConvTranspose1d):  # type: ignore[misc]

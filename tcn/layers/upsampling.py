@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import Reach, SequenceModule, State
+from tcn.layers.module import SequenceModule, State
+from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
 from tcn.layers.validation import (
     check_positive,
@@ -138,10 +140,14 @@ class Upsample(SequenceModule):
             for shifts in axes
         )
 
-    def sees(self, first: int, last: int, axis: int = -1) -> tuple[int, int]:
+    def sees(self, first: float, last: float, axis: int = -1) -> tuple[float, float]:
         """Inputs between which the outputs from ``first`` to ``last`` lie along an axis."""
+        if -axis > self.ndim:
+            return first, last
+        if math.isinf(first) or math.isinf(last):
+            return super().sees(first, last, axis)
         shifts = self._shifts(axis)
-        (start, early), (end, late) = (divmod(output, len(shifts)) for output in (first, last))
+        (start, early), (end, late) = (divmod(int(at), len(shifts)) for at in (first, last))
         return start - (shifts[early] < 0), end + (shifts[late] > 0)
 
     @property

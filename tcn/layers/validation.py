@@ -91,14 +91,10 @@ def check_state(module: nn.Module, state: Any, leading: tuple[int, ...], x: Tens
         )
 
 
-AXIS_PADDINGS = ("causal", "same", "valid")
-"""What is said per axis of a window: it ends at its output, is centered on it, or begins there."""
-
-
 def padding_per_axis(
     padding: str | Sequence[str] | None,
     kernel_size: Sequence[int],
-    choices: Sequence[str] = AXIS_PADDINGS,
+    choices: Sequence[str],
 ) -> tuple[str, ...]:
     """One padding per axis of a window; the one place that knows what is meant if none is given.
 

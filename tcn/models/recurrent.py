@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tcn.layers import Context, Reach, SequenceModule, State
 from tcn.layers.context import silence
+from tcn.layers.hooks import everywhere
 from tcn.layers.validation import (
     check_input,
     check_positive,
@@ -70,7 +71,7 @@ class _Recurrent(SequenceModule):
         before = self._initial_state(x) if state is None else self._check_state(state, x)
         steps = silence(x, context.mask).transpose(1, 2)
         valid = None if context.mask is None else context.mask.squeeze(1).expand(steps.shape[:2])
-        if wins(steps, self.recurrence, masked=valid is not None):
+        if not everywhere() and wins(steps, self.recurrence, masked=valid is not None):
             y, after = self._run_natively(steps, valid, before)
         elif valid is None:
             y, after = self._run(steps, before)

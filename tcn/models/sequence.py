@@ -6,13 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers import Context, Reach, SequenceModule, State
+from tcn.layers.containers import Composite
 from tcn.layers.grid import Grid
+from tcn.layers.hooks import watched
+from tcn.layers.passing import advance, after
+from tcn.layers.reach import Composed, InSeries
 from tcn.layers.readout import readout_of
 from tcn.layers.validation import check_input, check_positive, wrong_state
 from tcn.models.description import recorded
 
 
-class SequenceModel(SequenceModule):
+class SequenceModel(Composite):
     """``embedding -> backbone -> readout -> linear head``, the same around any backbone.
 
     With ``readout="last"`` the backbone computes only the positions that the last step depends on
@@ -90,6 +94,8 @@ class SequenceModel(SequenceModule):
         lengths: Tensor | None = None,
         condition: Tensor | None = None,
         mask: Tensor | None = None,
+        *,
+        context: Context | None = None,
     ) -> Tensor:
         """Evaluates whole sequences.
 
@@ -98,6 +104,7 @@ class SequenceModel(SequenceModule):
             lengths: ``(batch,)`` integers, valid steps of each row; the rest is padding.
             condition: ``(batch, channels)`` or ``(batch, channels, *sizes)``.
             mask: ``(batch, *sizes)`` bool, for padding that is not on the right.
+            context: what a container hands on to its parts, in place of the three above.
 
         Returns:
             ``(batch, out_channels, *sizes)`` with readout ``"every"``, else ``(batch,
@@ -106,6 +113,8 @@ class SequenceModel(SequenceModule):
         Raises:
             ValueError: if a shape, a length or a token does not fit.
         """
+        if context is not None:
+            return self._read(self._embed(x), None, context)[0]
         x, context = self._enter(self._embed(x), lengths, condition, mask, streaming=False)
         if self._reads_last_step_only and mask is None:
             return self.head(self._last_step(x, lengths, context))
@@ -130,8 +139,9 @@ class SequenceModel(SequenceModule):
         if state is not None and not (isinstance(state, tuple) and len(state) == 2):
             raise wrong_state(self, "a pair of states", type(state).__name__)
         past, read = (None, None) if state is None else state
-        y, past = self.backbone.advance(x, past, context)
-        y, read = self.readout.advance(y, read, context.delayed(self.backbone.latency))
+        behind = after(self.backbone, context, past)
+        y, past = advance(self.backbone, x, past, context)
+        y, read = advance(self.readout, y, read, behind)
         return self._apply_head(y), (past, read)
 
     def _apply_head(self, y: Tensor) -> Tensor:
@@ -140,8 +150,9 @@ class SequenceModel(SequenceModule):
     @property
     def _reads_last_step_only(self) -> bool:
         # An exported graph serves every length, and which positions are needed depends on it.
-        exporting = torch.compiler.is_exporting()
-        return self.readout_name == "last" and self.backbone.preserves_length and not exporting
+        if self.readout_name != "last" or torch.compiler.is_exporting():
+            return False
+        return self.backbone.preserves_length and not watched(self.backbone, self.readout)
 
     def _last_step(self, x: Tensor, lengths: Tensor | None, context: Context) -> Tensor:
         """The backbone's last valid step, ``(batch, channels)``, computing nothing else."""
@@ -178,9 +189,18 @@ class SequenceModel(SequenceModule):
         return self.backbone.latency
 
     @property
+    def geometry(self) -> Composed:
+        """That of the backbone; the head sees one step."""
+        return InSeries([self.backbone])
+
+    def after(self, context: Context, state: State | None) -> Context:
+        """As behind the backbone."""
+        return after(self.backbone, context, None if state is None else state[0])
+
+    @property
     def reach(self) -> tuple[Reach, ...]:
         """That of the backbone, and everything if the readout looks over time."""
-        return self.backbone.reach if self.readout_name in ("every", "last") else self.readout.reach
+        return super().reach if self.readout_name in ("every", "last") else self.readout.reach
 
 
 def _align_right(x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, Context]:

@@ -7,11 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcn.layers import Chain, Conv1d, Conv2d, LocallyConnected1d, LocallyConnected2d
+from tcn.layers import PADDINGS, Chain, Conv1d, Conv2d, LocallyConnected1d, LocallyConnected2d
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 LAYERS = {1: LocallyConnected1d, 2: LocallyConnected2d}
-PADDINGS = ("causal", "same", "valid")
 
 
 @st.composite
@@ -39,7 +38,7 @@ def connect_by_loops(x, weight, bias, drawn: dict):
     kernel_size, dilation, stride = (drawn[n] for n in ("kernel_size", "dilation", "stride"))
     spans = [(k - 1) * d for k, d in zip(kernel_size, dilation, strict=True)]
     before = [
-        {"causal": span, "same": span // 2, "valid": 0}[name]
+        {"causal": span, "strictly_causal": span + 1, "same": span // 2, "valid": 0}[name]
         for span, name in zip(spans, drawn["padding"], strict=True)
     ]
     axes, outputs = range(len(spans)), weight.shape[: len(spans)]

@@ -199,8 +199,8 @@ def test_what_is_wrong_is_named(call, message: str) -> None:
 @pytest.mark.parametrize(
     ("pool", "reason"),
     [
-        (lambda: MaxPool1d(3, padding="same"), "MaxPool1d with padding='same' on the time axis"),
-        (lambda: AveragePool1d(3, padding="valid"), "AveragePool1d with padding='valid'"),
+        (lambda: MaxPool1d(3, padding="same"), "a pool with padding='same' on the time axis reads"),
+        (lambda: AveragePool1d(3, padding="valid"), "a pool with padding='valid' on the time axis"),
         (lambda: PyramidPool(), "whose end a stream does not know"),
     ],
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tcn.layers.activation import activation_function
 from tcn.layers.blocks.recipe import BlockRecipe, Builder, modulate
-from tcn.layers.containers import Add, Chain
+from tcn.layers.containers import Chain
 from tcn.layers.convolution import convolution
 from tcn.layers.dropout import Dropout
+from tcn.layers.joining import Add
 from tcn.layers.module import Pointwise
 
 
@@ -26,6 +28,10 @@ class Gate(Pointwise):
         """
         super().__init__()
         self.activation = activation_function(activation)
+
+    def channels_after(self, channels: int) -> int:
+        """Channels that are left of ``channels``."""
+        return channels // 2
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """``(batch, 2 * channels, *sizes)`` to ``(batch, channels, *sizes)``.
@@ -56,6 +62,7 @@ class GatedBlock(Chain):
     figure 4; Dauphin et al. 2017 (GLU), with ``activation="none"``.
     """
 
+    sum: Any
     skip: nn.Module | None
 
     def __init__(
@@ -72,6 +79,7 @@ class GatedBlock(Chain):
         activation: str | Callable[[], nn.Module] = "tanh",
         modulation: Builder | None = None,
         skip_channels: int | None = None,
+        stride: int | Sequence[int] = 1,
     ) -> None:
         """Builds the block; arguments as of :class:`ResidualBlock`.
 
@@ -87,12 +95,15 @@ class GatedBlock(Chain):
             activation: of the gated signal; ``"tanh"`` as in WaveNet, ``"none"`` for GLU.
             modulation: a builder called with ``2 * out_channels``; conditions inside the gate.
             skip_channels: channels of the skip output; None for no skip output.
+            stride: of the convolution and of the shortcut, which is a 1x1 convolution then.
 
         Raises:
             ValueError: if a size is not positive, a name unknown, ``dropout`` not in [0, 1), or no
                 padding given in 2-D.
         """
-        recipe = BlockRecipe(kernel_size, ndim, dilation, padding, dropout, norm, activation)
+        recipe = BlockRecipe(
+            kernel_size, ndim, dilation, padding, dropout, norm, activation, stride
+        )
         body = Chain(
             convolution=recipe.convolve(in_channels, 2 * out_channels),
             **recipe.normalise(2 * out_channels),
@@ -109,14 +120,14 @@ class GatedBlock(Chain):
     @property
     def body(self) -> nn.Module:
         """The part that looks at the past."""
-        return self.get_submodule("sum.branch.body")
+        return self.sum.branch.body
 
     @property
     def residual(self) -> nn.Module:
         """The 1x1 convolution to the next block."""
-        return self.get_submodule("sum.branch.residual")
+        return self.sum.branch.residual
 
     @property
     def shortcut(self) -> nn.Module:
         """What is added to the residual output."""
-        return self.get_submodule("sum.shortcut")
+        return self.sum.shortcut

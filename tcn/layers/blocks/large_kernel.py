@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from tcn.layers.activation import activation_function
-from tcn.layers.containers import Add, Chain
+from tcn.layers.containers import Chain
 from tcn.layers.convolution import Conv1d
 from tcn.layers.dropout import Dropout, StochasticDepth
+from tcn.layers.joining import Add
 from tcn.layers.modulation import SqueezeExcite
 from tcn.layers.normalization import BatchNorm, normalization
 

@@ -20,7 +20,25 @@ Builder = Callable[[int], nn.Module]
 
 
 class BlockRecipe(NamedTuple):
-    """How the convolutions of one block are made; in the order of ``Block.__init__``."""
+    """How the parts of one block are made, for blocks of one's own too.
+
+    ::
+
+        recipe = BlockRecipe(3, 1, 2, "causal", 0.1, "layer", "gelu", stride=2)
+        Chain(
+            convolution=recipe.convolve(8, 16), **recipe.normalise(16), activation=recipe.activate()
+        )
+
+    Attributes:
+        kernel_size: taps per axis.
+        ndim: 1 for sequences, 2 for images and spectrograms.
+        dilation: distance between taps, in steps.
+        padding: ``"causal"`` or ``"same"``, per axis.
+        dropout: share of values dropped in training, or a :class:`Dropout` to copy.
+        norm: a name in :data:`tcn.layers.NORMS`, or a builder called with the channels.
+        activation: a name in :data:`tcn.layers.ACTIVATIONS`, or a builder.
+        stride: distance between outputs, in steps, of :meth:`convolve` and :meth:`shortcut`.
+    """
 
     kernel_size: int | Sequence[int]
     ndim: int
@@ -29,6 +47,11 @@ class BlockRecipe(NamedTuple):
     dropout: float | Dropout
     norm: str | Builder
     activation: str | Callable[[], nn.Module]
+    stride: int | Sequence[int] = 1
+
+    def unstrided(self) -> BlockRecipe:
+        """The same with stride 1, for what stands behind the strided convolution."""
+        return self._replace(stride=1)
 
     def convolve(self, in_channels: int, out_channels: int, *, groups: int = 1) -> Convolution:
         """A convolution with the block's kernel.
@@ -50,35 +73,46 @@ class BlockRecipe(NamedTuple):
             self.kernel_size,
             padding=self.padding,
             dilation=self.dilation,
+            stride=self.stride,
             groups=groups,
             weight_norm=self.norm == "weight",
         )
 
     def convolve_separably(self, in_channels: int, out_channels: int) -> nn.Module:
-        """The same, split into a depthwise convolution and a 1x1 one."""
+        """The same, split into a depthwise convolution, strided if asked, and a 1x1 one."""
         return Chain(
             depthwise=self.convolve(in_channels, in_channels, groups=in_channels),
             pointwise=self._mix(in_channels, out_channels, weight_norm=self.norm == "weight"),
         )
 
     def mix(self, in_channels: int, out_channels: int) -> nn.Module:
-        """A 1x1 convolution, as on a shortcut: small random weights, no weight norm.
+        """A 1x1 convolution with the block's stride, as on a shortcut: small random weights.
 
         N(0, 0.01) as the authors of the TCN set it; on their weight-normalised convolutions the
         same initialisation had no effect, so those keep PyTorch's.
         """
-        convolve = self._mix(in_channels, out_channels)
+        convolve = self._mix(in_channels, out_channels, stride=self.stride)
         nn.init.normal_(convolve.weight, 0.0, 0.01)
         return convolve
 
     def _mix(
-        self, in_channels: int, out_channels: int, *, weight_norm: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int | Sequence[int] = 1,
+        weight_norm: bool = False,
     ) -> Convolution:
-        return convolution(self.ndim)(in_channels, out_channels, 1, weight_norm=weight_norm)
+        return convolution(self.ndim)(
+            in_channels, out_channels, 1, stride=stride, weight_norm=weight_norm
+        )
 
     def shortcut(self, in_channels: int, out_channels: int) -> nn.Module:
-        """The identity, or a 1x1 convolution if the widths differ."""
-        return nn.Identity() if in_channels == out_channels else self.mix(in_channels, out_channels)
+        """The identity, or a 1x1 convolution if the widths differ or the block has a stride."""
+        strided = any(step > 1 for step in per_axis("stride", self.stride, self.ndim))
+        if in_channels == out_channels and not strided:
+            return nn.Identity()
+        return self.mix(in_channels, out_channels)
 
     def normalise(self, channels: int) -> dict[str, nn.Module]:
         """The norm as the part of a chain; nothing if there is none."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from tcn.layers.blocks.recipe import BlockRecipe, Builder, modulate
-from tcn.layers.containers import Add, Chain, advance, children_states, on_grid
+from tcn.layers.containers import Chain
 from tcn.layers.context import Context
 from tcn.layers.convolution import Convolution
 from tcn.layers.dropout import Dropout
 from tcn.layers.ending import Ending
 from tcn.layers.grid import Grid
+from tcn.layers.hooks import watched
+from tcn.layers.joining import Add
 from tcn.layers.module import State
+from tcn.layers.passing import after, call, children_states, on_grid
 
 
 class ConvolutionLayer(Chain):
@@ -21,38 +25,32 @@ class ConvolutionLayer(Chain):
 
     convolution: Convolution
 
-    def advance(
-        self,
-        x: Tensor,
-        state: State | None,
-        context: Context,
-        shortcut: Tensor | None = None,
-    ) -> tuple[Tensor, State]:
-        """As the chain does; with a ``shortcut``, the activated sum with it."""
-        ending = self.ending(shortcut)
-        if ending is None:
+    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+        """As the chain does."""
+        if not self.is_one_pass or watched(*self):
             return super().advance(x, state, context)
         first, *others = children_states(self, state, len(self))
-        x, after = self.convolution.advance(x, first, context, ending)
-        return x, (after, *((),) * len(others))
+        x, remembered = self.convolution.advance(x, first, context, self.ending())
+        return x, (remembered, *((),) * len(others))
 
-    def on_grid(
-        self, x: Tensor, have: Grid, want: Grid, context: Context, shortcut: Tensor | None = None
-    ) -> Tensor:
-        """As the chain does; with a ``shortcut``, the activated sum with it."""
-        ending = self.ending(shortcut)
-        if ending is None:
+    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
+        """As the chain does."""
+        if not self.is_one_pass or watched(*self):
             return super().on_grid(x, have, want, context)
-        return self.convolution.on_grid(x, have, want, context, ending)
+        return self.convolution.on_grid(x, have, want, context, self.ending())
 
-    def ending(self, shortcut: Tensor | None = None) -> Ending | None:
-        """What follows the convolution, if it is no more than a ReLU and a dropout of values."""
+    @property
+    def is_one_pass(self) -> bool:
+        """Whether no more than a ReLU and a dropout of values follow the convolution."""
         _, *others = self
         dropout = others[-1]
         if [type(module) for module in others[:-1]] != [nn.ReLU]:
-            return None
-        if type(dropout) is not Dropout or dropout.spatial:
-            return None
+            return False
+        return type(dropout) is Dropout and not dropout.spatial
+
+    def ending(self, shortcut: Tensor | None = None) -> Ending:
+        """What follows the convolution; with a ``shortcut``, the activated sum with it too."""
+        dropout: Any = self[-1]
         share = dropout.probability if dropout.training else 0.0
         return Ending(relu=True, dropout=share, shortcut=shortcut)
 
@@ -68,6 +66,8 @@ class ResidualBlock(Chain):
     Source: Bai et al. 2018, section 3.4, figure 1b.
     """
 
+    sum: Any
+
     def __init__(
         self,
         in_channels: int,
@@ -81,6 +81,7 @@ class ResidualBlock(Chain):
         norm: str | Builder = "weight",
         activation: str | Callable[[], nn.Module] = "relu",
         modulation: Builder | None = None,
+        stride: int | Sequence[int] = 1,
     ) -> None:
         """Builds the block, ``(batch, in_channels, *sizes)`` to ``(batch, out_channels, *sizes)``.
 
@@ -95,54 +96,66 @@ class ResidualBlock(Chain):
             norm: a name in :data:`tcn.layers.NORMS`, or a builder called with the channels.
             activation: a name in :data:`ACTIVATIONS`, or a builder.
             modulation: a builder called with the channels: FiLM, AddCondition, SqueezeExcite.
+            stride: of the first convolution and of the shortcut, which is a 1x1 convolution then
+                (He et al. 2016, section 3.3, option B).
 
         Raises:
             ValueError: if a size is not positive, a name unknown, ``dropout`` not in [0, 1), or no
                 padding given in 2-D.
         """
-        recipe = BlockRecipe(kernel_size, ndim, dilation, padding, dropout, norm, activation)
+        strided = BlockRecipe(
+            kernel_size, ndim, dilation, padding, dropout, norm, activation, stride
+        )
+        recipe = strided.unstrided()
         super().__init__(
             sum=Add(
                 body=Chain(
-                    layer1=self._layer(recipe, in_channels, out_channels),
+                    layer1=self._layer(strided, in_channels, out_channels),
                     layer2=self._layer(recipe, out_channels, out_channels),
                     **modulate(modulation, out_channels),
                 ),
-                shortcut=recipe.shortcut(in_channels, out_channels),
+                shortcut=strided.shortcut(in_channels, out_channels),
             ),
             **self._after_sum(recipe),
         )
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """As the chain does; over a whole sequence, each layer in one pass if it can be."""
-        layers = self._layers()
-        if layers is None or context.streaming or state is not None:
+        layers = None if context.streaming or state is not None else self._layers()
+        if layers is None:
             return super().advance(x, state, context)
-        shortcut = advance(self.shortcut, x, None, context)[0]
-        hidden = layers[0].advance(x, None, context)[0]
-        return layers[1].advance(hidden, None, context, shortcut)[0], ()
+        first, second = layers
+        shortcut = call(self.shortcut, x, context)
+        hidden = first.convolution.advance(x, None, context, first.ending())[0]
+        context = after(first, context, None)
+        return second.convolution.advance(hidden, None, context, second.ending(shortcut))[0], ()
 
     def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
         """As the chain does, each layer in one pass if it can be."""
         layers = self._layers()
         if layers is None:
             return super().on_grid(x, have, want, context)
+        first, second = layers
         shortcut = on_grid(self.shortcut, want.take(x, have), want, want, context)
-        between = layers[1].needs(want)
-        before = layers[0].needs(between)
-        hidden = layers[0].on_grid(before.take(x, have), before, between, context)
-        return layers[1].on_grid(hidden, between, want, context, shortcut)
+        between = second.needs(want)
+        before = first.needs(between)
+        x = before.take(x, have)
+        hidden = first.convolution.on_grid(x, before, between, context, first.ending())
+        return second.convolution.on_grid(hidden, between, want, context, second.ending(shortcut))
 
     def _layers(self) -> list[ConvolutionLayer] | None:
         """The layers, if nothing but a ReLU follows them and each can be computed in one pass."""
-        layers = list(self.get_submodule("sum.body"))  # type: ignore[call-overload]
-        one_pass = all(type(m) is ConvolutionLayer and m.ending() is not None for m in layers)
-        return layers if one_pass and type(self._modules.get("activation")) is nn.ReLU else None
+        activation = self._modules.get("activation")
+        if type(activation) is not nn.ReLU or watched(self.sum, activation):
+            return None
+        layers = list(self.sum.body)
+        one_pass = all(type(m) is ConvolutionLayer and m.is_one_pass for m in layers)
+        return layers if one_pass else None
 
     @property
     def shortcut(self) -> nn.Module:
         """What is added to the layers' output."""
-        return self.get_submodule("sum.shortcut")
+        return self.sum.shortcut
 
     def _layer(self, recipe: BlockRecipe, in_channels: int, out_channels: int) -> Chain:
         return ConvolutionLayer(

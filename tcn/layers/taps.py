@@ -1,0 +1,188 @@
+"""Where the taps of a layer lie: padding per axis, dilation, stride, look-ahead.
+
+Which inputs (``*``) the output at position ``t`` sees, for kernel_size 3 and dilation 2:
+
+    "causal"           * . * . *           zeros on the left, (kernel_size - 1) * dilation of them
+                               t
+    "strictly_causal"  * . * . *           the same, one step earlier: the present is excluded
+                                 t
+    "same"                 * . * . *       zeros on both sides; the odd one of an even kernel right
+                               t
+    "valid"                                no zeros: the output is shorter
+
+A causal convolution with a ``lookahead`` has its taps so many steps further to the right on the
+time axis. A stream of it is that of the causal one, its outputs late by as many steps:
+
+    lookahead=2              * . * . *     zeros on both sides, ``lookahead`` of them right
+                                 t
+
+With a stride, outputs are those of the unstrided convolution at 0, stride, 2 * stride, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tcn.layers.context import Sampling
+from tcn.layers.module import SequenceModule, State
+from tcn.layers.reach import Reach
+from tcn.layers.validation import check_positive, padding_per_axis, per_axis
+
+PADDINGS = ("causal", "strictly_causal", "same", "valid")
+CAUSAL = ("causal", "strictly_causal")
+
+
+class Taps(SequenceModule):
+    """A layer whose outputs see a window of taps around, or before, their own position."""
+
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    axis_padding: tuple[str, ...]
+    lookahead: int = 0
+    kind: str = "a convolution"
+    """What it calls itself in errors."""
+
+    def place(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int],
+        dilation: int | Sequence[int],
+        padding: str | Sequence[str] | None,
+        choices: Sequence[str] = PADDINGS,
+    ) -> None:
+        """Sets where the taps lie, of a layer that is not one of PyTorch's convolutions.
+
+        Raises:
+            ValueError: if a size is not positive, the padding is not one of the choices, or is not
+                given of an image.
+        """
+        self.kernel_size = per_axis("kernel_size", kernel_size, self.ndim)
+        self.stride = per_axis("stride", stride, self.ndim)
+        self.dilation = per_axis("dilation", dilation, self.ndim)
+        for name in ("kernel_size", "stride", "dilation"):
+            check_positive(name, getattr(self, name))
+        self.axis_padding = padding_per_axis(padding, self.kernel_size, choices)
+
+    def look_ahead(self, steps: int) -> None:
+        """Moves the taps of a causal convolution to the right: ``steps`` of them see the future.
+
+        Raises:
+            ValueError: if the taps do not reach so far, or the time axis is not ``"causal"`` with
+                stride 1.
+        """
+        if self.axis_padding[-1] != "causal" or self.stride[-1] != 1:
+            raise ValueError(
+                f"lookahead: {steps} with padding={self.axis_padding[-1]!r} and "
+                f"stride={self.stride[-1]} on the time axis; it needs 'causal' and stride 1"
+            )
+        if not 0 <= steps <= self.span[-1]:
+            raise ValueError(
+                f"lookahead: {steps} is not between 0 and the {self.span[-1]} steps that the taps "
+                "span; use a larger kernel_size or dilation"
+            )
+        self.lookahead = steps
+
+    @property
+    def span(self) -> tuple[int, ...]:
+        """Distance between the first and the last tap, per axis."""
+        return tuple((k - 1) * d for k, d in zip(self.kernel_size, self.dilation, strict=True))
+
+    @property
+    def shift(self) -> tuple[int, ...]:
+        """1 on the axes where the present is excluded, otherwise 0."""
+        return tuple(int(name == "strictly_causal") for name in self.axis_padding)
+
+    @property
+    def context_size(self) -> int:
+        """Past steps that the next output of a stream may need: what the state holds at rest."""
+        # A stride beyond the taps skips inputs; holding them keeps the phase in the state's length.
+        return max(self.span[-1] + self.shift[-1], self.stride[-1] - 1)
+
+    def zeros_around(self, axis: int) -> tuple[int, int]:
+        """Zeros to the left and the right of one axis, the present's own step cut off."""
+        span, name = self.span[axis], self.axis_padding[axis]
+        if name == "same":
+            return span // 2, span - span // 2
+        if name == "valid":
+            return 0, 0
+        right = self.lookahead if axis == self.ndim - 1 else 0
+        right -= self.shift[axis]
+        return span - right, right
+
+    @property
+    def reach(self) -> tuple[Reach, ...]:
+        """Taps to the left and the right of each output, per axis."""
+        reach = []
+        for axis, (span, stride) in enumerate(zip(self.span, self.stride, strict=True)):
+            left = 0 if self.axis_padding[axis] == "valid" else self.zeros_around(axis)[0]
+            reach.append(Reach(left, span - left, Fraction(stride)))
+        return tuple(reach)
+
+    @property
+    def changes_length(self) -> bool:
+        """Whether a stride or ``"valid"`` padding makes the output shorter."""
+        valid = any(
+            name == "valid" and span
+            for name, span in zip(self.axis_padding, self.span, strict=True)
+        )
+        return valid or any(stride > 1 for stride in self.stride)
+
+    def out_steps(self, steps: int, axis: int = -1) -> int:
+        """Outputs of ``steps`` inputs; fewer by the span of the taps with ``"valid"`` padding."""
+        if -axis > self.ndim:
+            return steps
+        return max(super().out_steps(steps - self._lost(axis), axis), 0)
+
+    def phase(self, state: State | None) -> int:
+        """Steps by which the state is shorter than it is when an output falls due at once."""
+        return 0 if state is None else self.context_size - state.shape[-1]
+
+    def sampling(self, state: State | None) -> tuple[Sampling, ...]:
+        """With ``"valid"`` padding an output stands at its last tap."""
+        lost = [self._lost(axis) for axis in range(-self.ndim, 0)]
+        pairs = zip(super().sampling(state), lost, strict=True)
+        return tuple(axis._replace(start=axis.start + start) for axis, start in pairs)
+
+    def _lost(self, axis: int) -> int:
+        return self.span[axis] if self.axis_padding[axis] == "valid" else 0
+
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """A padding on the last axis that reads the future or loses the alignment."""
+        padding = self.axis_padding[-1]
+        if padding in CAUSAL or self.span[-1] == 0:
+            return None
+        why = {"same": "reads future steps", "valid": "returns fewer steps than it is given"}
+        return f"{self.kind} with padding={padding!r} on the time axis {why[padding]}"
+
+    @property
+    def latency(self) -> int:
+        """The look-ahead."""
+        return self.lookahead
+
+    @property
+    def _looks_back_only(self) -> bool:
+        return not self.lookahead and all(name in CAUSAL for name in self.axis_padding)
+
+
+def pad(x: Tensor, around: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
+    """Puts (left, right) steps of ``value`` on each axis; a negative number cuts."""
+    flat = [n for pair in reversed(around) for n in pair]  # F.pad takes the last axis first
+    return F.pad(x, flat, value=value) if any(flat) else x
+
+
+def check_windows_fit(name: str, size: int, axis: int, taps: Taps) -> None:
+    """Refuses an input in which no window of ``"valid"`` padding lies."""
+    span = taps.span[axis]
+    if taps.axis_padding[axis] != "valid" or torch.compiler.is_compiling() or size > span:
+        return
+    raise ValueError(
+        f"{name}: {size} steps on axis {axis - taps.ndim} do not fill one window of {span + 1}; "
+        'give it more, or use padding="same" or "causal"'
+    )
