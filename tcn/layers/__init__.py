@@ -34,8 +34,8 @@ from tcn.layers.pooling import (
     AveragePool2d,
     MaxPool1d,
     MaxPool2d,
-    PyramidPool,
 )
+from tcn.layers.pyramid import PyramidPool
 from tcn.layers.reach import Reach
 from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
 from tcn.layers.response_norm import LocalResponseNorm

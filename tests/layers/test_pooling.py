@@ -5,12 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tcn.layers import AveragePool1d, AveragePool2d, MaxPool1d, MaxPool2d, PyramidPool
+from tcn.layers import AveragePool1d, AveragePool2d, Chain, Conv1d, MaxPool1d, MaxPool2d, Upsample
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 POOLS = {("max", 1): MaxPool1d, ("max", 2): MaxPool2d, ("average", 1): AveragePool1d}
@@ -184,9 +183,6 @@ WRONG = [
         lambda: MaxPool1d(4, padding="valid")(torch.randn(1, 2, 3)),
         r"x: 3 steps on axis -1 do not fill one window of 4; .*padding=\"same\"",
     ),
-    (lambda: PyramidPool(()), r"levels: none; give the parts"),
-    (lambda: PyramidPool((1, 0)), r"levels: 0 must be at least 1"),
-    (lambda: PyramidPool(pool="sum"), r"pool: 'sum' is not one of 'max', 'average'"),
 ]
 
 
@@ -201,7 +197,6 @@ def test_what_is_wrong_is_named(call, message: str) -> None:
     [
         (lambda: MaxPool1d(3, padding="same"), "a pool with padding='same' on the time axis reads"),
         (lambda: AveragePool1d(3, padding="valid"), "a pool with padding='valid' on the time axis"),
-        (lambda: PyramidPool(), "whose end a stream does not know"),
     ],
 )
 def test_what_reads_the_future_does_not_stream(pool, reason: str) -> None:
@@ -222,33 +217,32 @@ def test_a_wrong_state_is_refused() -> None:
         )
 
 
-@pytest.mark.parametrize("pool", ["max", "average"])
-@given(st.integers(1, 9), st.integers(1, 9), st.lists(st.integers(1, 5), min_size=1, max_size=3))
-def test_a_pyramid_is_pytorch_adaptive_pools_of_the_valid_steps(
-    pool: str, height: int, time: int, levels: list[int]
+@given(st.integers(1, 3), st.integers(1, 4), st.lists(st.integers(1, 5), min_size=1, max_size=6))
+def test_in_a_chain_padding_is_invisible_and_chunks_are_the_whole(
+    kernel_size: int, stride: int, sizes: list[int]
 ) -> None:
-    # The whole through PyTorch's pools, and padded: what there is between them is the library's.
-    functions = {
-        3: {"max": F.adaptive_max_pool1d, "average": F.adaptive_avg_pool1d},
-        4: {"max": F.adaptive_max_pool2d, "average": F.adaptive_avg_pool2d},
-    }
-    for sizes in ((time,), (height, time)):
-        x = torch.randn(2, 3, *sizes, dtype=torch.float64)
-        pyramid, function = PyramidPool(levels, pool=pool), functions[x.dim()][pool]
-        expected = torch.cat([function(x, n).flatten(1) for n in levels], 1)
-        assert expected.shape == (2, 3 * sum(n ** len(sizes) for n in levels))
-        torch.testing.assert_close(pyramid(x), expected, **EXACT)
-        padded = F.pad(x, (0, 4), value=float("nan"))
-        found = pyramid(padded, torch.tensor([time, 0]))
-        torch.testing.assert_close(found[0], expected[0], **EXACT)
-        assert (found[1] == 0).all()
-
-
-def test_pyramid_by_hand() -> None:
-    # 1 to 5 in halves: 1 2 3 and 3 4 5, which share the step in the middle.
-    x = torch.arange(1.0, 6.0).view(1, 1, 5)
-    assert PyramidPool((1, 2))(x).tolist() == [[5, 3, 5]]
-    assert PyramidPool((1, 2), pool="average")(x).tolist() == [[3, 2, 4]]
-    # Steps 2, 3 and 5 valid: their halves are 2 3 and 3 5.
-    mask = torch.tensor([[False, True, True, False, True]])
-    assert PyramidPool((2,), pool="average")(x, mask=mask).tolist() == [[2.5, 4]]
+    # Each row alone and unpadded is the reference; biases make something of what is padding.
+    net = Chain(
+        Conv1d(2, 3, 2),
+        MaxPool1d(kernel_size, stride=stride),
+        Conv1d(3, 3, 2),
+        AveragePool1d(kernel_size, stride=2),
+        Upsample(2, mode="linear"),
+        Conv1d(3, 2, 2),
+    ).double()
+    x, time = torch.randn(3, 2, sum(sizes), dtype=torch.float64), sum(sizes)
+    lengths = [time, (time + 1) // 2, 1]
+    padded = x.clone()
+    for row, length in enumerate(lengths):
+        padded[row, :, length:] = float("nan")
+    whole = net(padded, torch.tensor(lengths))
+    for row, length in enumerate(lengths):
+        alone = net(x[row : row + 1, :, :length])
+        torch.testing.assert_close(whole[row : row + 1, :, : alone.shape[-1]], alone, **EXACT)
+    state, outputs, start = None, [], 0
+    for chunk in padded.split(sizes, -1):
+        left = [max(0, min(length - start, chunk.shape[-1])) for length in lengths]
+        y, state = net.step(chunk, state, torch.tensor(left))
+        outputs.append(y)
+        start += chunk.shape[-1]
+    torch.testing.assert_close(torch.cat(outputs, -1), whole, **EXACT)
