@@ -17,6 +17,7 @@ from tcn.layers.convolution import Conv1d, Conv2d, convolution
 from tcn.layers.dropout import Dropout, StochasticDepth
 from tcn.layers.initialization import INITIALIZATIONS, initialize
 from tcn.layers.joining import Add, Concat, Multiply
+from tcn.layers.local import LocallyConnected1d, LocallyConnected2d
 from tcn.layers.lookahead import look_ahead
 from tcn.layers.modulation import AddCondition, FiLM, SqueezeExcite
 from tcn.layers.module import Pointwise, SequenceModule, State
@@ -28,11 +29,20 @@ from tcn.layers.normalization import (
     GroupNorm,
     RMSNorm,
 )
+from tcn.layers.pooling import (
+    AveragePool1d,
+    AveragePool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
+from tcn.layers.pyramid import PyramidPool
 from tcn.layers.reach import Reach
 from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
+from tcn.layers.response_norm import LocalResponseNorm
 from tcn.layers.skip_sum import SkipSum
 from tcn.layers.taps import PADDINGS
 from tcn.layers.transposed import ConvTranspose1d, ConvTranspose2d
+from tcn.layers.upsampling import Upsample
 from tcn.layers.weight_norm import fold_weight_norm
 
 __all__ = [
@@ -45,6 +55,8 @@ __all__ = [
     "Add",
     "AddCondition",
     "Attention",
+    "AveragePool1d",
+    "AveragePool2d",
     "BatchNorm",
     "BlockRecipe",
     "Chain",
@@ -64,11 +76,17 @@ __all__ = [
     "GroupNorm",
     "LargeKernelBlock",
     "Last",
+    "LocalResponseNorm",
+    "LocallyConnected1d",
+    "LocallyConnected2d",
     "Max",
+    "MaxPool1d",
+    "MaxPool2d",
     "Mean",
     "Multiply",
     "Pointwise",
     "PreactivationBlock",
+    "PyramidPool",
     "RMSNorm",
     "Reach",
     "ResidualBlock",
@@ -78,6 +96,7 @@ __all__ = [
     "SqueezeExcite",
     "State",
     "StochasticDepth",
+    "Upsample",
     "convolution",
     "fold_weight_norm",
     "initialize",

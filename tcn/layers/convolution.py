@@ -12,12 +12,13 @@ from tcn.layers.context import Context, silence
 from tcn.layers.ending import NO_ENDING, Ending
 from tcn.layers.grid import Grid
 from tcn.layers.module import State
-from tcn.layers.taps import PADDINGS, Taps
+from tcn.layers.taps import PADDINGS, Taps, pad
 from tcn.layers.validation import (
     check_channels,
     check_input,
     check_positive,
     check_state,
+    padding_per_axis,
     per_axis,
     wrong_state,
 )
@@ -37,7 +38,7 @@ class Convolution(WeightNormalised, Taps):
         out_channels: int,
         kernel_size: int | Sequence[int],
         *,
-        padding: str | Sequence[str] = "causal",
+        padding: str | Sequence[str] | None = None,
         dilation: int | Sequence[int] = 1,
         stride: int | Sequence[int] = 1,
         groups: int = 1,
@@ -51,7 +52,9 @@ class Convolution(WeightNormalised, Taps):
             in_channels: channels of the input.
             out_channels: channels of the output.
             kernel_size: taps per axis, 1 and even numbers included.
-            padding: one of :data:`PADDINGS`, per axis.
+            padding: one of :data:`PADDINGS`, per axis; ``"causal"`` of a sequence unless given. Of
+                an image it must be said: ``("same", "causal")`` for a spectrogram, ``"same"`` for a
+                picture. Of a kernel of one step it makes no difference.
             dilation: distance between taps, per axis, in steps.
             stride: distance between outputs, per axis, in steps.
             groups: blocks of channels convolved apart; ``in_channels`` makes it depthwise.
@@ -61,8 +64,8 @@ class Convolution(WeightNormalised, Taps):
             lookahead: future steps under the taps of a causal convolution.
 
         Raises:
-            ValueError: if a size is not positive, the padding has no such name, or ``groups`` does
-                not divide the channels.
+            ValueError: if a size is not positive, the padding has no such name or is not given of
+                an image, or ``groups`` does not divide the channels.
         """
         check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
         sizes = {"kernel_size": kernel_size, "dilation": dilation, "stride": stride}
@@ -70,12 +73,7 @@ class Convolution(WeightNormalised, Taps):
         for name, value in axes.items():
             check_positive(name, value)
         super().__init__(in_channels, out_channels, groups=groups, bias=bias, **axes)
-        self.axis_padding: tuple[str, ...] = per_axis("padding", padding, self.ndim)
-        for name in self.axis_padding:
-            if name not in PADDINGS:
-                raise ValueError(
-                    f"padding: {name!r} is not one of {', '.join(map(repr, PADDINGS))}"
-                )
+        self.axis_padding = padding_per_axis(padding, axes["kernel_size"], PADDINGS)
         self.lookahead = 0
         if lookahead:
             self.look_ahead(lookahead)
@@ -95,7 +93,7 @@ class Convolution(WeightNormalised, Taps):
             return self._convolve(x, zeros, self.stride, self.dilation, ending), ()
         past = self.context_size
         zeros[-1] = (past if state is None else 0, 0)
-        given, x = x, _pad(x, zeros)
+        given, x = x, pad(x, zeros)
         if state is not None:
             self._check_state(state, x)
             x = torch.cat([state, x], dim=-1)
@@ -163,7 +161,7 @@ class Convolution(WeightNormalised, Taps):
             geometry = native.Geometry(*zeros[0], stride[0], dilation[0])
             return native.convolve(x, direction, self.bias, geometry, *ending, size=size)
         function = F.conv1d if self.ndim == 1 else F.conv2d
-        x = _pad(x, zeros)
+        x = pad(x, zeros)
         return ending.follow(function(x, self.weight, self.bias, stride, 0, dilation, self.groups))
 
     def extra_repr(self) -> str:
@@ -198,9 +196,3 @@ def convolution(ndim: int) -> type[Convolution]:
     if ndim not in CONVOLUTIONS:
         raise ValueError(f"ndim: {ndim!r}; sequences are 1 (time), images and spectrograms 2")
     return CONVOLUTIONS[ndim]
-
-
-def _pad(x: Tensor, zeros: list[tuple[int, int]]) -> Tensor:
-    """Puts (left, right) zeros on each axis; a negative number cuts."""
-    flat = [n for pair in reversed(zeros) for n in pair]  # F.pad takes the last axis first
-    return F.pad(x, flat) if any(flat) else x

@@ -21,11 +21,17 @@ With a stride, outputs are those of the unstrided convolution at 0, stride, 2 * 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from tcn.layers.context import Sampling
 from tcn.layers.module import SequenceModule, State
 from tcn.layers.reach import Reach
+from tcn.layers.validation import check_positive, padding_per_axis, per_axis
 
 PADDINGS = ("causal", "strictly_causal", "same", "valid")
 CAUSAL = ("causal", "strictly_causal")
@@ -39,6 +45,29 @@ class Taps(SequenceModule):
     dilation: tuple[int, ...]
     axis_padding: tuple[str, ...]
     lookahead: int = 0
+    kind: str = "a convolution"
+    """What it calls itself in errors."""
+
+    def place(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int],
+        dilation: int | Sequence[int],
+        padding: str | Sequence[str] | None,
+        choices: Sequence[str] = PADDINGS,
+    ) -> None:
+        """Sets where the taps lie, of a layer that is not one of PyTorch's convolutions.
+
+        Raises:
+            ValueError: if a size is not positive, the padding is not one of the choices, or is not
+                given of an image.
+        """
+        self.kernel_size = per_axis("kernel_size", kernel_size, self.ndim)
+        self.stride = per_axis("stride", stride, self.ndim)
+        self.dilation = per_axis("dilation", dilation, self.ndim)
+        for name in ("kernel_size", "stride", "dilation"):
+            check_positive(name, getattr(self, name))
+        self.axis_padding = padding_per_axis(padding, self.kernel_size, choices)
 
     def look_ahead(self, steps: int) -> None:
         """Moves the taps of a causal convolution to the right: ``steps`` of them see the future.
@@ -130,7 +159,7 @@ class Taps(SequenceModule):
         if padding in CAUSAL or self.span[-1] == 0:
             return None
         why = {"same": "reads future steps", "valid": "returns fewer steps than it is given"}
-        return f"a convolution with padding={padding!r} on the time axis {why[padding]}"
+        return f"{self.kind} with padding={padding!r} on the time axis {why[padding]}"
 
     @property
     def latency(self) -> int:
@@ -140,3 +169,20 @@ class Taps(SequenceModule):
     @property
     def _looks_back_only(self) -> bool:
         return not self.lookahead and all(name in CAUSAL for name in self.axis_padding)
+
+
+def pad(x: Tensor, around: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
+    """Puts (left, right) steps of ``value`` on each axis; a negative number cuts."""
+    flat = [n for pair in reversed(around) for n in pair]  # F.pad takes the last axis first
+    return F.pad(x, flat, value=value) if any(flat) else x
+
+
+def check_windows_fit(name: str, size: int, axis: int, taps: Taps) -> None:
+    """Refuses an input in which no window of ``"valid"`` padding lies."""
+    span = taps.span[axis]
+    if taps.axis_padding[axis] != "valid" or torch.compiler.is_compiling() or size > span:
+        return
+    raise ValueError(
+        f"{name}: {size} steps on axis {axis - taps.ndim} do not fill one window of {span + 1}; "
+        'give it more, or use padding="same" or "causal"'
+    )

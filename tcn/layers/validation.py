@@ -89,3 +89,44 @@ def check_state(module: nn.Module, state: Any, leading: tuple[int, ...], x: Tens
             f"state: {state.dtype} on {state.device} for {type(module).__name__}, x is {x.dtype} "
             f"on {x.device}; move the state along with x"
         )
+
+
+def padding_per_axis(
+    padding: str | Sequence[str] | None,
+    kernel_size: Sequence[int],
+    choices: Sequence[str],
+) -> tuple[str, ...]:
+    """One padding per axis of a window; the one place that knows what is meant if none is given.
+
+    That is ``"causal"`` of a sequence, and of a window of one step, which sees its own position
+    whatever is said. Of an image nobody knows.
+
+    Raises:
+        ValueError: if it has to be said, as many are given as there are no axes, or one has no such
+            name.
+    """
+    if padding is None and max(kernel_size) > 1 and len(kernel_size) > 1:
+        raise unsaid("padding", '("same", "causal")', '"same"', choices)
+    names = per_axis("padding", "causal" if padding is None else padding, len(kernel_size))
+    for name in names:
+        if name not in choices:
+            raise ValueError(f"padding: {name!r} is not one of {', '.join(map(repr, choices))}")
+    return names
+
+
+def unsaid(name: str, spectrogram: str, image: str, choices: Sequence[object]) -> ValueError:
+    """The error for an argument that says along which of two axes a layer may not look ahead."""
+    return ValueError(
+        f"{name}: None for two axes, each of which may look ahead or not; say it per axis (height, "
+        f"time): {name}={spectrogram} for a spectrogram, {name}={image} for an image; the choices "
+        f"are {', '.join(map(repr, choices))}"
+    )
+
+
+def check_rank(module: nn.Module, x: Tensor, ndim: int) -> None:
+    """Refuses an input of another rank, of a module that takes any number of channels."""
+    if x.dim() != ndim + 2:
+        raise ValueError(
+            f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}: expected (batch, "
+            f"channels, {SIZE_NAMES[ndim]}); an axis that is missing is put in by x.unsqueeze"
+        )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tcn.layers import BLOCKS, Chain, Dropout, look_ahead
 from tcn.layers.blocks import Builder
 from tcn.layers.initialization import initialize
-from tcn.layers.validation import check_positive, per_axis
+from tcn.layers.validation import check_positive, per_axis, unsaid
 from tcn.models.description import recorded
 
 Block = Callable[..., nn.Module]
@@ -26,8 +26,8 @@ class TCN(Chain):
         level 2, dilation 2           o . o . o      each level a residual block of two
         level 1, dilation 1               o o o      convolutions (kernel_size 3 drawn here)
 
-    Maps ``(batch, in_channels, *sizes)`` to ``(batch, channels[-1], *sizes)``. With
-    ``causal=True`` no output depends on a later input (``lookahead`` aside), and :meth:`step`
+    Maps ``(batch, in_channels, *sizes)`` to ``(batch, channels[-1], *sizes)``. Along a causal
+    axis no output depends on a later input (``lookahead`` aside), and if time is one :meth:`step`
     evaluates a stream chunk by chunk.
 
     Source: Bai et al. 2018, arXiv:1803.01271, section 3 and figure 1.
@@ -45,7 +45,7 @@ class TCN(Chain):
         dropout: float | Dropout = 0.0,
         norm: str | Builder = "weight",
         activation: str | None = None,
-        causal: bool | Sequence[bool] = True,
+        causal: bool | Sequence[bool] | None = None,
         lookahead: int = 0,
         block: str | Block = "residual",
         modulation: Builder | None = None,
@@ -63,7 +63,9 @@ class TCN(Chain):
             norm: ``"weight"``, ``"layer"``, ``"rms"``, ``"batch"``, ``"group"``, ``"cumulative"``,
                 ``"none"``, or a builder called with the channels.
             activation: ``"relu"``, ``"gelu"``, ...; what the block has by default if None.
-            causal: whether outputs see the past only; in 2-D one value per axis or one for both.
+            causal: whether outputs see the past only; True in 1-D unless given. In 2-D it must be
+                said, per axis or one for both: ``(False, True)`` for a spectrogram, ``False`` for
+                an image.
             lookahead: steps of the future that an output of a causal net sees all the same, shared
                 out over the levels; a stream is late by as many (:attr:`latency`).
             block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, or a class
@@ -75,7 +77,7 @@ class TCN(Chain):
 
         Raises:
             ValueError: if ``channels`` is empty, ``dilations`` has another length, a size is not
-                positive, a name unknown, or ``dropout`` not in [0, 1).
+                positive, a name unknown, ``dropout`` not in [0, 1), or ``causal`` not given in 2-D.
         """
         if isinstance(channels, int):
             raise TypeError(
@@ -99,7 +101,7 @@ class TCN(Chain):
             block = BLOCKS[block]
         settings = {
             "ndim": ndim,
-            "padding": ["causal" if c else "same" for c in per_axis("causal", causal, ndim)],
+            "padding": ["causal" if c else "same" for c in _causal_axes(causal, ndim)],
             "dropout": dropout,
             "norm": norm,
             "modulation": modulation,
@@ -214,6 +216,12 @@ class TCN(Chain):
                 renamed[f"levels.{index}.sum.{branch}{name}"] = tensor
         net.load_state_dict(renamed)
         return net
+
+
+def _causal_axes(causal: bool | Sequence[bool] | None, ndim: int) -> tuple[bool, ...]:
+    if causal is None and ndim == 2:
+        raise unsaid("causal", "(False, True)", "False", [True, False])
+    return per_axis("causal", True if causal is None else causal, ndim)
 
 
 _LOCUSLAB_KEY = re.compile(

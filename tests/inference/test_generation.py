@@ -255,7 +255,7 @@ TOKENS = torch.tensor([[1, 2]])
             {"net": SequenceModel(TCN(4, [4], 2), SIZE - 1, embedding=SIZE).eval()},
             f"net: {SIZE - 1} output channels for a vocabulary of {SIZE}",
         ),
-        ({"net": TCN(2, [2], 2, ndim=2).eval()}, "net: TCN has 2 axes"),
+        ({"net": TCN(2, [2], 2, ndim=2, causal=True).eval()}, "net: TCN has 2 axes"),
         ({"net": TCN(3, [3], 3, lookahead=1).eval()}, "net: TCN looks 1 steps ahead"),
         ({"net": TCN(SIZE, [SIZE], 2).train()}, "training mode"),
         ({"output": "normal"}, "output: 'normal' is neither 'categorical', 'continuous' nor"),

@@ -169,7 +169,7 @@ def test_double_precision(name: str) -> None:
 
 def test_two_dimensions(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = TCN(1, [3, 3], 2, ndim=2).eval()
+    net = TCN(1, [3, 3], 2, ndim=2, causal=True).eval()
     x = torch.randn(2, 1, 4, 9)
     session = StreamSession(net, 2)
     first = session.push(x[:1, ..., :4], rows=[0])
@@ -737,7 +737,7 @@ def test_a_state_of_either_kind_of_condition_is_taken(per_step: bool, block: str
 
 def test_a_state_of_any_height_or_phase_is_taken() -> None:
     torch.manual_seed(0)
-    image = TCN(1, [3, 3], 2, ndim=2).eval()
+    image = TCN(1, [3, 3], 2, ndim=2, causal=True).eval()
     half = Chain(down=Conv1d(2, 3, 3, stride=2)).eval()
     hourglass = Chain(down=Conv1d(2, 3, 3, stride=2), up=ConvTranspose1d(3, 2, 4, stride=2)).eval()
     half.in_channels = hourglass.in_channels = 2

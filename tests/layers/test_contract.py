@@ -11,6 +11,8 @@ from tcn.layers import (
     Add,
     AddCondition,
     Attention,
+    AveragePool1d,
+    AveragePool2d,
     BatchNorm,
     Chain,
     ChannelNorm,
@@ -26,11 +28,16 @@ from tcn.layers import (
     GatedBlock,
     GroupNorm,
     Last,
+    LocalResponseNorm,
     Max,
+    MaxPool1d,
+    MaxPool2d,
     Mean,
+    PyramidPool,
     RMSNorm,
     SkipSum,
     SqueezeExcite,
+    Upsample,
 )
 from tcn.testing import check_sequence_module
 
@@ -54,16 +61,41 @@ IN_1D: dict[str, Callable[[], nn.Module]] = {
     "valid": lambda: Conv1d(4, 3, 2, padding="valid"),
     "transposed": lambda: ConvTranspose1d(4, 3, 5, stride=2),
     "transposed, stride 1": lambda: ConvTranspose1d(4, 3, 3),
+    "maximum": lambda: MaxPool1d(3, stride=2, dilation=2),
+    "maximum of each step": lambda: MaxPool1d(2, stride=1),
+    "maximum, stride beyond the window": lambda: MaxPool1d(1, stride=3),
+    "maximum, same": lambda: MaxPool1d(2, stride=1, dilation=3, padding="same"),
+    "maximum, valid": lambda: MaxPool1d(2, padding="valid"),
+    "average": lambda: AveragePool1d(3),
+    "average, overlapping": lambda: AveragePool1d(4, stride=2),
+    "average, same": lambda: AveragePool1d(3, stride=1, padding="same"),
+    "repeated": lambda: Upsample(3),
+    "lines": lambda: Upsample(3, mode="linear"),
+    "lines to the next": lambda: Upsample(4, mode="linear", padding="same"),
+    "pools behind a bias": lambda: Chain(
+        Conv1d(4, 3, 1),
+        AveragePool1d(3, stride=1, padding="same"),
+        MaxPool1d(3, stride=1, padding="same"),
+    ),
+    "lines behind a bias": lambda: Chain(
+        Conv1d(4, 3, 1), Upsample(2, mode="linear", padding="same")
+    ),
     "skip sum": wavenet,
     "attention": lambda: Attention(4),
 }
 IN_2D: dict[str, Callable[[], nn.Module]] = {
-    "causal": lambda: Conv2d(4, 3, (2, 3), dilation=(1, 2)),
+    "causal": lambda: Conv2d(4, 3, (2, 3), padding="causal", dilation=(1, 2)),
     "strictly causal over rows": lambda: Conv2d(4, 3, 2, padding=STRICT, weight_norm=True),
     "same over rows": lambda: Conv2d(4, 3, (3, 2), padding=OVER_ROWS),
-    "strided": lambda: Conv2d(4, 3, 3, stride=(2, 3)),
+    "strided": lambda: Conv2d(4, 3, 3, padding="causal", stride=(2, 3)),
     "same": lambda: Conv2d(4, 3, 3, padding="same"),
     "transposed": lambda: ConvTranspose2d(4, 3, (3, 5), stride=(1, 2)),
+    "maximum": lambda: MaxPool2d(3, stride=2, padding=OVER_ROWS),
+    "maximum, same": lambda: MaxPool2d(2, padding="same"),
+    "average": lambda: AveragePool2d((2, 3), stride=(1, 2), padding=("valid", "causal")),
+    "repeated": lambda: Upsample((1, 2), ndim=2),
+    "lines": lambda: Upsample((2, 3), ndim=2, mode="linear", padding=OVER_ROWS),
+    "lines to the next": lambda: Upsample(2, ndim=2, mode="linear", padding="same"),
 }
 IN_BOTH: dict[str, Callable[[], nn.Module]] = {
     "channel norm": lambda: ChannelNorm(4),
@@ -71,6 +103,9 @@ IN_BOTH: dict[str, Callable[[], nn.Module]] = {
     "cumulative norm": lambda: CumulativeNorm(4),
     "batch norm": lambda: BatchNorm(4).eval(),
     "group norm": lambda: GroupNorm(4, groups=2),
+    "response norm": lambda: LocalResponseNorm(3, alpha=1.0),
+    "pyramid of maxima": lambda: PyramidPool((1, 3)),
+    "pyramid of averages": lambda: PyramidPool((1, 2), pool="average"),
     "squeeze-excite": lambda: SqueezeExcite(4),
     "squeeze-excite of the whole": lambda: SqueezeExcite(4, causal=False),
     "dropout in training": lambda: Dropout(0.3, spatial=True).train(),
@@ -123,13 +158,17 @@ def test_conditioned_layers(kind: type, ndim: int, local: bool) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", ["causal", "channel norm", "cumulative norm", "mean", "max"])
+@pytest.mark.parametrize(
+    "name",
+    ["causal", "channel norm", "cumulative norm", "mean", "max", "maximum", "average", "lines"],
+)
 def test_half_precision(name: str, dtype: torch.dtype) -> None:
     check({**IN_1D, **IN_BOTH}[name], 1, dtypes=[dtype])
 
 
 @pytest.mark.parametrize(
-    "name", ["strided", "strictly causal", "cumulative norm", "squeeze-excite"]
+    "name",
+    ["strided", "strictly causal", "cumulative norm", "squeeze-excite", "maximum", "lines"],
 )
 def test_compiled_and_exported_in_1d(name: str) -> None:
     check({**IN_1D, **IN_BOTH}[name], 1, compile_backend="aot_eager", export=True, dtypes=[])

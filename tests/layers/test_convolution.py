@@ -199,6 +199,14 @@ def test_bad_channels_and_ranks_are_refused() -> None:
         convolution(3)
 
 
+def test_of_an_image_it_is_said_along_which_axes_it_looks_back() -> None:
+    with pytest.raises(ValueError, match=r"padding: None for two axes.*\(\"same\", \"causal\"\)"):
+        Conv2d(1, 1, (1, 2))
+    # Of one step there is nothing to say.
+    assert Conv2d(1, 1, 1).reach == Conv2d(1, 1, 1, padding="same").reach
+    assert Conv1d(1, 1, 3).axis_padding == ("causal",)
+
+
 @pytest.mark.parametrize(("shape", "match"), [
     ((2, 9, 4), r"x: shape \(2, 9, 4\) does not fit Conv1d: expected \(batch, 4 channels, time\); "
                 r"the channels seem to be last: use x.movedim\(-1, 1\)"),

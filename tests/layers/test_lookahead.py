@@ -66,7 +66,7 @@ def test_readouts_keep_the_contract(readout: str) -> None:
 
 
 def test_images_keep_the_contract() -> None:
-    quick_check(TCN(2, [3, 3], 3, lookahead=5, ndim=2))
+    quick_check(TCN(2, [3, 3], 3, lookahead=5, ndim=2, causal=True))
 
 
 def test_compiled_and_exported() -> None:

@@ -77,7 +77,7 @@ def test_two_dimensions_have_a_field_per_axis() -> None:
     height, time = tcn.receptive_field(conv)
     assert (height.left, height.right) == (2, -1)
     assert (time.left, time.right) == (2, 2)
-    assert [f.size for f in tcn.receptive_field(TCN(1, [1, 1], 2, ndim=2))] == [7, 7]
+    assert [f.size for f in tcn.receptive_field(TCN(1, [1, 1], 2, ndim=2, causal=True))] == [7, 7]
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -17,7 +17,7 @@ def pair(ndim: int = 1) -> tuple[nn.Module, nn.Module]:
     built = []
     for weight_norm in (False, True):
         torch.manual_seed(3)
-        built.append(convolution(ndim)(2, 4, 3, weight_norm=weight_norm))
+        built.append(convolution(ndim)(2, 4, 3, padding="causal", weight_norm=weight_norm))
     return built[0], built[1]
 
 

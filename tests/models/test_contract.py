@@ -33,7 +33,7 @@ def test_blocks_and_norms(block: str, norm: str) -> None:
 
 @pytest.mark.parametrize("norm", ["weight", "layer", "cumulative", "batch"])
 def test_two_dimensions(norm: str) -> None:
-    check(TCN(2, [4, 4], 2, ndim=2, norm=norm).eval(), example(3, 2, 5, 10))
+    check(TCN(2, [4, 4], 2, ndim=2, causal=True, norm=norm).eval(), example(3, 2, 5, 10))
 
 
 @pytest.mark.parametrize("causal", [(False, True), (True, False), False])
@@ -81,7 +81,7 @@ def test_models_with_every_readout(readout: str, backbone: type) -> None:
 
 @pytest.mark.parametrize("readout", READOUTS)
 def test_models_of_images(readout: str) -> None:
-    net = SequenceModel(TCN(2, [3], 2, ndim=2), 5, readout=readout)
+    net = SequenceModel(TCN(2, [3], 2, ndim=2, causal=True), 5, readout=readout)
     check(net, example(3, 2, 4, 8))
 
 
@@ -96,7 +96,7 @@ def test_models_of_tokens(backbone: type, readout: str) -> None:
 def test_the_example_is_made_where_none_is_given() -> None:
     keywords = {"compile_backend": None, "export": False, "dtypes": [torch.float32]}
     check_sequence_module(TCN(3, [2], 2), **keywords)
-    check_sequence_module(TCN(3, [2], 2, ndim=2), **keywords)
+    check_sequence_module(TCN(3, [2], 2, ndim=2, causal=True), **keywords)
     check_sequence_module(SequenceModel(TCN(3, [2], 2), 4, embedding=6), **keywords)
 
 
@@ -108,7 +108,7 @@ def test_half_precision(dtype: torch.dtype) -> None:
 
 COMPILED = {
     "tcn": lambda: TCN(2, [3, 4], 2),
-    "image": lambda: TCN(2, [3], 2, ndim=2),
+    "image": lambda: TCN(2, [3], 2, ndim=2, causal=True),
     "last": lambda: SequenceModel(TCN(2, [3, 4], 2), 5, readout="last"),
     "attention": lambda: SequenceModel(TCN(2, [3], 2, norm="cumulative"), 5, readout="attention"),
     "lstm": lambda: LSTM(2, 3),

@@ -67,7 +67,7 @@ def test_a_stream_returns_the_readout_of_everything_so_far(
 
 
 def test_an_image_model_reads_its_last_corner() -> None:
-    net = SequenceModel(TCN(1, [3], 2, ndim=2), 4, readout="last")
+    net = SequenceModel(TCN(1, [3], 2, ndim=2, causal=True), 4, readout="last")
     x = torch.randn(2, 1, 5, 6)
     torch.testing.assert_close(net(x), net.head(net.backbone(x)[:, :, -1, -1]))
     every = SequenceModel(net.backbone, 4)

@@ -101,6 +101,7 @@ def test_causal_by_axis() -> None:
     ({"norm": "batchnorm"}, r"norm: 'batchnorm' is not one of 'none', 'weight'"),
     ({"activation": "swish"}, r"activation: 'swish' is not one of 'relu', 'leaky_relu'"),
     ({"block": "dense"}, r"block: 'dense' is not one of 'residual', 'preactivation', 'separable'"),
+    ({"ndim": 2}, r"causal: None for two axes.*causal=\(False, True\) for a spectrogram"),
     ({"ndim": 3}, r"ndim: 3; sequences are 1 \(time\)"),
     ({"causal": (True, False)}, r"causal: \(True, False\) has 2 values for 1 axes"),
 ])  # fmt: skip

@@ -43,7 +43,7 @@ class BlockRecipe(NamedTuple):
     kernel_size: int | Sequence[int]
     ndim: int
     dilation: int | Sequence[int]
-    padding: str | Sequence[str]
+    padding: str | Sequence[str] | None
     dropout: float | Dropout
     norm: str | Builder
     activation: str | Callable[[], nn.Module]
@@ -57,9 +57,11 @@ class BlockRecipe(NamedTuple):
         """A convolution with the block's kernel.
 
         Raises:
-            ValueError: if the padding loses the alignment with the shortcut.
+            ValueError: if the padding loses the alignment with the shortcut, or is not given of
+                an image.
         """
-        for padding in per_axis("padding", self.padding, self.ndim):
+        given = () if self.padding is None else per_axis("padding", self.padding, self.ndim)
+        for padding in given:
             if padding not in ("causal", "same"):
                 raise ValueError(
                     f"padding: {padding!r} in a block, whose shortcut sees the present and keeps "

@@ -76,7 +76,7 @@ class ResidualBlock(Chain):
         *,
         ndim: int = 1,
         dilation: int | Sequence[int] = 1,
-        padding: str | Sequence[str] = "causal",
+        padding: str | Sequence[str] | None = None,
         dropout: float | Dropout = 0.0,
         norm: str | Builder = "weight",
         activation: str | Callable[[], nn.Module] = "relu",
@@ -91,7 +91,7 @@ class ResidualBlock(Chain):
             kernel_size: taps per axis.
             ndim: 1 for sequences, 2 for images and spectrograms.
             dilation: distance between taps, in steps.
-            padding: ``"causal"`` or ``"same"``, per axis.
+            padding: ``"causal"`` or ``"same"``, per axis; in 1-D ``"causal"`` unless given.
             dropout: share of values dropped in training, or a :class:`Dropout` to copy.
             norm: a name in :data:`tcn.layers.NORMS`, or a builder called with the channels.
             activation: a name in :data:`ACTIVATIONS`, or a builder.
@@ -100,7 +100,8 @@ class ResidualBlock(Chain):
                 (He et al. 2016, section 3.3, option B).
 
         Raises:
-            ValueError: if a size is not positive, a name unknown or ``dropout`` not in [0, 1).
+            ValueError: if a size is not positive, a name unknown, ``dropout`` not in [0, 1), or no
+                padding given in 2-D.
         """
         strided = BlockRecipe(
             kernel_size, ndim, dilation, padding, dropout, norm, activation, stride
