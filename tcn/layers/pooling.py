@@ -103,6 +103,9 @@ class Pool(Taps):
 class _MaxPool(Pool):
     """The largest value of each window; 0 where nothing of it exists."""
 
+    shows_every_tap = False
+    """Whether it adds instead, so that a gradient shows all that it looks at."""
+
     def __init__(
         self,
         kernel_size: int | Sequence[int],
@@ -145,6 +148,8 @@ class _MaxPool(Pool):
         return any(self.zeros_around(axis)[0] % dilation for axis, dilation in axes)
 
     def _largest(self, x: Tensor) -> Tensor:
+        if self.shows_every_tap:
+            return self._sum(x.masked_fill(x == -math.inf, 0))
         if self.ndim == 2:
             return F.max_pool2d(x, self.kernel_size, self.stride, 0, self.dilation)
         kernel, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
@@ -153,6 +158,15 @@ class _MaxPool(Pool):
         # The same as an image of one row, which can be exported for any length.
         y = F.max_pool2d(x.unsqueeze(2), (1, kernel), (1, stride), 0, (1, dilation))
         return y.squeeze(2)
+
+    def _sum(self, x: Tensor) -> Tensor:
+        for axis in range(self.ndim):
+            size, step, stride = x.shape[axis + 2], self.dilation[axis], self.stride[axis]
+            last = (size - self.span[axis] - 1) // stride * stride + 1
+            taps = range(0, self.span[axis] + 1, step)
+            every = torch.arange(0, last, stride)
+            x = torch.stack([x.index_select(axis + 2, every + tap) for tap in taps]).sum(0)
+        return x
 
 
 class MaxPool1d(_MaxPool):
