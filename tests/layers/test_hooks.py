@@ -59,7 +59,9 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "large kernels": lambda: LargeKernelTCN(2, 4, 5, stride=2, squeeze_excite=True),
     "patches": lambda: LargeKernel(2, 24),
     "large-kernel block": lambda: Chain(Conv1d(2, 4, 1), LargeKernelBlock(4, 5)),
-    "strided": lambda: Chain(Conv1d(2, 4, 4, stride=2), BLOCKS["residual"](4, 6, 3, stride=2), Mean()),
+    "strided": lambda: Chain(
+        Conv1d(2, 4, 4, stride=2), BLOCKS["residual"](4, 6, 3, stride=2), Mean()
+    ),
     "U-Net": lambda: Concat(
         nn.Identity(), Chain(MaxPool1d(2), Conv1d(2, 4, 3), Upsample(2), ConvTranspose1d(4, 3, 3))
     ),
