@@ -11,6 +11,8 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
+from tcn.layers.pooling import MaxPool
+from tcn.layers.taps import Taps
 from tcn.layers.weight_norm import fold_weight_norm
 
 PROBES = 4
@@ -106,7 +108,7 @@ def _first_window(net: nn.Module, max_length: int) -> int:
     """A window whose halves are longer than all dilated kernels together, if that is allowed."""
     spans = 0
     for module in net.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | Taps):
             axes = zip(module.kernel_size, module.dilation, strict=True)
             spans += max((kernel_size - 1) * dilation for kernel_size, dilation in axes)
     block = math.lcm(*getattr(net, "block_sizes", (1,)))
@@ -121,6 +123,9 @@ def _first_window(net: nn.Module, max_length: int) -> int:
 def _averaging_copy(net: nn.Module, seed: int) -> nn.Module:
     # Folded, because a normalised filter sums to more than 1: wide nets would saturate tanh.
     probe = fold_weight_norm(copy.deepcopy(net).double().eval())
+    for module in probe.modules():
+        if isinstance(module, MaxPool):
+            module.averages = True
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in probe.parameters():
