@@ -7,6 +7,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from tcn.layers.pooling import MaxPool
 from tcn.layers.taps import Taps
 from tcn.layers.weight_norm import fold_weight_norm
+
+T = TypeVar("T")
 
 PROBES = 4
 FADED = 1e-280
@@ -145,7 +148,7 @@ def _profile(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
     x = torch.rand(2, channels, *[size] * axes, generator=generator, dtype=torch.float64)
     x.requires_grad_()
     y = probe(x)
-    rates = getattr(probe, "rates", (Fraction(1),) * axes)
+    rates = _every_axis(getattr(probe, "rates", ()), Fraction(1), axes)
     if y.dim() != x.dim() or any(
         n * rate != size for n, rate in zip(y.shape[2:], rates, strict=True)
     ):
@@ -154,7 +157,7 @@ def _profile(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
             "field is measured of nets that keep the sizes, or return those that their rates say, "
             "such as the backbone before a readout"
         )
-    blocks = getattr(probe, "block_sizes", (1,) * axes)
+    blocks = _every_axis(getattr(probe, "block_sizes", ()), 1, axes)
     middles = [size // 2 // block * block for block in blocks]
     profile = x.new_zeros([2 * size + 1] * axes)
     outputs = [range(int(b / r)) for b, r in zip(blocks, rates, strict=True)]
@@ -166,6 +169,11 @@ def _profile(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
         window = tuple(slice(size - at, 2 * size - at) for at in own)
         profile[window] += gradient.abs().sum((0, 1))
     return profile
+
+
+def _every_axis(values: tuple[T, ...], default: T, axes: int) -> tuple[T, ...]:
+    """A layer that serves any rank names the last axis alone."""
+    return (default,) * (axes - len(values)) + values
 
 
 def _along(profile: Tensor, axis: int) -> Tensor:
