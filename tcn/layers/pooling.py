@@ -100,11 +100,15 @@ class Pool(Taps):
         raise NotImplementedError
 
 
-class _MaxPool(Pool):
-    """The largest value of each window; 0 where nothing of it exists."""
+class MaxPool(Pool):
+    """The largest value of each window; 0 where nothing of it exists.
 
-    shows_every_tap = False
-    """Whether it adds instead, so that a gradient shows all that it looks at."""
+    Attributes:
+        averages: whether it returns means instead, as when a receptive field is measured: the
+            gradient of a maximum shows one step of a window alone.
+    """
+
+    averages = False
 
     def __init__(
         self,
@@ -133,6 +137,8 @@ class _MaxPool(Pool):
         )
 
     def _pool(self, x: Tensor, exists: Tensor | None, *, time: bool = True) -> Tensor:
+        if self.averages:
+            return self._means(self._around(x, time=time))
         if exists is None and self._may_miss_everything:
             exists = torch.ones_like(x[:, :1])
         if exists is None:
@@ -147,9 +153,12 @@ class _MaxPool(Pool):
         axes = zip(range(self.ndim), self.dilation, strict=True)
         return any(self.zeros_around(axis)[0] % dilation for axis, dilation in axes)
 
+    def _means(self, x: Tensor) -> Tensor:
+        for axis, (span, stride) in enumerate(zip(self.span, self.stride, strict=True)):
+            x = x.unfold(axis + 2, span + 1, stride)[..., :: self.dilation[axis]].mean(-1)
+        return x
+
     def _largest(self, x: Tensor) -> Tensor:
-        if self.shows_every_tap:
-            return self._sum(x.masked_fill(x == -math.inf, 0))
         if self.ndim == 2:
             return F.max_pool2d(x, self.kernel_size, self.stride, 0, self.dilation)
         kernel, stride, dilation = self.kernel_size[0], self.stride[0], self.dilation[0]
@@ -159,17 +168,8 @@ class _MaxPool(Pool):
         y = F.max_pool2d(x.unsqueeze(2), (1, kernel), (1, stride), 0, (1, dilation))
         return y.squeeze(2)
 
-    def _sum(self, x: Tensor) -> Tensor:
-        for axis in range(self.ndim):
-            size, step, stride = x.shape[axis + 2], self.dilation[axis], self.stride[axis]
-            last = (size - self.span[axis] - 1) // stride * stride + 1
-            taps = range(0, self.span[axis] + 1, step)
-            every = torch.arange(0, last, stride)
-            x = torch.stack([x.index_select(axis + 2, every + tap) for tap in taps]).sum(0)
-        return x
 
-
-class MaxPool1d(_MaxPool):
+class MaxPool1d(MaxPool):
     """The largest value of each window of ``(batch, channels, time)``.
 
     As ``torch.nn.MaxPool1d``, whose windows without padding are ``padding="valid"``, and those of
@@ -183,13 +183,13 @@ class MaxPool1d(_MaxPool):
     ndim = 1
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(MaxPool):
     """The largest value of each window of ``(batch, channels, height, time)``, placed per axis."""
 
     ndim = 2
 
 
-class _AveragePool(Pool):
+class AveragePool(Pool):
     """The mean of each window over the steps of it that exist; 0 where none does."""
 
     def __init__(
@@ -228,7 +228,7 @@ class _AveragePool(Pool):
         return function(x, self.kernel_size, self.stride)
 
 
-class AveragePool1d(_AveragePool):
+class AveragePool1d(AveragePool):
     """The mean of each window of ``(batch, channels, time)``, over the steps of it that exist.
 
     As ``torch.nn.AvgPool1d(count_include_pad=False)``; see :class:`MaxPool1d` for the windows.
@@ -237,7 +237,7 @@ class AveragePool1d(_AveragePool):
     ndim = 1
 
 
-class AveragePool2d(_AveragePool):
+class AveragePool2d(AveragePool):
     """The mean of each window of ``(batch, channels, height, time)``, placed per axis."""
 
     ndim = 2

@@ -7,11 +7,16 @@ import itertools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from tcn.layers.pooling import MaxPool
+from tcn.layers.taps import Taps
 from tcn.layers.weight_norm import fold_weight_norm
+
+T = TypeVar("T")
 
 PROBES = 4
 FADED = 1e-280
@@ -62,8 +67,7 @@ def receptive_field(
     """Measures the receptive field of a net by the gradient of one output.
 
     What is measured is the structure: copies of the net in evaluation mode and float64 get random
-    positive weights that average, so that no path is hidden by a dead unit or cancelled by another;
-    their maxima are sums.
+    positive weights that average, so that no path is hidden by a dead unit or cancelled by another.
     The window begins with room for every tap of the net's convolutions, so that no hole is taken
     for the end, and is doubled until the field ends inside it.
 
@@ -107,7 +111,7 @@ def _first_window(net: nn.Module, max_length: int) -> int:
     """A window whose halves are longer than all dilated kernels together, if that is allowed."""
     spans = 0
     for module in net.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | Taps):
             axes = zip(module.kernel_size, module.dilation, strict=True)
             spans += max((kernel_size - 1) * dilation for kernel_size, dilation in axes)
     block = math.lcm(*getattr(net, "block_sizes", (1,)))
@@ -123,8 +127,8 @@ def _averaging_copy(net: nn.Module, seed: int) -> nn.Module:
     # Folded, because a normalised filter sums to more than 1: wide nets would saturate tanh.
     probe = fold_weight_norm(copy.deepcopy(net).double().eval())
     for module in probe.modules():
-        if hasattr(module, "shows_every_tap"):
-            vars(module)["shows_every_tap"] = True
+        if isinstance(module, MaxPool):
+            module.averages = True
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in probe.parameters():
@@ -144,7 +148,7 @@ def _profile(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
     x = torch.rand(2, channels, *[size] * axes, generator=generator, dtype=torch.float64)
     x.requires_grad_()
     y = probe(x)
-    rates = getattr(probe, "rates", (Fraction(1),) * axes)
+    rates = _every_axis(getattr(probe, "rates", ()), Fraction(1), axes)
     if y.dim() != x.dim() or any(
         n * rate != size for n, rate in zip(y.shape[2:], rates, strict=True)
     ):
@@ -153,7 +157,7 @@ def _profile(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
             "field is measured of nets that keep the sizes, or return those that their rates say, "
             "such as the backbone before a readout"
         )
-    blocks = getattr(probe, "block_sizes", (1,) * axes)
+    blocks = _every_axis(getattr(probe, "block_sizes", ()), 1, axes)
     middles = [size // 2 // block * block for block in blocks]
     profile = x.new_zeros([2 * size + 1] * axes)
     outputs = [range(int(b / r)) for b, r in zip(blocks, rates, strict=True)]
@@ -165,6 +169,11 @@ def _profile(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
         window = tuple(slice(size - at, 2 * size - at) for at in own)
         profile[window] += gradient.abs().sum((0, 1))
     return profile
+
+
+def _every_axis(values: tuple[T, ...], default: T, axes: int) -> tuple[T, ...]:
+    """A layer that serves any rank names the last axis alone."""
+    return (default,) * (axes - len(values)) + values
 
 
 def _along(profile: Tensor, axis: int) -> Tensor:

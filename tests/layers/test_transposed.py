@@ -119,8 +119,58 @@ def test_bad_inputs_and_states_are_refused() -> None:
 )
 def test_2d_is_torch_cut_after_the_last_inputs_own_outputs(kernel, stride, height, time) -> None:
     kernel = tuple(max(k, s) for k, s in zip(kernel, stride, strict=True))
-    up = ConvTranspose2d(2, 3, kernel, stride=stride).double()
+    up = ConvTranspose2d(2, 3, kernel, padding="causal", stride=stride).double()
     x = torch.randn(2, 2, height, time, dtype=torch.float64)
     whole = nn.functional.conv_transpose2d(x, up.weight, up.bias, stride)
     expected = whole[..., : height * stride[0], : time * stride[1]]
     torch.testing.assert_close(up(x), expected, rtol=1e-12, atol=1e-12)
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    height=st.integers(1, 4),
+    time=st.integers(1, 4),
+)
+def test_same_is_pytorch_padding(kernel, stride, height, time) -> None:
+    # PyTorch cuts as much on either side, and output_padding gives back the odd one on the right.
+    kernel = tuple(max(k, s) for k, s in zip(kernel, stride, strict=True))
+    up = ConvTranspose2d(2, 3, kernel, padding="same", stride=stride).double()
+    x = torch.randn(2, 2, height, time, dtype=torch.float64)
+    whole = nn.functional.conv_transpose2d(x, up.weight, up.bias, stride)
+    cut = [(k - s) // 2 for k, s in zip(kernel, stride, strict=True)]
+    expected = whole.narrow(2, cut[0], height * stride[0]).narrow(3, cut[1], time * stride[1])
+    torch.testing.assert_close(up(x), expected, rtol=1e-12, atol=1e-12)
+    if all((k - s) % 2 == 0 for k, s in zip(kernel, stride, strict=True)):
+        own = nn.functional.conv_transpose2d(x, up.weight, up.bias, stride, padding=cut)
+        torch.testing.assert_close(up(x), own, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("padding", ["causal", "same"])
+@pytest.mark.parametrize(
+    ("kernel_size", "stride"), [(1, 1), (4, 2), (5, 2), (3, 3), (7, 3), (4, 1)]
+)
+def test_what_an_output_sees_is_what_its_gradient_shows(
+    padding: str, kernel_size: int, stride: int
+) -> None:
+    up = ConvTranspose1d(1, 1, kernel_size, padding=padding, stride=stride)
+    x = torch.randn(1, 1, 9, requires_grad=True)
+    lefts, rights = [], []
+    for output in range(4 * stride, 5 * stride):
+        shown = torch.autograd.grad(up(x)[..., output].sum(), x)[0].flatten().nonzero().flatten()
+        first, last = shown[0].item(), shown[-1].item()
+        assert up.sees(output, output) == (first, last)
+        lefts.append(4 - first)
+        rights.append(last - 4)
+    assert up.reach[-1][:2] == (max(lefts), max(rights))
+
+
+def test_of_an_image_it_is_said_along_which_axes_it_looks_back() -> None:
+    with pytest.raises(ValueError, match=r"padding: None for two axes.*\(\"same\", \"causal\"\)"):
+        ConvTranspose2d(1, 1, (4, 2), stride=2)
+    ConvTranspose2d(1, 1, 2, stride=2)  # no filters overlap: there is nothing to say
+
+
+def test_what_later_inputs_add_to_does_not_stream() -> None:
+    with pytest.raises(TypeError, match="padding='same' on the time axis reads future steps"):
+        ConvTranspose1d(1, 1, 4, padding="same", stride=2).step(torch.zeros(1, 1, 3))
