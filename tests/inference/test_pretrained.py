@@ -528,6 +528,6 @@ def test_what_is_pushed_is_what_is_saved(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_names_of_the_files_are_those_of_the_hub() -> None:
-    hub = pytest.importorskip("huggingface_hub")
-    assert hub.constants.CONFIG_NAME == pretrained.CONFIG
-    assert hub.constants.SAFETENSORS_SINGLE_FILE == pretrained.WEIGHTS
+    constants = pytest.importorskip("huggingface_hub.constants")
+    assert constants.CONFIG_NAME == pretrained.CONFIG
+    assert constants.SAFETENSORS_SINGLE_FILE == pretrained.WEIGHTS
