@@ -85,6 +85,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(reason)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """What a test sets of the whole process ends with it, so that it changes no other test."""
+    environment, folder = dict(os.environ), Path.cwd()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    try:
+        return (yield)
+    finally:
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        os.chdir(folder)
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of data sets; use beside `@pytest.mark.requires_data(...)`."""

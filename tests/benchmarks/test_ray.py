@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -97,11 +98,27 @@ def bytes_of(store: Store) -> bytes:
     return json.dumps(stripped(json.loads(store.result_path(RUN).read_text()))).encode()
 
 
-def listening() -> set[str]:
-    """Addresses, in hexadecimal, on which anything of this machine listens."""
+def family(pid: int) -> set[int]:
+    """A process, all that it started, and all that those started."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            parents[int(folder.name)] = parent_of(int(folder.name))
+    members = {pid}
+    while more := {each for each, parent in parents.items() if parent in members} - members:
+        members |= more
+    return members
+
+
+def listening(pids: set[int]) -> set[str]:
+    """Addresses, in hexadecimal, on which these processes listen."""
+    sockets = set()
+    for link in (link for pid in pids for link in Path(f"/proc/{pid}/fd").glob("*")):
+        with suppress(OSError):
+            sockets.add(os.readlink(link))
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
     rows = [row.split() for table in tables for row in table.read_text().splitlines()[1:]]
-    return {row[1] for row in rows if row[3] == "0A"}
+    return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +135,10 @@ def test_lost_workers_are_replaced_and_nothing_changes(
     begin: Begin, reference: Store, tmp_path: Path
 ):
     """One worker is killed, then the Ray process that holds the next, as if a machine was lost."""
-    store, before = Store(tmp_path), listening()
+    store = Store(tmp_path)
     scheduler = begin(tmp_path, "--ray", "local")
     first = worker_after_epoch(store, 2)
-    opened = listening() - before
+    opened = listening(family(scheduler.pid))
     os.kill(first, signal.SIGKILL)
     second = worker_after_epoch(store, 4, other_than=first)
     os.kill(parent_of(second), signal.SIGKILL)
