@@ -163,7 +163,7 @@ def test_every_arrow_points_the_right_way() -> None:
 
 
 def too_long(root: Path, longer: frozenset[str]) -> list[str]:
-    """Every file of `FEWER_LINES` or more that is not one of `longer`, and those that no longer are."""
+    """Every file of `FEWER_LINES` or more beside `longer`, and those of `longer` that are not."""
     paths = [*root.glob("tcn/**/*.py"), *root.glob("benchmarks/**/*.py")]
     lengths = {
         path.relative_to(root).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
