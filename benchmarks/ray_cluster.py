@@ -143,10 +143,13 @@ def _maker() -> Callable[[list[str], dict[str, str], list[str]], tuple[int, str]
     def make(arguments: list[str], environment: dict[str, str], seen: list[str]) -> tuple[int, str]:
         import contextlib
         import os
+        import signal
         import socket
         import subprocess
         import sys
 
+        # Ray cancels by this signal, which a cluster started in the background is born to ignore.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for folder in seen:
             if not os.path.isdir(folder):
                 return 1, f"{socket.gethostname()} has no {folder}: all machines must share it"

@@ -156,6 +156,15 @@ def test_lost_workers_are_replaced_and_nothing_changes(
             os.kill(process, 0)
 
 
+@pytest.fixture
+def interrupts_ignored() -> Iterator[None]:
+    """As in what a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_ignored")
 def test_a_canceled_task_ends_its_worker_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Ray cancels by a flag (`_thread.interrupt_main`), which wakes no call that waits."""
     program, survived = tmp_path / "program", tmp_path / "survived"
