@@ -1,5 +1,6 @@
 """The kernels on every set of instructions that this machine has."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -16,4 +17,5 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     if kernels.tcn_set_instruction_set(wanted) != wanted:
         pytest.skip(f"this machine has no {request.param}")
     yield request.param
-    kernels.tcn_set_instruction_set(len(INSTRUCTION_SETS) - 1)
+    limit = os.environ.get("TCN_INSTRUCTION_SET", INSTRUCTION_SETS[-1])
+    kernels.tcn_set_instruction_set(INSTRUCTION_SETS.index(limit))
