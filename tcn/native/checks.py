@@ -21,7 +21,7 @@ Named = tuple[str, Tensor | None, Sequence[Any]]
 """A tensor, if there is one, and the shape that it must have."""
 
 
-def check_tensors(x: Tensor, tensors: Sequence[Named]) -> None:
+def check_tensors(x: Tensor, *tensors: Named) -> None:
     """Shapes, and that types and devices are those of ``x``.
 
     Raises:
@@ -45,13 +45,15 @@ def check_tensors(x: Tensor, tensors: Sequence[Named]) -> None:
             raise TypeError(f"{name}: on {tensor.device} beside x on {device}; move one of them")
 
 
-def check_sizes(**sizes: int) -> None:
+def check_sizes(names: str, *sizes: int) -> None:
     """Sizes and numbers of elements.
 
     Raises:
         ValueError: if one is beyond :data:`MOST` in absolute value.
     """
-    for name, size in sizes.items():
+    if max(sizes) <= MOST and min(sizes) >= -MOST:
+        return
+    for name, size in zip(names.split(), sizes, strict=True):
         if not -MOST <= size <= MOST:
             raise ValueError(f"{name}: {size} is beyond 2**40 in size; choose a smaller one")
 
@@ -101,9 +103,11 @@ def check_seed(seed: Tensor | None, probability: float) -> None:
         if probability:
             raise ValueError(f"seed: None with dropout={probability}; pass a tensor of one number")
         return
+    if seed.dtype == torch.int64 and seed.numel() == 1 and seed.is_cpu:
+        return
     if seed.numel() != 1:
         raise ValueError(f"seed: shape {tuple(seed.shape)}; pass a tensor of one number")
-    if seed.dtype != torch.int64 or seed.device.type not in ("cpu", "meta"):
+    if not seed.is_meta:
         raise TypeError(f"seed: {seed.dtype} on {seed.device}; pass int64 on the CPU")
 
 

@@ -59,7 +59,7 @@ def convolve(
     """
     compiling = torch.compiler.is_compiling()
     if not compiling:
-        check_sizes(**geometry._asdict())
+        check_sizes("left right stride dilation", *geometry)
         if transformed():
             return _plain(x, weight, bias, geometry, relu, dropout, shortcut, size)
     seed = _draw_seed() if dropout else None

@@ -69,12 +69,10 @@ def check_forward(
     out_channels = y[1]
     checks.check_tensors(
         x,
-        (
-            ("weight", weight, weight.shape),
-            ("size", size, (out_channels, 1, 1)),
-            ("bias", bias, (out_channels,)),
-            ("shortcut", shortcut, y),
-        ),
+        ("weight", weight, weight.shape),
+        ("size", size, (out_channels, 1, 1)),
+        ("bias", bias, (out_channels,)),
+        ("shortcut", shortcut, y),
     )
     checks.check_probability("dropout", dropout)
     checks.check_seed(seed, dropout)
@@ -87,10 +85,13 @@ def check_geometry(x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[int, 
     Raises:
         ValueError: if there is none.
     """
-    checks.check_dimensions("x", x, ("batch", "in_channels", "time"))
-    checks.check_dimensions("weight", weight, ("out_channels", "in_channels", "kernel_size"))
-    (batch, in_channels, in_steps), (out_channels, inputs, kernel_size) = x.shape, weight.shape
-    checks.check_at_least(1, stride=geometry.stride, dilation=geometry.dilation)
+    shapes = x.shape, weight.shape
+    if len(shapes[0]) != 3 or len(shapes[1]) != 3:
+        checks.check_dimensions("x", x, ("batch", "in_channels", "time"))
+        checks.check_dimensions("weight", weight, ("out_channels", "in_channels", "kernel_size"))
+    (batch, in_channels, in_steps), (out_channels, inputs, kernel_size) = shapes
+    if geometry.stride < 1 or geometry.dilation < 1:
+        checks.check_at_least(1, stride=geometry.stride, dilation=geometry.dilation)
     if in_channels != inputs or in_channels < 1 or out_channels < 1 or kernel_size < 1:
         raise ValueError(
             f"x: shape {tuple(x.shape)} with a weight of shape {tuple(weight.shape)}; expected "
@@ -127,12 +128,10 @@ def check_backward(
     shape = check_geometry(x, weight, geometry)
     checks.check_tensors(
         x,
-        (
-            ("weight", weight, weight.shape),
-            ("size", size, (shape[1], 1, 1)),
-            ("gradient", gradient, shape),
-            ("y", y, shape),
-        ),
+        ("weight", weight, weight.shape),
+        ("size", size, (shape[1], 1, 1)),
+        ("gradient", gradient, shape),
+        ("y", y, shape),
     )
     checks.check_probability("dropout", dropout)
     checks.check_wanted(wanted, 5)
@@ -167,14 +166,10 @@ def check_sizes(x: Tensor, weight: Tensor, y: Sequence[int], geometry: Geometry)
     batch, out_channels, steps = y
     left, right, stride, dilation = geometry
     checks.check_sizes(
-        left=left,
-        right=right,
-        stride=stride * steps,
-        dilation=dilation * weight.shape[2],
-        x=x.numel(),
-        weight=weight.numel(),
-        y=batch * out_channels * steps,
-    )
+        "left right stride dilation x weight y",
+        left, right, stride * steps, dilation * weight.shape[2],
+        x.numel(), weight.numel(), batch * out_channels * steps,
+    )  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------- calls
@@ -236,7 +231,7 @@ def convolve_backward(
 
 def drop(kernels: ctypes.CDLL, x: Tensor, seed: Tensor, probability: float) -> Tensor:
     """A copy of ``x`` with values dropped."""
-    checks.check_sizes(x=x.numel())
+    checks.check_sizes("x", x.numel())
     x = x.contiguous()
     y = torch.empty_like(x)
     function = kernels.tcn_dropout if x.dtype == torch.float32 else kernels.tcn_dropout_bfloat16
@@ -246,7 +241,8 @@ def drop(kernels: ctypes.CDLL, x: Tensor, seed: Tensor, probability: float) -> T
 
 
 def _address(tensor: Tensor | None) -> int | None:
-    return tensor.data_ptr() if tensor is not None and tensor.numel() else None
+    """Null where there are no elements."""
+    return None if tensor is None else tensor.data_ptr()
 
 
 def _shape(x: Tensor, weight: Tensor, y: Tensor, geometry: Geometry) -> Any:

@@ -136,7 +136,7 @@ def _dropout(x: Tensor, seed: Tensor, probability: float) -> Tensor:
 
 
 def _check_dropout(x: Tensor, seed: Tensor, probability: float) -> None:
-    checks.check_tensors(x, ())
+    checks.check_tensors(x)
     checks.check_probability("probability", probability)
     checks.check_seed(seed, probability)
 

@@ -28,7 +28,7 @@ SMALL = st.floats(-8, 0).map(lambda exponent: 10.0**exponent)
 def worst(found: list[Tensor], expected: list[Tensor]) -> float:
     """The largest error of a gradient, relative to the largest value of that gradient."""
     errors = ((a.double() - b).abs().max() / b.abs().max() for a, b in zip(found, expected, strict=True))
-    return max(float(error) for error in errors)
+    return max(error.item() for error in errors)
 
 
 def slopes(net: torch.nn.Module, x: Tensor) -> list[Tensor]:
@@ -110,8 +110,8 @@ def test_nets_with_small_branches(readout: str, size: float) -> None:
     net, x = SequenceModel(TCN(3, [6, 6, 6], 3), 2, readout=readout), torch.randn(8, 3, 41)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            if "layer2" in name and name.endswith("weight_g"):
-                parameter.fill_(size)
+            if "layer2" in name and name.endswith(("weight_g", "bias")):
+                parameter.fill_(0.0 if name.endswith("bias") else size)
     results = []
     for model, of in ((net, x), (copy.deepcopy(net).double(), x.double())):
         y = model(of)
