@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tcn.native import checks, reference
+from tcn.native import checks, flops, reference
 from tcn.native import convolution_calls as calls
 from tcn.native.library import library, transformed
 from tcn.native.reference import Geometry
@@ -222,3 +222,4 @@ def _drop_again(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
 # A function of one's own costs a third of what torch.library.register_autograd adds to each call.
 torch.library.impl("tcn::convolve", "Autograd")(Convolve.apply)
 torch.library.register_autograd("tcn::dropout", _drop_again, setup_context=_remember_seed)
+flops.register_when_imported()
