@@ -66,10 +66,10 @@ def _convolve(
     geometry = Geometry(left, right, stride, dilation)
     tensors = (x, weight, size, bias, shortcut, seed)
     shape = calls.check_forward(*tensors, geometry, relu, dropout)
+    calls.check_sizes(x, weight, shape, geometry)
     kernels = _kernels_for(x)
     if kernels is None:
         return reference.forward(*tensors, geometry, relu, dropout, keep)
-    calls.check_sizes(x, weight, shape, geometry)
     y, kept = _empty_outputs(x, shape, shortcut, keep)
     calls.convolve(kernels, *tensors, geometry, relu, dropout, y, kept)
     return y, kept
@@ -102,6 +102,7 @@ def _convolve_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     geometry, tensors = Geometry(left, right, stride, dilation), (gradient, x, weight, size, y, kept)
     calls.check_backward(*tensors, geometry, relu, dropout, wanted)
+    calls.check_sizes(x, weight, y.shape, geometry)
     kernels = _kernels_for(x)
     if kernels is None:
         found = reference.backward(*tensors, geometry, relu, dropout, wanted)
@@ -109,7 +110,6 @@ def _convolve_backward(
         return tuple(  # type: ignore[return-value]
             t if asked and t is not None else x.new_empty(0) for t, asked in gradients
         )
-    calls.check_sizes(x, weight, y.shape, geometry)
     results = _empty_gradients(x, weight, size, y, wanted)
     calls.convolve_backward(kernels, *tensors, geometry, relu, dropout, results)
     return results
@@ -129,6 +129,7 @@ def _empty_gradients(
 @torch.library.impl("tcn::dropout", "CPU")
 def _dropout(x: Tensor, seed: Tensor, probability: float) -> Tensor:
     _check_dropout(x, seed, probability)
+    checks.check_sizes("x", x.numel())
     kernels = library()
     if kernels is None or x.dtype not in calls.DROPPED:
         return (x * reference.mask(x, seed, probability)).to(x.dtype).contiguous()

@@ -143,6 +143,7 @@ struct Backward {
 
     // The examples [begin, end); what is summed over them is added to `weight_sum` and `bias_sum`.
     void run(int64_t begin, int64_t end, float* weight_sum, float* bias_sum) const {
+        if (begin == end) return;
         const Shape& s = shape;
         Block block{};
         block.x_row = row_length(layout.steps(phase_steps(s, 0)));
