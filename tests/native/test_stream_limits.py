@@ -99,6 +99,14 @@ def test_a_value_is_added_to_itself() -> None:
     assert rows.push(torch.tensor([[[2.0, -3.0]]])).tolist() == [[[6.0, 0.0]]]
 
 
+def test_more_outputs_than_what_is_left_of_the_frame_behind_the_input() -> None:
+    builder = Builder()
+    x = builder.input(2)
+    hidden = builder.share(builder.linear(x, ONES(4, 2)))
+    y = builder.linear(builder.add(builder.linear(hidden, ONES(4, 4)), hidden), ONES(40, 4))
+    assert built(builder, y).rows(1).push(ONES(1, 2, 1)).flatten().tolist() == [40.0] * 40
+
+
 def test_with_one_tap_the_dilation_says_nothing() -> None:
     builder = Builder()
     y, past = builder.convolve(builder.input(1), torch.full((1, 1, 1), 3.0), dilation=2**40)
@@ -199,8 +207,8 @@ WILD = st.one_of(
     st.sampled_from([-1, 0, 1, 2, 3, 16, 2**30, 2**31, 2**32, 2**32 + 1, 2**62, -(2**63)]),
     st.integers(-(2**63), 2**63 - 1),
 )
-FIELDS = [name for name, kind in NativeOperation._fields_ if kind is ctypes.c_int64]
-PLACES = [name for name, _ in Interface._fields_]
+FIELDS = [field[0] for field in NativeOperation._fields_ if field[1] is ctypes.c_int64]
+PLACES = [field[0] for field in Interface._fields_]
 
 
 def test_the_operation_that_the_wild_ones_are_made_of_is_accepted() -> None:
@@ -237,7 +245,7 @@ def test_wild_operations_are_refused_or_harmless(
     kernels.tcn_stream_delete_rows(rows)
 
 
-def arguments() -> dict[str, tuple[Callable[[Any, int, int], int], int]]:
+def arguments() -> dict[str, tuple[Callable[[Any, Any, int], int], int]]:
     """Calls of two rows of a net (1 channel, 3 steps before) and what each is refused for."""
     some = (ctypes.c_int64 * 3)(0, 5, 5)
     twice = (ctypes.c_int64 * 2)(1, 1)

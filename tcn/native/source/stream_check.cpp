@@ -63,9 +63,7 @@ void check_convolution(const Operation& given, Instruction& op) {
 }
 
 void check_places(const Operation& given, const Interface& interface, Instruction& op) {
-    const int64_t halves = op.kind == GATE ? 2 : 1;
-    if (op.kind != EMBED) op.source = place(given.source, halves * op.out_channels, interface);
-    if (convolves(op.kind) || op.kind == REMEMBER) op.source = place(given.source, op.in_channels, interface);
+    if (op.kind != EMBED) op.source = place(given.source, op.in_channels, interface);
     if (op.kind != REMEMBER) op.target = place(given.target, op.out_channels, interface);
     const bool needed = op.kind == MULTIPLY || op.kind == MODULATE;
     if (needed || (has_epilogue(op.kind) && given.other != -1))
