@@ -224,6 +224,8 @@ def _convolution(builder: Builder, layer: Conv1d, x: Value) -> tuple[Value, Stat
         raise _Declined(f"a convolution with stride={layer.stride[0]} has no native form")
     if x.channels != layer.in_channels:
         raise _Declined(f"a convolution of {layer.in_channels} channels is given {x.channels}")
+    sizes = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_size[0])
+    check_size("weight", layer.weight, *sizes)
     return builder.convolve(
         x,
         layer.weight,
