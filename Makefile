@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help environment quickstart test lint format lock clean
+.PHONY: help environment quickstart test sanitize lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ quickstart: $(READY) ## environment, then small TCN and baseline runs and their 
 test: export OMP_NUM_THREADS ?= 1
 test: lint ## environment, then lint, types and the tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+sanitize: $(READY) ## the kernels under address and undefined-behavior sanitizers: their tests, and a fuzz (minutes)
+	$(BIN)/python tests/native/sanitize.py
 
 lint: $(READY) ## ruff check, ruff format --check, mypy
 	$(BIN)/python -m ruff check .

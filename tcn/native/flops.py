@@ -34,7 +34,9 @@ def _convolve_backward(gradient: Size, x: Size, weight: Size, *rest: Any, **_: A
     return 2 * batch * steps * prod(weight) * products
 
 
-def _recur(x: Size, state: Size, memory: Any, weight_ih: Size, weight_hh: Size, *_: Any, **__: Any) -> int:
+def _recur(
+    x: Size, state: Size, memory: Any, weight_ih: Size, weight_hh: Size, *_: Any, **__: Any
+) -> int:
     steps, batch, _ = x
     return 2 * steps * batch * (prod(weight_ih) + prod(weight_hh))
 

@@ -227,7 +227,10 @@ def fill_piece(draw: Draw, piece: Any, row: int, columns: int) -> None:
     piece.state, piece.states = draw.floats(batch * hidden), draw.floats(steps * batch * hidden)
     piece.gates = draw.floats(steps * batch * row)
     if piece.cell == 0:
-        piece.memory, piece.memories = draw.floats(batch * hidden), draw.floats(steps * batch * hidden)
+        piece.memory, piece.memories = (
+            draw.floats(batch * hidden),
+            draw.floats(steps * batch * hidden),
+        )
 
 
 def fuzz_dropout(kernels: Any, draw: Draw) -> bool:
@@ -308,10 +311,24 @@ def fuzz_operators(_: Any, draw: Draw) -> bool:
 def convolution_arguments(draw: Draw) -> tuple[str, tuple[Any, ...]]:
     batch, inputs, outputs, steps = (draw.integer(1, top) for top in (4, 5, 5, 30))
     x, weight = torch.randn(batch, inputs, steps), torch.randn(outputs, inputs, 3)
-    size, bias, y = torch.rand(outputs, 1, 1), torch.randn(outputs), torch.randn(batch, outputs, steps)
+    size, bias, y = (
+        torch.rand(outputs, 1, 1),
+        torch.randn(outputs),
+        torch.randn(batch, outputs, steps),
+    )
     geometry, rest = (4, 0, 1, 2), (True, 0.25)
     if draw.chance(0.5):
-        return "convolve", (x, weight, size, bias, y, torch.tensor([7]), *geometry, *rest, draw.chance(0.5))
+        return "convolve", (
+            x,
+            weight,
+            size,
+            bias,
+            y,
+            torch.tensor([7]),
+            *geometry,
+            *rest,
+            draw.chance(0.5),
+        )
     kept = torch.randint(0, 255, (batch, outputs, (steps + 7) // 8), dtype=torch.uint8)
     wanted = [draw.chance(0.5) for _ in range(5)]
     return "convolve_backward", (y, x, weight, size, y.relu(), kept, *geometry, *rest, wanted)

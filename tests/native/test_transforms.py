@@ -86,7 +86,12 @@ def test_many_gradients_at_once(net: Any) -> None:
 def test_functions_of_this_package_in_forward_mode() -> None:
     """Called by oneself, whatever the layers would choose; with a shortcut, sizes and dropout."""
     torch.manual_seed(0)
-    x, weight, bias, size = torch.randn(2, 4, 9), torch.randn(4, 4, 3), torch.randn(4), torch.rand(4, 1, 1)
+    x, weight, bias, size = (
+        torch.randn(2, 4, 9),
+        torch.randn(4, 4, 3),
+        torch.randn(4),
+        torch.rand(4, 1, 1),
+    )
     layer, steps = nn.GRU(4, 5), torch.randn(9, 2, 4)
     state, along = [torch.zeros(2, 5)], torch.randn(2, 4, 9)
 
