@@ -1,8 +1,8 @@
 """A seeded fuzz of everything that the native library lets Python call.
 
-Sizes and values are random, some of them hostile: beyond what fits, not a number, not there. Each call
-must end as the rules say (done, or refused), and under the sanitizers of ``make sanitize`` without a
-report. Buffers are as large as the sizes say to the last byte.
+Sizes and values are random, some of them hostile: beyond what fits, not a number, not there. Each
+call must end as the rules say (done, or refused), under the sanitizers of ``make sanitize`` without
+a report. Buffers are as large as the sizes say to the last byte.
 """
 
 from __future__ import annotations
@@ -299,11 +299,11 @@ def fuzz_operators(_: Any, draw: Draw) -> bool:
         arguments[at] = spoiled(draw, arguments[at])
     try:
         operator(*arguments)
-    except (ValueError, TypeError, MemoryError) as error:
-        assert ":" in str(error), error
+    except (ValueError, TypeError, MemoryError):
         return False
     except RuntimeError as error:  # the dispatcher's, of arguments that the operator never sees
-        assert "Expected a value of type" in str(error), error
+        if "Expected a value of type" not in str(error):
+            raise
         return False
     return True
 

@@ -1,7 +1,7 @@
 """``make sanitize``: the kernels under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-Builds them apart from the usual build, then runs the tests of this folder and the fuzz of the whole C
-interface with them; any report of a sanitizer ends the run.
+Builds them apart from the usual build, then runs the tests of this folder and the fuzz of the whole
+C interface with them; any report of a sanitizer ends the run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FLAGS = [
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 ]
-# Tests that compile, check operators' registration or start further processes: they say nothing of the kernels.
+# Tests that compile, check the registration or start processes: they say nothing of the kernels.
 LEFT_OUT = " and ".join(
     f"not {name}"
     for name in (
@@ -86,7 +86,8 @@ def main() -> int:
     """Builds and runs; says how long each part took."""
     steps = {
         "tests": [
-            "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", LEFT_OUT, str(Path(__file__).parent),
+            "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", LEFT_OUT,
+            str(Path(__file__).parent),
         ],
         "fuzz": [str(Path(__file__).with_name("fuzz.py")), "--calls", str(CALLS)],
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What would be read or written beyond its end is refused, with the argument, its value and the cure."""
+"""What would be read beyond its end is refused, with the argument, its value and the cure."""
 
 import subprocess
 import sys
@@ -78,7 +78,7 @@ def test_arguments_of_a_convolution(
 
 def test_numbers_beyond_64_bits() -> None:
     with pytest.raises(
-        ValueError, match="dilation: .* is beyond 2[*][*]40 in size; choose a small"
+        ValueError, match=r"dilation: .* is beyond 2[*][*]40 in size; choose a small"
     ):
         convolve(X, WEIGHT, geometry=Geometry(dilation=2**64 + 1))
 
@@ -105,7 +105,8 @@ def test_strides_beyond_the_sequence(steps: int, stride: int, kernel: int) -> No
 
 
 BACKWARD: dict[str, Any] = {
-    "gradient": SHORTCUT, "x": X, "weight": WEIGHT, "size": torch.ones(4, 1, 1), "y": SHORTCUT.relu(),
+    "gradient": SHORTCUT, "x": X, "weight": WEIGHT, "size": torch.ones(4, 1, 1),
+    "y": SHORTCUT.relu(),
     "kept": torch.zeros(2, 4, 3, dtype=torch.uint8), "left": 2, "right": 0, "stride": 1,
     "dilation": 2, "relu": True, "dropout": 0.25, "wanted": [True] * 5,
 }  # fmt: skip
@@ -139,11 +140,11 @@ def test_arguments_of_its_gradients(
 
 def test_arguments_of_dropout() -> None:
     for probability in (1.0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="probability: .* is not at least 0 and below 1"):
+        with pytest.raises(ValueError, match=r"probability: .* is not at least 0 and below 1"):
             dropout(X, probability)
     with pytest.raises(TypeError, match=r"x: torch.int64; .* pass x.float\(\)"):
         dropout(X.long(), 0.5)
-    with pytest.raises(ValueError, match="x: .* is beyond 2[*][*]40"):
+    with pytest.raises(ValueError, match=r"x: .* is beyond 2[*][*]40"):
         dropout(torch.zeros(1).expand(2**21, 2**20), 0.5)
 
 

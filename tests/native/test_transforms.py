@@ -143,7 +143,7 @@ def count(net: Any, x: Tensor, *state: Any, kernels: bool) -> tuple[int, int]:
 
 
 def test_multiplications_of_a_tcn() -> None:
-    """By hand, 2 * batch * outputs * inputs * taps * steps a convolution, and as without kernels."""
+    """By hand, 2 * batch * outputs * inputs * taps * steps each, and as without kernels."""
     net, x = TCN(2, [4, 5], 3), torch.randn(3, 2, 20)
     products = [4 * 2 * 3, 4 * 4 * 3, 4 * 2, 5 * 4 * 3, 5 * 5 * 3, 5 * 4]
     forward = 2 * 3 * 20 * sum(products)
