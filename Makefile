@@ -13,7 +13,7 @@ SPARK := $(VENV)/.spark
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help environment quickstart test test-slow lint format lock clean
+.PHONY: help environment quickstart test test-slow sanitize lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: lint ## environment, then lint, types and the tests
 
 test-slow: $(READY) $(SPARK) ## environment and Spark, then the tests that take minutes
 	$(PYTEST) -m slow $(ARGS)
+
+sanitize: $(READY) ## the kernels under address and undefined-behavior sanitizers: their tests, and a fuzz (minutes)
+	$(BIN)/python tests/native/sanitize.py
 
 lint: $(READY) ## ruff check, ruff format --check, mypy
 	$(BIN)/python -m ruff check .

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 MOST = 2**40
-"""Of a size, or of the elements of a tensor, as in source/calling.h: beyond any memory, and far from
-where products of sizes no longer fit 64 bits."""
+"""Of a size, or of the elements of a tensor, as in source/calling.h: beyond any memory, and far
+from where products of sizes no longer fit 64 bits."""
 
 Named = tuple[str, Tensor | None, Sequence[Any]]
 """A tensor, if there is one, and the shape that it must have."""

@@ -7,8 +7,8 @@
 in one pass over the data. The same in a few lines of PyTorch is in ``reference.py``, the operators
 with their gradients in ``operators.py``, the kernels in ``source/convolution_kernels.h``.
 
-Which values are dropped is a hash of their index and a seed, which is drawn from PyTorch's generator.
-Going backward, an output that is zero shows that ReLU or dropout stopped the signal there. With a
+Which values are dropped is a hash of their index and a seed drawn from PyTorch's generator. Going
+backward, an output that is zero shows that ReLU or dropout stopped the signal there. With a
 shortcut behind them one bit per value is kept: a sum rounds away what is small beside the shortcut.
 """
 

@@ -146,7 +146,9 @@ def _check_kept(
             raise ValueError("wanted: the shortcut's gradient, but kept is None; pass what is kept")
         return
     if not relu:
-        raise ValueError("relu: False with bits that were kept; they are those of a ReLU: pass True")
+        raise ValueError(
+            "relu: False with bits that were kept; they are those of a ReLU: pass True"
+        )
     expected = (*shape[:2], reference.kept_bytes(shape[2]))
     if kept.shape != expected:
         raise ValueError(

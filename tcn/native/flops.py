@@ -1,6 +1,6 @@
 """What ``torch.utils.flop_counter`` counts for the kernels: 2 for each product that is added up.
 
-Biases, activations and the products with zeros beside a sequence are counted, or not, as PyTorch does
+Biases, activations and products with zeros beside a sequence are counted, or not, as PyTorch does
 for its own convolution and matrix products, so that a net has one number with kernels and without.
 The formulas wait until the counter is imported: with it comes a compiler, which takes a second.
 """
@@ -34,7 +34,9 @@ def _convolve_backward(gradient: Size, x: Size, weight: Size, *rest: Any, **_: A
     return 2 * batch * steps * prod(weight) * products
 
 
-def _recur(x: Size, state: Size, memory: Any, weight_ih: Size, weight_hh: Size, *_: Any, **__: Any) -> int:
+def _recur(
+    x: Size, state: Size, memory: Any, weight_ih: Size, weight_hh: Size, *_: Any, **__: Any
+) -> int:
     steps, batch, _ = x
     return 2 * steps * batch * (prod(weight_ih) + prod(weight_hh))
 
@@ -52,8 +54,8 @@ def _recur_backward(
 
 def _register(counter: ModuleType) -> None:
     for name, formula in FORMULAS.items():
-        operator = getattr(torch.ops.tcn, name)
-        if operator not in counter.flop_registry:
+        operator = getattr(torch.ops.tcn, name, None)  # those of recurrence are defined later
+        if operator is not None and operator not in counter.flop_registry:
             counter.register_flop_formula(operator)(formula)
 
 
@@ -95,5 +97,5 @@ def register_when_imported() -> None:
     """Adds the formulas now if the counter is there, otherwise as soon as it is imported."""
     if COUNTER in sys.modules:
         _register(sys.modules[COUNTER])
-    else:
+    elif not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Waiting())

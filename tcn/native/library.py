@@ -75,7 +75,7 @@ def _load() -> ctypes.CDLL | None:
 
 
 INTERFACE = 2
-"""Counted up here and in source/instruction_set.cpp whenever what is handed over changes its form: a
+"""Counted up here and in source/instruction_set.cpp when what is handed over changes its form: a
 library that was built before would take the numbers for others."""
 
 

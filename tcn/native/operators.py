@@ -100,7 +100,10 @@ def _convolve_backward(
     dropout: float,
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    geometry, tensors = Geometry(left, right, stride, dilation), (gradient, x, weight, size, y, kept)
+    geometry, tensors = (
+        Geometry(left, right, stride, dilation),
+        (gradient, x, weight, size, y, kept),
+    )
     calls.check_backward(*tensors, geometry, relu, dropout, wanted)
     calls.check_sizes(x, weight, y.shape, geometry)
     kernels = _kernels_for(x)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tcn.native import flops
 from tcn.native import recurrent_reference as reference
 from tcn.native.library import transformed
 from tcn.native.recurrent_checks import check_backward, check_forward, check_layer_sizes
@@ -176,3 +177,5 @@ class Recur(torch.autograd.Function):
 
 # A function of one's own costs a third of what torch.library.register_autograd adds to each call.
 torch.library.impl("tcn::recur", "Autograd")(Recur.apply)
+
+flops.register_when_imported()

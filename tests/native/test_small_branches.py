@@ -27,13 +27,17 @@ SMALL = st.floats(-8, 0).map(lambda exponent: 10.0**exponent)
 
 def worst(found: list[Tensor], expected: list[Tensor]) -> float:
     """The largest error of a gradient, relative to the largest value of that gradient."""
-    errors = ((a.double() - b).abs().max() / b.abs().max() for a, b in zip(found, expected, strict=True))
+    errors = (
+        (a.double() - b).abs().max() / b.abs().max() for a, b in zip(found, expected, strict=True)
+    )
     return max(error.item() for error in errors)
 
 
 def slopes(net: torch.nn.Module, x: Tensor) -> list[Tensor]:
     y = net(x)
-    return list(torch.autograd.grad((y * torch.linspace(-1, 1, y.shape[2])).sum(), list(net.parameters())))
+    return list(
+        torch.autograd.grad((y * torch.linspace(-1, 1, y.shape[2])).sum(), list(net.parameters()))
+    )
 
 
 @pytest.mark.parametrize("size", [1e-5, 1e-6, 1e-8])
@@ -96,7 +100,9 @@ def test_second_derivatives_behind_a_shortcut(size: float, share: float) -> None
         x, weight, shortcut = leaves
         torch.manual_seed(4)
         y = convolve(x, weight, None, Geometry(left=2), True, share, shortcut)
-        (slope,) = torch.autograd.grad((y * torch.linspace(-1, 1, 30)).sum(), weight, create_graph=True)
+        (slope,) = torch.autograd.grad(
+            (y * torch.linspace(-1, 1, 30)).sum(), weight, create_graph=True
+        )
         results.append([slope, *torch.autograd.grad(slope.square().sum(), [x])])
     assert worst([t.detach() for t in results[0]], results[1]) < 1e-5
 
@@ -124,7 +130,11 @@ def test_bits_are_the_same_by_kernels_and_by_pytorch(instruction_set: str) -> No
     seed = torch.tensor([5])
     for steps in range(1, 40):
         torch.manual_seed(steps)
-        x, weight, shortcut = torch.randn(3, 2, steps), torch.randn(5, 2, 1), torch.randn(3, 5, steps)
+        x, weight, shortcut = (
+            torch.randn(3, 2, steps),
+            torch.randn(5, 2, 1),
+            torch.randn(3, 5, steps),
+        )
         rest = (x, weight, None, None, shortcut, seed)
         _, found = torch.ops.tcn.convolve(*rest, 0, 0, 1, 1, True, 0.3, True)
         _, expected = forward(*rest, Geometry(), True, 0.3, True)
@@ -152,9 +162,7 @@ def test_other_types_keep_their_type_and_their_bits(dtype: torch.dtype) -> None:
     inner = F.relu(F.conv1d(F.pad(x, (1, 0)), weight))
     assert torch.equal(unpack(kept, 20), inner * mask(inner, seed, 0.5) > 0)
     wanted = [False, False, False, True, False]
-    found = backward(
-        torch.ones_like(y), x, weight, None, y, kept, Geometry(1), True, 0.5, wanted
-    )
+    found = backward(torch.ones_like(y), x, weight, None, y, kept, Geometry(1), True, 0.5, wanted)
     expected = 2 * (inner * mask(inner, seed, 0.5) > 0).sum((0, 2))
     assert torch.equal(found[3], expected.to(dtype))
 

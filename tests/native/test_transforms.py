@@ -86,7 +86,12 @@ def test_many_gradients_at_once(net: Any) -> None:
 def test_functions_of_this_package_in_forward_mode() -> None:
     """Called by oneself, whatever the layers would choose; with a shortcut, sizes and dropout."""
     torch.manual_seed(0)
-    x, weight, bias, size = torch.randn(2, 4, 9), torch.randn(4, 4, 3), torch.randn(4), torch.rand(4, 1, 1)
+    x, weight, bias, size = (
+        torch.randn(2, 4, 9),
+        torch.randn(4, 4, 3),
+        torch.randn(4),
+        torch.rand(4, 1, 1),
+    )
     layer, steps = nn.GRU(4, 5), torch.randn(9, 2, 4)
     state, along = [torch.zeros(2, 5)], torch.randn(2, 4, 9)
 
@@ -138,7 +143,7 @@ def count(net: Any, x: Tensor, *state: Any, kernels: bool) -> tuple[int, int]:
 
 
 def test_multiplications_of_a_tcn() -> None:
-    """By hand, 2 * batch * outputs * inputs * taps * steps a convolution, and as without kernels."""
+    """By hand, 2 * batch * outputs * inputs * taps * steps each, and as without kernels."""
     net, x = TCN(2, [4, 5], 3), torch.randn(3, 2, 20)
     products = [4 * 2 * 3, 4 * 4 * 3, 4 * 2, 5 * 4 * 3, 5 * 5 * 3, 5 * 4]
     forward = 2 * 3 * 20 * sum(products)
