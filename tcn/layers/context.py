@@ -53,6 +53,11 @@ class Context(NamedTuple):
         return self.condition if has_steps else None
 
     @property
+    def says_nothing(self) -> bool:
+        """Whether a module would compute the same without it."""
+        return self.mask is None and self.condition is None and not self.streaming
+
+    @property
     def follows(self) -> bool:
         """Whether anything here changes with the rate or the delay of what it travels with."""
         return self.mask is not None or self.latency > 0 or self.local_condition is not None

@@ -35,7 +35,7 @@ def is_sequence_module(module: Any) -> bool:
 
 def call(module: nn.Module, x: Tensor, context: Context) -> Tensor:
     """The outputs for a whole sequence, through ``Module.__call__``."""
-    if isinstance(module, Pointwise) or not is_sequence_module(module):
+    if isinstance(module, Pointwise) or context.says_nothing or not is_sequence_module(module):
         return module(x)
     if module.takes_context:
         return module(x, context=context)

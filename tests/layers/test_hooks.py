@@ -234,3 +234,17 @@ def test_language_models_are_seen_too() -> None:
     torch.testing.assert_close(net(tokens), expected)
     assert set(fired.values()) == {1}
     assert set(fired) == {name for name, _ in net.named_modules()}
+
+
+def test_the_summary_of_a_trainer_shows_sizes() -> None:
+    from pytorch_lightning.utilities.model_summary import ModelSummary
+
+    from tcn.training import Regression
+
+    task = Regression(SequenceModel(TCN(2, [4] * 2, 3), 1, readout="last"))
+    task.example_input_array = torch.randn(3, 2, 24)
+    summary = ModelSummary(task, max_depth=-1)
+    sizes = dict(zip(summary.layer_names, zip(summary.in_sizes, summary.out_sizes, strict=True),
+                     strict=True))  # fmt: skip
+    assert sizes["net.backbone.levels.1.sum.body.layer2.convolution"] == ([3, 4, 24], [3, 4, 24])
+    assert "?" not in str([size for name, size in sizes.items() if name.startswith("net")])
