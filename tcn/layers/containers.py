@@ -87,6 +87,11 @@ class Container(Composite):
                     "pointwise activation of torch.nn; subclass SequenceModule, or "
                     "tcn.layers.Pointwise if it treats every position alike and alone"
                 )
+            if hasattr(self, name):
+                raise ValueError(
+                    f"{name}: the name of a part, but {type(self).__name__} has an attribute of "
+                    f"that name; call it {name}_part or anything else"
+                )
             self.add_module(name, module)
             self._order.append(name)
         self.ndim = max((getattr(module, "ndim", 1) for module in self), default=1)
@@ -118,7 +123,7 @@ class Chain(Container):
             context = after(module, context, before)
         return x, tuple(remembered)
 
-    def after(self, context: Context, state: State | None) -> Context:
+    def context_after(self, context: Context, state: State | None) -> Context:
         """What travels on behind the last child."""
         for module, before in zip(self, children_states(self, state, len(self)), strict=True):
             context = after(module, context, before)

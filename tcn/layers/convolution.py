@@ -171,13 +171,13 @@ class Convolution(WeightNormalised, Taps):
         return f"{super().extra_repr()}, padding={self.axis_padding}{norm}{ahead}"
 
 
-class Conv1d(Convolution, nn.Conv1d):  # type: ignore[override,misc]
+class Conv1d(Convolution, nn.Conv1d):  # type: ignore[misc]
     """Convolution over ``(batch, in_channels, time)``; see the drawing of paddings above."""
 
     ndim = 1
 
 
-class Conv2d(Convolution, nn.Conv2d):  # type: ignore[override,misc]
+class Conv2d(Convolution, nn.Conv2d):  # type: ignore[misc]
     """Convolution over ``(batch, in_channels, height, time)``, its padding decided per axis."""
 
     ndim = 2

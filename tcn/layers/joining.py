@@ -88,7 +88,7 @@ class Join(Container):
         waiting = tuple(tuple(tensor[..., ready:] for tensor in queue) for queue in queues)
         return joined, (tuple(remembered for _, remembered in results), waiting)
 
-    def after(self, context: Context, state: State | None) -> Context:
+    def context_after(self, context: Context, state: State | None) -> Context:
         """A step is valid if it is in every branch; its condition is that of the first one."""
         if context.latency:
             return context.delayed(self.latency)

@@ -217,7 +217,7 @@ class SequenceModule(Geometry, nn.Module):
         """Inputs of the next chunk before the next output's own position; 0 without a stride."""
         return 0
 
-    def after(self, context: Context, state: State | None) -> Context:
+    def context_after(self, context: Context, state: State | None) -> Context:
         """What travels on with the outputs for a chunk that came with ``context``.
 
         Args:

@@ -60,7 +60,7 @@ def after(module: nn.Module, context: Context, state: State | None) -> Context:
     """What travels on behind a module, for a chunk that found it in ``state``."""
     if not context.follows or not is_sequence_module(module):
         return context
-    return module.after(context, state)  # type: ignore[operator]
+    return module.context_after(context, state)  # type: ignore[operator]
 
 
 def latency_of(module: nn.Module) -> int:

@@ -121,7 +121,7 @@ class SkipSum(Composite):
         """The bodies, one after the other."""
         return InSeries(block.body for block in self.blocks)
 
-    def after(self, context: Context, state: State | None) -> Context:
+    def context_after(self, context: Context, state: State | None) -> Context:
         """What travels on behind the last body."""
         states = children_states(self, state, len(self.blocks))
         for block, before in zip(self.blocks, states, strict=True):

@@ -26,9 +26,19 @@ class WeightNormalised(nn.Module):
         if self.is_weight_normalised:
             return torch._weight_norm(self.weight_v, self.weight_g, 0)
         weight = self._parameters.get("weight")
+        if weight is None:  # pruning puts a plain tensor in the parameter's place
+            weight = vars(self).get("computed_weight")
         if weight is None:  # while nn.Conv1d is being constructed
             raise AttributeError(f"{type(self).__name__} has no weight yet")
         return weight
+
+    @weight.setter
+    def weight(self, weight: Tensor) -> None:
+        vars(self)["computed_weight"] = weight
+
+    @weight.deleter
+    def weight(self) -> None:
+        vars(self).pop("computed_weight", None)
 
     @property
     def is_weight_normalised(self) -> bool:

@@ -193,7 +193,7 @@ class SequenceModel(Composite):
         """That of the backbone; the head sees one step."""
         return InSeries([self.backbone])
 
-    def after(self, context: Context, state: State | None) -> Context:
+    def context_after(self, context: Context, state: State | None) -> Context:
         """As behind the backbone."""
         return after(self.backbone, context, None if state is None else state[0])
 

@@ -221,7 +221,7 @@ class TCN(Chain):
 def _causal_axes(causal: bool | Sequence[bool] | None, ndim: int) -> tuple[bool, ...]:
     if causal is None and ndim == 2:
         raise unsaid("causal", "(False, True)", "False", [True, False])
-    return per_axis("causal", True if causal is None else causal, ndim)
+    return tuple(map(bool, per_axis("causal", True if causal is None else causal, ndim)))
 
 
 _LOCUSLAB_KEY = re.compile(

@@ -1,0 +1,226 @@
+"""Random nets of strides, pools, up-samplings, joins and readouts: every promise, at every rate."""
+
+import math
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tcn import receptive_field
+from tcn.layers import (
+    Add,
+    Attention,
+    AveragePool1d,
+    Chain,
+    ChannelNorm,
+    Concat,
+    Conv1d,
+    ConvTranspose1d,
+    CumulativeNorm,
+    Gate,
+    GatedBlock,
+    Last,
+    LocalResponseNorm,
+    Max,
+    MaxPool1d,
+    Mean,
+    Multiply,
+    ResidualBlock,
+    RMSNorm,
+    SeparableBlock,
+    SequenceModule,
+    SqueezeExcite,
+    Upsample,
+)
+from tcn.models import GRU, LSTM, RNN
+
+WIDTH = 4
+READOUTS = {"last": Last, "mean": Mean, "max": Max, "attention": lambda: Attention(WIDTH)}
+
+kernels = st.integers(1, 4)
+dilations = st.sampled_from([1, 1, 2, 3])
+
+
+@st.composite
+def same_rate(draw) -> nn.Module:
+    """A module of WIDTH channels that keeps the rate."""
+    kernel, dilation = draw(kernels), draw(dilations)
+    padding = draw(st.sampled_from(["causal", "causal", "strictly_causal"]))
+    kinds = {
+        "dilated": lambda: Conv1d(WIDTH, WIDTH, kernel, dilation=dilation, padding=padding),
+        "depthwise": lambda: Conv1d(WIDTH, WIDTH, kernel, groups=WIDTH, weight_norm=True),
+        "residual": lambda: ResidualBlock(WIDTH, WIDTH, kernel, dilation=dilation),
+        "separable": lambda: SeparableBlock(WIDTH, WIDTH, kernel, dilation=dilation, norm="rms"),
+        "gated block": lambda: GatedBlock(WIDTH, WIDTH, kernel, dilation=dilation),
+        "gate": lambda: Chain(Conv1d(WIDTH, 2 * WIDTH, kernel), Gate()),
+        "channel norm": lambda: ChannelNorm(WIDTH),
+        "rms norm": lambda: RMSNorm(WIDTH),
+        "cumulative norm": lambda: CumulativeNorm(WIDTH),
+        "response norm": lambda: LocalResponseNorm(3),
+        "squeeze-excite": lambda: SqueezeExcite(WIDTH),
+        "lstm": lambda: LSTM(WIDTH, WIDTH),
+        "gru": lambda: GRU(WIDTH, WIDTH),
+        "rnn": lambda: RNN(WIDTH, WIDTH),
+        "max pool": lambda: MaxPool1d(kernel, stride=1),
+        "mean pool": lambda: AveragePool1d(kernel, stride=1),
+        "relu": nn.ReLU,
+        "tanh": nn.Tanh,
+    }
+    return kinds[draw(st.sampled_from(sorted(kinds)))]()
+
+
+@st.composite
+def down(draw, stride: int) -> nn.Module:
+    kernel = draw(kernels)
+    kinds = {
+        "strided": lambda: Conv1d(WIDTH, WIDTH, kernel, stride=stride),
+        "strictly causal": lambda: Conv1d(
+            WIDTH, WIDTH, kernel, stride=stride, padding="strictly_causal"
+        ),
+        "block": lambda: ResidualBlock(WIDTH, WIDTH, kernel, stride=stride),
+        "max pool": lambda: MaxPool1d(kernel, stride=stride),
+        "mean pool": lambda: AveragePool1d(kernel, stride=stride),
+    }
+    return kinds[draw(st.sampled_from(sorted(kinds)))]()
+
+
+@st.composite
+def up(draw, factor: int) -> nn.Module:
+    more = draw(st.integers(0, 3))
+    kinds = {
+        "transposed": lambda: ConvTranspose1d(WIDTH, WIDTH, factor + more, stride=factor),
+        "nearest": lambda: Upsample(factor),
+        "linear": lambda: Upsample(factor, mode="linear"),
+    }
+    return kinds[draw(st.sampled_from(sorted(kinds)))]()
+
+
+@st.composite
+def keeping(draw, depth: int) -> nn.Module:
+    """Some modules that end at the rate at which they began, joins with branches among them."""
+    modules: list[nn.Module] = []
+    for _ in range(draw(st.integers(0, 2))):
+        kind = draw(st.sampled_from(["same", "same", "down and up", "join"] if depth else ["same"]))
+        if kind == "same":
+            modules.append(draw(same_rate()))
+        elif kind == "down and up":
+            factor = draw(st.integers(2, 3))
+            modules += [draw(down(factor)), draw(keeping(depth - 1)), draw(up(factor))]
+        else:
+            joined: type[nn.Module] = draw(st.sampled_from([Add, Concat, Multiply]))
+            branches = [draw(keeping(depth - 1)) for _ in range(2)]
+            modules.append(joined(*branches))
+            if joined is Concat:
+                modules.append(Conv1d(2 * WIDTH, WIDTH, 1))
+    return Chain(*modules) if modules else nn.Identity()
+
+
+@st.composite
+def nets(draw) -> SequenceModule:
+    modules: list[nn.Module] = [Conv1d(2, WIDTH, draw(kernels))]
+    for _ in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(["keep", "keep", "down", "up"]))
+        if kind == "keep":
+            modules.append(draw(keeping(2)))
+        elif kind == "down":
+            modules.append(draw(down(draw(st.integers(2, 4)))))
+        else:
+            modules.append(draw(up(draw(st.integers(2, 3)))))
+    readout = draw(st.sampled_from(["every", "every", "every", *READOUTS]))
+    if readout != "every":
+        modules.append(READOUTS[readout]())
+    torch.manual_seed(draw(st.integers(0, 9)))
+    return Chain(*modules).double().eval()
+
+
+def streamed(net: SequenceModule, x: Tensor, sizes: list[int]) -> Tensor:
+    state, outputs, start = None, [], 0
+    for size in sizes:
+        y, state = net.step(x[..., start : start + size], state)
+        outputs.append(y)
+        start += size
+    return outputs[-1] if outputs[0].dim() == 2 else torch.cat(outputs, -1)
+
+
+def cut(length: int, sizes: list[int]) -> list[int]:
+    """Chunks of these sizes over and over, the last one shorter."""
+    chunks, rest = [], length
+    while rest:
+        chunks.append(min(sizes[len(chunks) % len(sizes)], rest))
+        rest -= chunks[-1]
+    return chunks
+
+
+def check(net: SequenceModule, blocks: int, sizes: list[int], valid: int) -> None:
+    multiple = net.multiple_of
+    x = torch.randn(2, 2, max(multiple * blocks, multiple), dtype=torch.float64)
+    time = x.shape[-1]
+    with torch.no_grad():
+        whole = net(x)
+        for chunks in ([1] * time, cut(time, sizes)):
+            torch.testing.assert_close(streamed(net, x, chunks), whole, rtol=1e-8, atol=1e-8)
+        if whole.dim() > 2:
+            assert whole.shape[-1] == net.out_steps(time)
+        length = min(-(-valid // multiple) * multiple, time)
+        noise = x.clone()
+        noise[1, :, length:] = math.nan
+        padded = net(noise, lengths=torch.tensor([time, length]))[1:]
+        alone = net(x[1:, :, :length])
+    padded = padded[..., : alone.shape[-1]] if alone.dim() > 2 else padded
+    torch.testing.assert_close(padded, alone, rtol=1e-8, atol=1e-8)
+    check_blocks(net, x[:1])
+    if whole.dim() > 2:
+        check_reach(net)
+
+
+def check_blocks(net: SequenceModule, x: Tensor) -> None:
+    """Outputs come out even after a block, and the state has the same sizes then."""
+    block, shapes = net.block_size, []
+    state = None
+    for _ in range(3):
+        with torch.no_grad():
+            y, state = net.step(x[..., :1].expand(1, 2, block), state)
+        assert y.dim() == 2 or y.shape[-1] == block / net.rate
+        shapes.append([tensor.shape for tensor in tensors_of(state)])
+    assert shapes[0] == shapes[1] == shapes[2]
+
+
+def tensors_of(state: object) -> list[Tensor]:
+    if isinstance(state, tuple):
+        return [tensor for part in state for tensor in tensors_of(part)]
+    return [state] if isinstance(state, Tensor) else []
+
+
+def check_reach(net: SequenceModule) -> None:
+    """The declared reach is the measured one."""
+    declared = net.reach[-1]
+    measured = receptive_field(net, max_length=512)
+    assert (measured.left, measured.right) == (declared.left, declared.right)
+
+
+@settings(max_examples=25)
+@given(nets(), st.integers(1, 4), st.lists(st.integers(1, 7), min_size=1, max_size=3),
+       st.integers(1, 40))  # fmt: skip
+def test_random_nets_keep_the_contract_at_every_rate(net, blocks, sizes, valid) -> None:
+    check(net, 6 * blocks, sizes, valid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_a_thousand_random_nets(part: int) -> None:
+    seen, began = 0, time.monotonic()
+
+    @settings(max_examples=260)
+    @given(nets(), st.integers(1, 4), st.lists(st.integers(1, 9), min_size=1, max_size=4),
+           st.integers(1 + part, 40 + part))  # fmt: skip
+    def run(net, blocks, sizes, valid) -> None:
+        nonlocal seen
+        check(net, (6 + part) * blocks, sizes, valid)
+        seen += 1
+
+    run()
+    print(f"{seen} nets in {time.monotonic() - began:.0f} s")
+    assert seen >= 250
