@@ -9,13 +9,14 @@ ARGS ?=
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
+SPARK := $(VENV)/.spark
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help environment quickstart test lint format lock clean
+.PHONY: help environment quickstart test test-slow sanitize lint format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 environment: $(READY) ## make or update .venv (about 6 GB)
 
@@ -23,9 +24,17 @@ quickstart: $(READY) ## environment, then small TCN and baseline runs and their 
 	$(BIN)/python -m benchmarks quick $(ARGS)
 
 # Each test process computes with one thread: two processes with two threads each are slower on two cores.
-test: export OMP_NUM_THREADS ?= 1
+# The order is a new one each time; the seed that is printed repeats it: ARGS=--random-order-seed=123.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --random-order --durations 10
+test test-slow: export OMP_NUM_THREADS ?= 1
 test: lint ## environment, then lint, types and the tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-slow: $(READY) $(SPARK) ## environment and Spark, then the tests that take minutes
+	$(PYTEST) -m slow $(ARGS)
+
+sanitize: $(READY) ## the kernels under address and undefined-behavior sanitizers: their tests, and a fuzz (minutes)
+	$(BIN)/python tests/native/sanitize.py
 
 lint: $(READY) ## ruff check, ruff format --check, mypy
 	$(BIN)/python -m ruff check .
@@ -36,12 +45,15 @@ format: $(READY) ## apply ruff's fixes and its formatting
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-lock: ## write requirements.lock anew; keeps the present pins unless ARGS=--upgrade
+lock: ## write the locks anew; keeps the present pins unless ARGS=--upgrade
 	@tool=$$(mktemp -d) && trap 'rm -rf "$$tool"' EXIT && \
 	$(PYTHON) -m venv "$$tool" && \
 	"$$tool/bin/python" -m pip --disable-pip-version-check install --quiet uv && \
 	"$$tool/bin/uv" pip compile --no-config --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
-	    --custom-compile-command "make lock" --extra dev --output-file requirements.lock $(ARGS) pyproject.toml
+	    --custom-compile-command "make lock" --extra dev --output-file requirements.lock $(ARGS) pyproject.toml && \
+	echo "pyspark>=4.0" | "$$tool/bin/uv" pip compile --no-config --quiet --universal --generate-hashes \
+	    --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	    --output-file requirements-spark.lock $(ARGS) -
 
 clean: ## remove .venv and what the tools cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tcn.egg-info
@@ -57,4 +69,9 @@ $(READY): $(LOCKED) pyproject.toml setup.py $(wildcard tcn/native/source/*)
 	@rm -f $@
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	$(PIP) check
+	@touch $@
+
+# Half a gigabyte for a handful of tests, so only where those are run.
+$(SPARK): $(LOCKED) requirements-spark.lock
+	$(PIP) install --quiet --no-deps --require-hashes --requirement requirements-spark.lock
 	@touch $@

@@ -92,8 +92,12 @@ class RayPool:
         references = [each.reference for each in workers if isinstance(each, RayWorker)]
         for reference in references:
             self._ray.cancel(reference)
-        if references:
-            self._ray.wait(references, num_returns=len(references), timeout=STOP_SECONDS)
+        if not references:
+            return
+        settings: dict[str, Any] = {"num_returns": len(references), "timeout": STOP_SECONDS}
+        _, deaf = self._ray.wait(references, **settings)
+        for reference in deaf:
+            self._ray.cancel(reference, force=True)
 
     def close(self) -> None:
         self._ray.shutdown()
@@ -137,11 +141,15 @@ def _maker() -> Callable[[list[str], dict[str, str], list[str]], tuple[int, str]
     """The task that Ray sends to a machine; a closure, so that it goes there by value."""
 
     def make(arguments: list[str], environment: dict[str, str], seen: list[str]) -> tuple[int, str]:
+        import contextlib
         import os
+        import signal
         import socket
         import subprocess
         import sys
 
+        # Ray cancels by this signal, which a cluster started in the background is born to ignore.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for folder in seen:
             if not os.path.isdir(folder):
                 return 1, f"{socket.gethostname()} has no {folder}: all machines must share it"
@@ -154,12 +162,17 @@ def _maker() -> Callable[[list[str], dict[str, str], list[str]], tuple[int, str]
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        said = None
         try:
-            errors = process.communicate()[1].decode(errors="replace").strip()
-        except KeyboardInterrupt:  # how Ray cancels a task
+            while said is None:
+                # In turns: Ray cancels a task by a flag, which a call that waits does not see.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    said = process.communicate(timeout=0.1)[1]
+        except BaseException:  # KeyboardInterrupt, where Ray cancels the task
             process.terminate()
             process.wait()
             raise
-        return process.returncode, errors.splitlines()[-1] if errors else ""
+        lines = said.decode(errors="replace").strip().splitlines()
+        return process.returncode, lines[-1] if lines else ""
 
     return make

@@ -206,14 +206,9 @@ class Store:
     def prepare(self, run: Run) -> None:
         """Makes the folders; git is told to ignore the work folder."""
         self.lock_path(run).parent.mkdir(parents=True, exist_ok=True)
-        self._hidden()
-
-    def _hidden(self) -> Path:
-        """The folder of all that is no result, of which git takes nothing."""
-        folder = self.folder / ".work"
-        if not (folder / ".gitignore").exists():
-            write_atomically(folder / ".gitignore", b"*\n")
-        return folder
+        ignored = self.folder / ".work" / ".gitignore"
+        if not ignored.exists():
+            write_atomically(ignored, b"*\n")
 
     def read(self, run: Run) -> Result | None:
         """The result of ``run``, or ``None`` when there is none yet."""
@@ -248,7 +243,7 @@ class Store:
         content = _without_nan(asdict(result), "", notes)
         content["notes"] = notes
         text = json.dumps(content, indent=1, allow_nan=False)
-        write_atomically(path, (text + "\n").encode(), by=self._hidden())
+        write_atomically(path, (text + "\n").encode())
         return path
 
     def results(self, settings: str = OURS) -> Iterator[Result]:
@@ -305,24 +300,23 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def write_atomically(path: Path, content: bytes, *, by: Path | None = None) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """After this returns, or after a crash at any point, ``path`` is whole: new or as before.
 
-    What a crash leaves behind lies in ``by``, a folder on the same disk, or beside ``path``.
+    What a crash leaves behind is a folder beside ``path`` from which git takes nothing. It is not
+    elsewhere, since each folder of results may be a link to another disk, and no rename goes from
+    one disk to another.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=by or path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        (Path(folder) / ".gitignore").write_bytes(b"*\n")
+        temporary = Path(folder) / "content"
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
 
 

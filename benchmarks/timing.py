@@ -15,6 +15,10 @@ SHORTEST_TURN = 0.02
 """Seconds: an action is repeated within its turn until the clock's own noise no longer matters."""
 
 
+CALLS_AFTER_OTHER_WORK = 25
+"""Calls in a turn where other work is done between two."""
+
+
 @dataclass(frozen=True)
 class Spread:
     """A median with its quartiles."""
@@ -24,8 +28,16 @@ class Spread:
     high: float
 
 
-def take_turns(actions: Mapping[str, Action], *, rounds: int) -> dict[str, list[float]]:
+def take_turns(
+    actions: Mapping[str, Action], *, rounds: int, before: Action | None = None
+) -> dict[str, list[float]]:
     """Seconds of one call, per contestant and turn; two turns before these do not count.
+
+    Args:
+        actions: by contestant.
+        rounds: turns of each.
+        before: done before every call and not counted; each call then has a clock of its own, and a
+            turn is the median of its calls, since one that was interrupted says nothing.
 
     Raises:
         ValueError: if ``rounds`` is below 2.
@@ -36,7 +48,9 @@ def take_turns(actions: Mapping[str, Action], *, rounds: int) -> dict[str, list[
     turns: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(rounds + 1):
         for name, action in actions.items():
-            turns[name].append(_seconds(action, repeats[name]))
+            turns[name].append(
+                _seconds(action, repeats[name]) if before is None else _after(before, action)
+            )
     return {name: seconds[1:] for name, seconds in turns.items()}
 
 
@@ -44,6 +58,14 @@ def _repeats(action: Action) -> int:
     """How many calls fill a turn; asking is the first turn that does not count."""
     action()
     return max(1, round(SHORTEST_TURN / _seconds(action, 1)))
+
+
+def _after(before: Action, action: Action) -> float:
+    seconds = []
+    for _ in range(CALLS_AFTER_OTHER_WORK):
+        before()
+        seconds.append(_seconds(action, 1))
+    return statistics.median(seconds)
 
 
 def _seconds(action: Action, repeats: int) -> float:

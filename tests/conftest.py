@@ -1,8 +1,13 @@
 """Settings and fixtures every test shares."""
 
 import os
+import random
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -15,6 +20,45 @@ torch.set_num_threads(1)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci")
 
+# Said every time it is due, not once in a process: otherwise the order decides which test fails.
+os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "all"
+
+# Another word here draws other random numbers in every test that sets no seed of its own.
+SEED = os.environ.get("TCN_TEST_SEED", "")
+
+
+def seed_from(name: str) -> None:
+    """Seeds what a test may draw from without a generator of its own."""
+    seed = zlib.crc32(f"{SEED}{name}".encode())
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - scikit-learn and others still draw from it
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """What is drawn inside is not missing afterwards."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """A fixture shared by many tests is made from the same random numbers, whoever comes first."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with random_numbers_kept():
+        parameter = getattr(request, "param_index", 0)
+        seed_from(f"{fixturedef.baseid}::{fixturedef.argname}[{parameter}]")
+        return (yield)
+
 
 def data_missing(name: str) -> str | None:
     """Why the data set in folder `name` cannot be read, or None where it can."""
@@ -26,14 +70,35 @@ def data_missing(name: str) -> str | None:
     return None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips a test marked `requires_data("mnist")` where the data set is absent, saying so."""
+    """A test draws the same random numbers alone and in any order.
+
+    One marked `requires_data("mnist")` is skipped where the data set is absent, saying so.
+    """
+    seed_from(item.nodeid)
     for marker in item.iter_markers("requires_data"):
         if not marker.args:
             raise pytest.UsageError(f'{item.nodeid}: requires_data("mnist") takes folder names')
         for name in marker.args:
             if reason := data_missing(name):
                 pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """What a test sets of the whole process ends with it, so that it changes no other test."""
+    environment, folder = dict(os.environ), Path.cwd()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    try:
+        return (yield)
+    finally:
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        os.chdir(folder)
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,35 @@ CONFINED = {"torchaudio": "audio", "pandas": "forecasting"}
 OUTSIDE = frozenset({"benchmarks", "tests", "configs"})
 # A helper lives beside its user, or under the name of what it does.
 SHAPELESS = frozenset({"utils", "util", "common", "core", "helpers", "misc"})
+FEWER_LINES = 300
+# Older than the rule. Files leave this list and none joins it; there is none of layers or models.
+LONGER = frozenset(
+    {
+        "benchmarks/__main__.py",
+        "benchmarks/plots.py",
+        "benchmarks/runs.py",
+        "tcn/data/language.py",
+        "tcn/forecasting/forecaster.py",
+        "tcn/forecasting/frequency.py",
+        "tcn/forecasting/module.py",
+        "tcn/forecasting/net.py",
+        "tcn/forecasting/plots.py",
+        "tcn/forecasting/rows.py",
+        "tcn/forecasting/scaling.py",
+        "tcn/forecasting/stored.py",
+        "tcn/forecasting/trained.py",
+        "tcn/forecasting/windows.py",
+        "tcn/inference/compile.py",
+        "tcn/inference/export.py",
+        "tcn/inference/generation.py",
+        "tcn/inference/pretrained.py",
+        "tcn/inference/session.py",
+        "tcn/native/rows.py",
+        "tcn/native/stream.py",
+        "tcn/testing.py",
+        "tcn/training/tasks.py",
+    }
+)
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -133,6 +162,23 @@ def test_every_arrow_points_the_right_way() -> None:
     assert violations(ROOT) == []
 
 
+def too_long(root: Path, longer: frozenset[str]) -> list[str]:
+    """Every file of `FEWER_LINES` or more beside `longer`, and those of `longer` that are not."""
+    paths = [*root.glob("tcn/**/*.py"), *root.glob("benchmarks/**/*.py")]
+    lengths = {
+        path.relative_to(root).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in paths
+    }
+    found = {name for name, lines in lengths.items() if lines >= FEWER_LINES}
+    told = [f"{name}: {lengths[name]} lines; split it by subject" for name in found - longer]
+    return sorted(told + [f"{name}: take it off the list LONGER" for name in longer - found])
+
+
+def test_files_are_short_enough_to_read() -> None:
+    assert too_long(ROOT, LONGER) == []
+    assert not [name for name in LONGER if name.startswith(("tcn/layers/", "tcn/models/"))]
+
+
 def plant(root: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = root / name
@@ -210,3 +256,13 @@ def test_a_planted_wrong_arrow_is_caught(tmp_path: Path, file: str, line: str, r
     assert len(found) == 1, found
     assert found[0].startswith(file)
     assert reason in found[0]
+
+
+def test_a_long_file_is_caught_and_a_mended_one_leaves_the_list(tmp_path: Path) -> None:
+    plant(tmp_path, {"tcn/layers/a.py": "\n" * 299, "benchmarks/b.py": "\n" * 299})
+    assert too_long(tmp_path, frozenset()) == []
+    plant(tmp_path, {"tcn/layers/a.py": "\n" * 300, "benchmarks/b.py": "\n" * 300})
+    assert too_long(tmp_path, frozenset({"benchmarks/b.py", "tcn/data/c.py"})) == [
+        "tcn/data/c.py: take it off the list LONGER",
+        "tcn/layers/a.py: 300 lines; split it by subject",
+    ]

@@ -54,7 +54,7 @@ def probe(statement: str) -> dict:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     return json.loads(answer.stdout)
 

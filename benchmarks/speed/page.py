@@ -42,7 +42,7 @@ class Row:
 
 def measure(case: Case, limits: Limits, *, threads: int, rounds: int) -> list[Row]:
     """Times the contestants of a case in turns."""
-    turns = take_turns(case.actions, rounds=rounds)
+    turns = take_turns(case.actions, rounds=rounds, before=case.before)
     ours = next(iter(case.actions))
     per_unit = {
         name: [1e6 * seconds / case.units.get(name, 1) for seconds in times]

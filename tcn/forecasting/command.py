@@ -45,7 +45,7 @@ def forecast_command(arguments: Sequence[str]) -> None:
     made = parser()
     given = made.parse_args(list(arguments))
     try:
-        _run(given, made.instantiate_classes(given).forecaster)
+        _run(given, made.instantiate(given).forecaster)
     except (ValueError, TypeError, OSError) as error:
         made.error(str(error))
 

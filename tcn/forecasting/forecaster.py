@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -29,6 +30,9 @@ from tcn.forecasting.rows import Rows
 from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Forecasts, Predictor, Trained
 from tcn.layers.validation import check_positive
+
+_MAKING = threading.Lock()
+"""Held while a forecaster's live state is made."""
 
 
 class Forecaster(Settings):
@@ -139,7 +143,8 @@ class Forecaster(Settings):
 
         The forecast is that of :meth:`predict` on the whole series so far, with the scaling and
         the weights of the training; with ``intervals="adaptive"`` the intervals have learnt from
-        every value that came. A later :meth:`predict` goes on from these rows.
+        every value that came. A later :meth:`predict` goes on from these rows. Threads may share a
+        forecaster: an update waits until another one has ended.
 
         Args:
             new_rows: as ``df`` of :meth:`fit`, one row or more of one series or more.
@@ -161,13 +166,12 @@ class Forecaster(Settings):
         check_positive("h", [horizon])
         levels = self._levels(level)
         columns = history.columns
-        if self._live is None:
-            self._live = LiveForecaster(self._trained, fill=self.fill)
-        latest = self._live.update_row(new_rows, horizon=horizon, levels=levels)
+        live = self._live_state()
+        latest = live.update_row(new_rows, horizon=horizon, levels=levels)
         if latest is None:
             names = (*columns.target, *columns.futr, *columns.hist)
             rows = Rows.read(new_rows, columns, names, "new_rows").sorted()
-            latest = self._live.update(rows, futr_df, horizon=horizon, levels=levels)
+            latest = live.update(rows, futr_df, horizon=horizon, levels=levels)
         times = latest.times.ravel()
         if history.timezone is None and history.unit is not None:  # what local() does, but faster
             times = times.astype(f"datetime64[{history.unit}]")
@@ -358,6 +362,13 @@ class Forecaster(Settings):
         return state
 
     # --------------------------------------------------------------------- checks
+
+    def _live_state(self) -> LiveForecaster:
+        """The live state, made once whatever the number of threads that ask for it."""
+        with _MAKING:
+            if self._live is None:
+                self._live = LiveForecaster(self._trained, fill=self.fill)
+            return self._live
 
     @property
     def _history(self) -> Panel:

@@ -13,6 +13,7 @@ allows it, and the forecast is that of ``predict`` on the whole series so far.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -50,6 +51,8 @@ class Latest(NamedTuple):
 class LiveForecaster:
     """The carried state of all series of a trained net.
 
+    Threads may share it: an update waits until another one has ended.
+
     Attributes:
         trained: whose history moves on with the rows that come.
         fill: how missing values of new rows are filled.
@@ -59,6 +62,7 @@ class LiveForecaster:
         """Begins where the history ends."""
         self.trained = trained
         self.fill = fill
+        self._lock = threading.RLock()
         self.statistics = trained.statistics_of(trained.history)
         self._net = StreamedNet(trained.net, len(trained.history))
         self._numbers = {name: i for i, name in enumerate(trained.history.ids.tolist())}
@@ -73,12 +77,13 @@ class LiveForecaster:
     @property
     def history(self) -> Panel:
         """The last rows of every series, all that have come among them."""
-        if self._pending:
-            kept = self.trained.net.sizes.input_size + self.trained.calibration
-            whole = _with_rows(self.trained.history, self._pending)
-            self.trained.history = last_rows(whole, kept)
-            self._pending, self._pending_rows = [], 0
-        return self.trained.history
+        with self._lock:
+            if self._pending:
+                kept = self.trained.net.sizes.input_size + self.trained.calibration
+                whole = _with_rows(self.trained.history, self._pending)
+                self.trained.history = last_rows(whole, kept)
+                self._pending, self._pending_rows = [], 0
+            return self.trained.history
 
     def update_row(self, df: Any, *, horizon: int, levels: Sequence[float]) -> Latest | None:
         """As :meth:`update` for a frame of one plain row, the next of its series.
@@ -88,11 +93,15 @@ class LiveForecaster:
         """
         row = plain_row(df, self.trained.history.columns) if self._plain else None
         number = None if row is None else self._numbers.get(row.name)
-        if row is None or number not in self._carried or row.time != self._carried[number].next:
+        if row is None or number is None:
             return None
-        statistics, targets = self._carried[number].statistics, self.trained.net.sizes.targets
-        coming = Coming.of_row(row, statistics, targets=targets)
-        return None if coming is None else self._take([number], [coming], horizon, levels)
+        with self._lock:
+            carried = self._carried.get(number)
+            if carried is None or row.time != carried.next:
+                return None
+            targets = self.trained.net.sizes.targets
+            coming = Coming.of_row(row, carried.statistics, targets=targets)
+            return None if coming is None else self._take([number], [coming], horizon, levels)
 
     def update(
         self, rows: Rows, futr_df: Any = None, *, horizon: int, levels: Sequence[float] = ()
@@ -109,11 +118,12 @@ class LiveForecaster:
             ValueError: if a series is not known, rows do not follow its last one, values are
                 missing, or rows of ``futr_df`` are; then nothing has been taken.
         """
-        numbers = self._known(rows)
-        new = self._following(rows, numbers)
-        future = future_from_frame(futr_df, last_rows(new, 1), horizon)
-        coming = Coming.of(self.trained, new, self.statistics.take(numbers), future)
-        return self._take(numbers.tolist(), coming, horizon, levels)
+        with self._lock:
+            numbers = self._known(rows)
+            new = self._following(rows, numbers)
+            future = future_from_frame(futr_df, last_rows(new, 1), horizon)
+            coming = Coming.of(self.trained, new, self.statistics.take(numbers), future)
+            return self._take(numbers.tolist(), coming, horizon, levels)
 
     def _take(
         self, numbers: list[int], coming: list[Coming], horizon: int, levels: Sequence[float]

@@ -21,7 +21,8 @@ class StreamedNet:
     That holds where the inputs of old steps stay as they are and none of them lies beyond the
     look-back: without a window scaler, for a receptive field within it. Otherwise the native
     program takes the whole look-back from nothing, which for one window is still many times faster
-    than the layers one by one.
+    than the layers one by one. One thread at a time may ask it, as a
+    :class:`tcn.forecasting.live.LiveForecaster` sees to.
 
     Attributes:
         net: in evaluation mode, on the CPU; as it was when this was built.

@@ -54,6 +54,32 @@ def float_dtype(net: SequenceModule) -> torch.dtype:
     return next((p.dtype for p in net.parameters()), torch.get_default_dtype())
 
 
+def check_tensor(name: str, x: object) -> None:
+    """Refuses what is no tensor.
+
+    Raises:
+        TypeError: naming the argument.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: {type(x).__name__} is not a tensor; use torch.as_tensor({name})")
+
+
+def check_noise(net: SequenceModule, noise: Tensor, rows: int) -> None:
+    """Refuses noise that is not ``(steps, rows, vocabulary)``, where the net says the last.
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: naming the shapes.
+    """
+    check_tensor("noise", noise)
+    vocabulary = getattr(net, "out_channels", None)
+    expected = (rows, noise.shape[-1] if vocabulary is None else vocabulary)
+    if noise.dim() != 3 or noise.shape[1:] != expected:
+        raise ValueError(
+            f"noise: shape {tuple(noise.shape)}; expected (steps, {', '.join(map(str, expected))})"
+        )
+
+
 def check_chunk(
     net: SequenceModule, x: Tensor, rows: int, dtype: torch.dtype, device: torch.device
 ) -> None:
@@ -63,8 +89,7 @@ def check_chunk(
         TypeError: if it is no tensor.
         ValueError: naming what was given and what is expected.
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"chunk: {type(x).__name__} is not a tensor; use torch.as_tensor(chunk)")
+    check_tensor("chunk", x)
     sizes: tuple[str | int, ...] = ("height", "time")[-net.ndim :]
     channels = getattr(net, "in_channels", None)
     expected = (rows, *sizes) if takes_tokens(net) else (rows, channels or "channels", *sizes)
@@ -101,8 +126,14 @@ def check_condition(
         index: their numbers in the session; None for all in order.
 
     Raises:
+        TypeError: if it is no tensor.
         ValueError: naming the numbers of rows, the types, or row, channel and step of the value.
     """
+    check_tensor("condition", condition)
+    if condition.dim() < 2:
+        raise ValueError(
+            f"condition: shape {tuple(condition.shape)}; expected (rows, channels) or one per step"
+        )
     if len(condition) != rows:
         raise ValueError(
             f"condition: {len(condition)} rows for a chunk of {rows}; give one condition per row"

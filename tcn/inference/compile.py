@@ -37,8 +37,10 @@ from tcn.layers import blocks as library_blocks
 from tcn.layers.normalization import EPSILON
 from tcn.models import SequenceModel
 from tcn.native.library import library
+from tcn.native.operations import Activation, Value, check_size
+from tcn.native.program import StreamProgram
 from tcn.native.rows import StreamRows
-from tcn.native.stream import Activation, Builder, StreamProgram, Value
+from tcn.native.stream import Builder
 
 __all__ = ["StreamProgram", "StreamRows", "compile_stream"]
 
@@ -62,6 +64,11 @@ def compile_stream(net: SequenceModule) -> StreamProgram | None:
     Returns:
         A program whose rows compute what ``net.step`` does, to float32 rounding, and whose states
         are those of ``net.step``.
+
+    Raises:
+        MemoryError: if there is no memory for the packed weights.
+        ValueError: if a parameter has another size than its layer reads, or a layer would remember
+            more steps than any memory holds; the message names the layer.
     """
     try:
         _check(net)
@@ -72,10 +79,24 @@ def compile_stream(net: SequenceModule) -> StreamProgram | None:
     except _Declined as reason:
         _log_once(str(reason))
         return None
+    except _Misfit as misfit:
+        names = (name for name, module in net.named_modules() if module is misfit.module)
+        place = ".".join(filter(None, (type(net).__name__, next(names, ""))))
+        raise ValueError(f"net: {place}: {misfit}; load weights that fit, or build it anew") from (
+            misfit
+        )
 
 
 class _Declined(Exception):  # noqa: N818 (not an error: PyTorch serves)
     """Why a net does not run natively."""
+
+
+class _Misfit(Exception):  # noqa: N818 (compile_stream makes a ValueError of it)
+    """A layer whose parameters do not fit it."""
+
+    def __init__(self, module: nn.Module, reason: str) -> None:
+        super().__init__(reason)
+        self.module = module
 
 
 @functools.cache
@@ -123,7 +144,10 @@ def _translate(builder: Builder, module: nn.Module, x: Value) -> tuple[Value, St
         return builder.activate(x, activation.function, *activation.parameters), ()
     for kind in type(module).__mro__:
         if kind in _TRANSLATORS and _behaves_as(module, kind):
-            return _TRANSLATORS[kind](builder, module, x)
+            try:
+                return _TRANSLATORS[kind](builder, module, x)
+            except ValueError as error:
+                raise _Misfit(module, str(error)) from error
     raise _Declined(f"{type(module).__name__} has no native form")
 
 
@@ -149,10 +173,16 @@ def _add(builder: Builder, add: Add, x: Value) -> tuple[Value, States]:
     total, states = None, []
     for module in add:
         y, state = _translate(builder, module, x)
-        total = y if total is None else builder.add(total, y)
+        total = y if total is None else _sum(builder, total, y)
         states.append(state)
     assert total is not None
     return total, tuple(states)
+
+
+def _sum(builder: Builder, a: Value, b: Value) -> Value:
+    if a.channels != b.channels:  # PyTorch knows what one channel plus several is
+        raise _Declined(f"a sum of {a.channels} and {b.channels} channels has no native form")
+    return builder.add(a, b)
 
 
 def _skip_sum(builder: Builder, skip_sum: SkipSum, x: Value) -> tuple[Value, States]:
@@ -162,11 +192,11 @@ def _skip_sum(builder: Builder, skip_sum: SkipSum, x: Value) -> tuple[Value, Sta
         hidden, state = _translate(builder, block.body, x)
         builder.share(hidden)
         skip = _translate(builder, block.skip, hidden)[0]
-        total = skip if total is None else builder.add(total, skip)
+        total = skip if total is None else _sum(builder, total, skip)
         states.append(state)
         if block is not skip_sum.blocks[-1]:  # whose residual output nobody reads
             shortcut = _translate(builder, block.shortcut, x)[0]
-            x = builder.add(shortcut, _translate(builder, block.residual, hidden)[0])
+            x = _sum(builder, shortcut, _translate(builder, block.residual, hidden)[0])
     assert total is not None
     return total, tuple(states)
 
@@ -192,6 +222,10 @@ def _last(builder: Builder, readout: Last, x: Value) -> tuple[Value, States]:
 def _convolution(builder: Builder, layer: Conv1d, x: Value) -> tuple[Value, States]:
     if layer.stride != (1,):
         raise _Declined(f"a convolution with stride={layer.stride[0]} has no native form")
+    if x.channels != layer.in_channels:
+        raise _Declined(f"a convolution of {layer.in_channels} channels is given {x.channels}")
+    sizes = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_size[0])
+    check_size("weight", layer.weight, *sizes)
     return builder.convolve(
         x,
         layer.weight,
@@ -228,6 +262,8 @@ def _cumulative_norm(builder: Builder, norm: CumulativeNorm, x: Value) -> tuple[
 def _batch_norm(builder: Builder, norm: BatchNorm, x: Value) -> tuple[Value, States]:
     assert norm.running_mean is not None
     assert norm.running_var is not None
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        check_size(name, getattr(norm, name), x.channels)  # of others PyTorch might make the most
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return builder.scale(x, scale, norm.bias - norm.running_mean * scale), ()
 

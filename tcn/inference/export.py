@@ -40,6 +40,7 @@ import importlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +48,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tcn.inference.agreement import Run, compare
+from tcn.inference.checks import float_dtype
 from tcn.inference.files import replacing
 from tcn.inference.graph import Graph
 from tcn.inference.recurrence import onnx_translation
@@ -54,12 +57,6 @@ from tcn.layers import SequenceModule
 
 OPSET = 18
 """The ONNX operator set, which every runtime since early 2023 reads."""
-
-TOLERANCE = 1e-5
-"""Largest difference allowed between the file and the net, relative to outputs above 1."""
-
-Run = Callable[[Sequence[Tensor]], list[Tensor]]
-"""The function that a file holds."""
 
 
 def export(
@@ -75,7 +72,9 @@ def export(
 
     What is written is a copy in evaluation mode on the CPU, its weight norm folded. The file is run
     (by onnxruntime, or loaded again by PyTorch) on other batch sizes and lengths than it was traced
-    with, and takes its place at ``path`` only if it computes what the net computes.
+    with, and takes its place at ``path`` only if it computes what the net computes, to the
+    precision of its dtype. A ``.pt2`` file may have any dtype. Of ONNX, onnxruntime runs float32
+    and float16 on a CPU and little else, and what it cannot run is not written.
 
     Args:
         net: TCN, LSTM, GRU, a :class:`tcn.models.SequenceModel` around one of them, or any other
@@ -97,8 +96,8 @@ def export(
         ImportError: if a package of the extra ``export`` is missing.
         RuntimeError: if the file computes something else; the message has the largest difference.
         TypeError: if the net is no :class:`tcn.layers.SequenceModule`.
-        ValueError: if the suffix or format is unknown, the net cannot stream, or the example does
-            not fit.
+        ValueError: if the suffix or format is unknown, the net cannot stream, the example does not
+            fit, or the runtime cannot run a net of this dtype.
     """
     path = Path(path)
     chosen = _format_of(path, format)
@@ -106,7 +105,7 @@ def export(
     graph = Graph(_evaluated(net), streaming=streaming, example=given[0], condition=given[1])
     with replacing(path) as file, torch.no_grad():
         chosen.write(graph, file)
-        _compare(graph, chosen.load(file))
+        compare(graph, chosen.load(file, float_dtype(graph.net)))
     return path
 
 
@@ -154,11 +153,13 @@ class Format(NamedTuple):
     """How a file is written, and how it is read back."""
 
     write: Callable[[Graph, Path], None]
-    load: Callable[[Path], Run]
+    load: Callable[[Path, torch.dtype], Run]
 
 
 def _write_onnx(graph: Graph, file: Path) -> None:
     _require("onnx", "onnxscript", "onnxruntime")
+    if float_dtype(graph.net) == torch.bfloat16:
+        raise _not_runnable(torch.bfloat16, "it has no convolution and no product of this type")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what PyTorch's exporter says to other parts of PyTorch
         program = torch.onnx.export(
@@ -178,17 +179,39 @@ def _write_onnx(graph: Graph, file: Path) -> None:
     program.save(file)
 
 
-def _load_onnx(file: Path) -> Run:
+def _load_onnx(file: Path, dtype: torch.dtype) -> Run:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it cannot do it also raises
+    with _runnable(dtype):
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
 
     def run(inputs: Sequence[Tensor]) -> list[Tensor]:
         arrays = {name: x.numpy() for name, x in zip(names, inputs, strict=True)}
-        return [torch.from_numpy(array) for array in session.run(None, arrays)]
+        with _runnable(dtype):
+            return [torch.from_numpy(array) for array in session.run(None, arrays)]
 
     return run
+
+
+@contextmanager
+def _runnable(dtype: torch.dtype) -> Iterator[None]:
+    """Says in our words that onnxruntime has no kernel for a dtype; it knows more of float32."""
+    try:
+        yield
+    except Exception as error:
+        if dtype == torch.float32 or not type(error).__module__.startswith("onnxruntime"):
+            raise
+        raise _not_runnable(dtype, str(error).splitlines()[0]) from error
+
+
+def _not_runnable(dtype: torch.dtype, reason: str) -> ValueError:
+    return ValueError(
+        f"net: parameters of {dtype}, with which onnxruntime cannot run it on a CPU ({reason}); "
+        "nothing was written: export net.float(), or write a .pt2 file"
+    )
 
 
 def _write_pt2(graph: Graph, file: Path) -> None:
@@ -204,7 +227,7 @@ def _write_pt2(graph: Graph, file: Path) -> None:
     for oblivious in (False, True):
         try:
             _save_pt2(graph, file, oblivious=oblivious)
-            return _compare(graph, _load_pt2(file))
+            return compare(graph, _load_pt2(file, float_dtype(graph.net)))
         except (AssertionError, UserError):
             continue
     graph.fewest_blocks = 2
@@ -222,7 +245,7 @@ def _save_pt2(graph: Graph, file: Path, *, oblivious: bool) -> None:
     torch.export.save(program, file, extra_files={"tcn.json": json.dumps(graph.metadata())})
 
 
-def _load_pt2(file: Path) -> Run:
+def _load_pt2(file: Path, dtype: torch.dtype) -> Run:
     module = torch.export.load(file).module()
 
     def run(inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -253,63 +276,3 @@ def _require(*packages: str) -> None:
                 f"{package} is missing: pip install -e '.[export]' in a clone of tcn, or "
                 f"pip install {package}"
             ) from error
-
-
-# ------------------------------------------------------------------------- comparison
-
-
-def _compare(graph: Graph, run: Run) -> None:
-    """Runs the file on sizes that it was not traced with.
-
-    Raises:
-        RuntimeError: if it differs from the net.
-    """
-    pairs = _streamed if graph.streaming else _whole
-    for found, expected, what in pairs(graph, run):
-        if found.shape != expected.shape:
-            raise RuntimeError(
-                f"export: {what} gives shape {tuple(found.shape)}, the net "
-                f"{tuple(expected.shape)}; nothing was written"
-            )
-        difference = _largest(found - expected)
-        if not difference <= TOLERANCE * max(1.0, _largest(expected)):
-            raise RuntimeError(
-                f"export: {what} differs from the net by {difference:.2g} in outputs up to "
-                f"{_largest(expected):.2g}; nothing was written"
-            )
-
-
-def _largest(tensor: Tensor) -> float:
-    """The largest absolute value; NaN if there is one, 0 if there is none."""
-    return tensor.abs().max().item() if tensor.numel() else 0.0
-
-
-def _whole(graph: Graph, run: Run) -> Iterator[tuple[Tensor, Tensor, str]]:
-    """Outputs of the file and of the net, and what they are outputs of."""
-    others = [size + 1 for size in graph.sizes[:-1]]
-    longer = graph.sizes[-1] + 5 * graph.multiple_of
-    for batch, length in ((len(graph.example) + 1, graph.shortest), (1, longer)):
-        x, condition = graph.samples(batch, (*others, length))
-        found = run([x] if condition is None else [x, condition])[0]
-        yield found, _call(graph.net, x, condition), f"the file with {batch} rows of {length} steps"
-
-
-def _streamed(graph: Graph, run: Run) -> Iterator[tuple[Tensor, Tensor, str]]:
-    """The same for a stream in chunks of several lengths."""
-    others = graph.sizes[:-1]
-    for batch in (len(graph.example) + 1, 1):
-        before, state = list(graph.initial_state(batch).values()), None
-        early = graph.net.latency  # outputs of a look-ahead that belong to no step of the stream
-        longer, block = graph.sizes[-1] + 5 * graph.multiple_of, graph.multiple_of
-        for length in (longer, graph.shortest, graph.shortest + block, graph.shortest):
-            x, condition = graph.samples(batch, (*others, length))
-            found, *before = run([x, *before] if condition is None else [x, *before, condition])
-            expected, state = graph.net.step(x, state, condition=condition)
-            if expected.dim() > 2:
-                found, expected = found[..., early:], expected[..., early:]
-            early = max(early - length, 0)
-            yield found, expected, f"a chunk of {length} steps in a stream of {batch} rows"
-
-
-def _call(net: SequenceModule, x: Tensor, condition: Tensor | None) -> Tensor:
-    return net(x) if condition is None else net(x, condition=condition)

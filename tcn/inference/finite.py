@@ -11,6 +11,9 @@ import math
 import torch
 from torch import Tensor
 
+from tcn.inference.state import to_tensors
+from tcn.layers import State
+
 
 def all_finite(x: Tensor) -> bool:
     """Whether no value is NaN or infinite; of finite values that overflow, possibly False.
@@ -44,6 +47,30 @@ def refuse_not_finite(name: str, x: Tensor, rows: Tensor, cure: str) -> None:
             f"{name}: {value} in row {int(rows[row])}, channel {channel}{step}; nothing has "
             f"advanced: {cure}"
         )
+
+
+def refuse_poison(name: str, state: State, native: bool) -> None:
+    """Raises if a value of a state is NaN or infinite: no policy would get it out again.
+
+    Args:
+        name: where the state comes from.
+        state: the tree.
+        native: whether the native library is to go on from it, where nothing is ever infinite;
+            elsewhere a maximum over time begins with minus infinity.
+
+    Raises:
+        ValueError: naming the place in the tree, the row and the value.
+    """
+    for place, tensor in to_tensors(state).items():
+        if not tensor.is_floating_point():
+            continue
+        wrong = ~tensor.isfinite() if native else tensor.isnan() | (tensor == math.inf)
+        if wrong.any():
+            first = tuple(wrong.nonzero()[0].tolist())
+            raise ValueError(
+                f"{name}: {tensor[first].item()} in the state of row {(first or (0,))[0]}, at "
+                f"{place!r}; it would never leave the stream: begin from a state that is finite"
+            )
 
 
 def hold_last(x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:

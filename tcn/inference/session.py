@@ -9,23 +9,50 @@ session.save("users.safetensors")       to be continued elsewhere
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 from tcn.inference import stored
-from tcn.inference.checks import check_chunk, check_condition, check_net, input_dtype, takes_tokens
+from tcn.inference.checks import (
+    check_chunk,
+    check_condition,
+    check_net,
+    check_noise,
+    check_tensor,
+    input_dtype,
+    takes_tokens,
+)
 from tcn.inference.compile import compile_stream
-from tcn.inference.finite import all_finite
+from tcn.inference.finite import all_finite, refuse_poison
 from tcn.inference.policy import POLICIES, Chunk, RowRecord
 from tcn.inference.state import row_indices
 from tcn.inference.steady import Beginning, padding_like
 from tcn.inference.torch_rows import TorchRows
 from tcn.layers import SequenceModule, State
 from tcn.layers.validation import check_positive
+
+_Given = ParamSpec("_Given")
+_Returned = TypeVar("_Returned")
+
+
+def _alone(
+    method: Callable[Concatenate[StreamSession, _Given], _Returned],
+) -> Callable[Concatenate[StreamSession, _Given], _Returned]:
+    """A method that waits until no other thread is in one of the same session."""
+
+    @functools.wraps(method)
+    def waiting(self: StreamSession, *args: _Given.args, **named: _Given.kwargs) -> _Returned:
+        with self._lock:
+            return method(self, *args, **named)
+
+    return waiting
+
 
 Rows = int | Sequence[int] | Tensor
 """Rows by number, or a bool mask of all."""
@@ -36,8 +63,11 @@ class StreamSession:
 
     The outputs of a row are those of ``net.forward`` on all that the row was given. Where the
     native library knows the net (float32, on the CPU) it does the work, otherwise ``net.step``. No
-    gradient is kept. A session must not be used by two threads at once; two sessions of one net may
-    be.
+    gradient is kept.
+
+    Threads may share a session: each call has it to itself, and the next one waits. Calls that name
+    rows of their own so give what they would give alone; which of two calls for the same row comes
+    first is for the threads to settle. Sessions of one net do not wait for each other.
 
     A native session keeps the weights that the net had when it was built, and stays in float32
     under autocast, while ``net.step`` follows both: after further training, build a new session.
@@ -106,6 +136,7 @@ class StreamSession:
         self.latency = net.latency
         self._policy = POLICIES[nan](net)
         self._beginning = Beginning.of(net, initial, batch_size)
+        refuse_poison("initial", self._beginning.carried, self.native)
         self._tokens = takes_tokens(net)
         self._dtype = input_dtype(net)
         self._device = next((p.device for p in net.parameters()), torch.device("cpu"))
@@ -117,6 +148,7 @@ class StreamSession:
 
     def _make_rows(self, batch_size: int) -> None:
         """Makes ``batch_size`` rows of which none has begun."""
+        self._lock = threading.RLock()
         self.batch_size = batch_size
         self._engine: Any = (
             self._program.rows(batch_size)
@@ -124,8 +156,14 @@ class StreamSession:
             else TorchRows(self.net, batch_size)
         )
         self._record = RowRecord.fresh(batch_size, self._device)
-        self._waiting = True  # whether a row has not begun
+        self._wait(True)
         self._accepted: torch.Size | None = None  # the shape last seen of a chunk for all rows
+
+    def _wait(self, waiting: bool) -> None:
+        """Says whether a row has not begun, and so whether there is more to do than a step."""
+        self._waiting = waiting
+        plain = self.native and not waiting and not self._policy.remembers
+        self._push_plain = self._engine.push_finite if plain else None
 
     @property
     def latency_seconds(self) -> float | None:
@@ -133,6 +171,7 @@ class StreamSession:
         return None if self.sample_rate is None else self.latency / self.sample_rate
 
     @property
+    @_alone
     def replaced(self) -> Tensor:
         """``(batch_size,)`` int64: values held or steps skipped since each row began."""
         return self._record.replaced.clone()
@@ -156,15 +195,28 @@ class StreamSession:
             the net reads out over time.
 
         Raises:
-            TypeError: if the chunk is no tensor, or ``rows`` are not integers.
+            TypeError: if chunk or condition is no tensor, or ``rows`` are not integers.
             ValueError: if a shape or type does not fit, a row does not exist, or a value is not
                 finite (under ``nan="raise"``; of a condition under every policy).
         """
+        with self._lock:
+            plain = self._push_plain
+            if plain and rows is None and condition is None and isinstance(chunk, Tensor):
+                y: Tensor | None = plain(chunk)
+                if y is not None:
+                    return y[..., -1] if self._reads_last else y
+            return self._push(chunk, rows, condition)
+
+    def _push(self, chunk: Tensor, rows: Rows | None, condition: Tensor | None) -> Tensor:
+        """The same for any chunk; the lock is held."""
+        check_tensor("chunk", chunk)
+        chunk = chunk.resolve_neg()
         index = None if rows is None else self._moving(rows)
         if chunk.shape != self._accepted or chunk.dtype is not self._dtype or rows is not None:
             self._check_chunk(chunk, index)
         if condition is not None:
             check_condition(self.net, condition, len(chunk), index)
+            condition = condition.resolve_neg()
         # The sum of finite values may overflow: isfinite is exact, but slow.
         if self._tokens or all_finite(chunk) or chunk.isfinite().all():
             return self._advance(chunk, index, condition)
@@ -179,11 +231,12 @@ class StreamSession:
             y = y[..., -1]
         if beginning is not None:
             self._record.begun[beginning] = True
-            self._waiting = not bool(self._record.begun.all())
+            self._wait(not bool(self._record.begun.all()))
         if self._policy.remembers:
             self._record.remember(self._policy.last(x, y), rows)
         return y
 
+    @_alone
     def sample(self, tokens: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """Advances all rows by steps of which each makes the next one's token.
 
@@ -199,18 +252,22 @@ class StreamSession:
             ``(batch_size, steps)`` tokens, of which the last has not been pushed.
 
         Raises:
+            TypeError: if one of them is no tensor.
             ValueError: if a shape or type does not fit, or a condition is not finite.
         """
+        check_tensor("tokens", tokens)
+        check_noise(self.net, noise, self.batch_size)
         if self.native and not self._waiting and not self._policy.remembers:
             if condition is not None:
                 check_condition(self.net, condition, self.batch_size, None)
+                condition = condition.resolve_neg()
             return self._engine.sample(tokens, noise, condition)
-        samples = []
+        samples = [tokens.new_empty(self.batch_size, 0)]
         for now in noise:
             y = self.push(tokens.unsqueeze(-1), condition=condition)
             tokens = ((y if y.dim() == 2 else y[..., -1]) + now).argmax(1)
-            samples.append(tokens)
-        return torch.stack(samples, dim=1)
+            samples.append(tokens.unsqueeze(1))
+        return torch.cat(samples, dim=1)
 
     def _begin(self, x: Tensor, rows: Tensor | None, condition: Tensor | None) -> Tensor:
         """Gives the rows that begin with ``x`` their initial state; returns which they are."""
@@ -225,6 +282,7 @@ class StreamSession:
             self._engine.set_state(self._beginning.state(x[new], beginning, condition), beginning)
         return beginning
 
+    @_alone
     @torch.no_grad()
     def finish(self, rows: Rows | None = None, condition: Tensor | None = None) -> Tensor:
         """Ends the stream of all rows, or of those named; they begin anew with their next push.
@@ -247,6 +305,7 @@ class StreamSession:
         sizes = (len(index), *self._sizes, steps)
         nothing = torch.zeros(sizes, dtype=self._dtype, device=self._device)
         if condition is not None:
+            check_tensor("condition", condition)
             if condition.dim() > 2:
                 condition = condition[..., -1:].expand(*condition.shape[:-1], steps)
             check_condition(self.net, condition, len(index), index)
@@ -255,6 +314,7 @@ class StreamSession:
         self.reset(index)
         return y if y.dim() == 2 else y[..., : self.latency]
 
+    @_alone
     def reset(self, rows: Rows | None = None) -> None:
         """Lets all rows, or those named, begin anew with their next push.
 
@@ -263,11 +323,12 @@ class StreamSession:
             ValueError: if a row does not exist.
         """
         self._record.clear(self._moving(rows))
-        self._waiting = True
+        self._wait(True)
 
     # --------------------------------------------------------------------- state
 
     @property
+    @_alone
     def state(self) -> State | None:
         """The state that ``net.step`` would have returned, a copy; None if no row has begun.
 
@@ -275,17 +336,19 @@ class StreamSession:
 
         Raises:
             ValueError: if some rows have begun and others not, or the state set is of another net
-                or batch.
+                or batch, or NaN or infinite somewhere.
         """
         return self._state_of(self._index(None)) if self._record.begun.any() else None
 
     @state.setter
+    @_alone
     def state(self, state: State | None) -> None:
         if state is not None:
+            refuse_poison("state", state, self.native)
             self._engine.set_state(state)
         self.reset()
         self._record.begun[:] = state is not None
-        self._waiting = state is None
+        self._wait(state is None)
 
     def _state_of(self, rows: Tensor) -> State:
         waiting = rows[~self._record.begun[rows]].tolist()
@@ -311,19 +374,20 @@ class StreamSession:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a StreamSession cannot be pickled; use save() and StreamSession.load()")
 
+    @_alone
     def gather(self, rows: Rows) -> StreamSession:
         """A new session of copies of these rows, which continue there from where they are here.
 
         Raises:
             TypeError: if ``rows`` are not integers.
-            ValueError: if a row does not exist, or comes twice.
+            ValueError: if a row does not exist, or comes twice, or its state is not finite.
         """
         index = self._index(rows)
         other: StreamSession = object.__new__(type(self))
         vars(other).update(vars(self))
         other._make_rows(len(index))
         other._beginning = self._beginning.take(index)
-        other._take_over(other._index(None), self, index)
+        other._restore(other._index(None), *self._copied(index), "rows")
         return other
 
     def scatter(self, rows: Rows, other: StreamSession) -> None:
@@ -334,36 +398,46 @@ class StreamSession:
             other: a session of the same net with as many rows; it is left as it is.
 
         Raises:
-            TypeError: if ``rows`` are not integers.
+            TypeError: if ``rows`` are not integers, or the other is no session.
             ValueError: if a row does not exist, or the other session has another number of rows,
-                another net or another policy for NaN.
+                another net or another policy for NaN, or its state is not finite.
         """
+        if not isinstance(other, StreamSession):
+            raise TypeError(f"other: {type(other).__name__} is not a StreamSession")
         index = self._index(rows)
         if other.batch_size != len(index):
             raise ValueError(f"other: {other.batch_size} rows in place of {len(index)}")
         if other.nan != self.nan:
             raise ValueError(f"other: nan={other.nan!r} into a session with nan={self.nan!r}")
         stored.check_same_net("other: it", stored.parameter_shapes(other.net), self.net)
-        self._take_over(index, other, other._index(None))
+        # One after the other: two sessions that take each other's rows would wait for ever.
+        with other._lock:
+            record, state = other._copied(other._index(None))
+            sizes = other._sizes
+        with self._lock:
+            self._restore(index, record, state, "other")
+            self._sizes = sizes
 
-    def _take_over(self, rows: Tensor, other: StreamSession, source: Tensor) -> None:
-        """Copies state and record of another session's rows into ``rows``."""
-        record = other._record.take(source)
-        begun = source[record.begun]
-        state = other._engine.get_state(begun) if len(begun) else None
-        self._restore(rows, record, state)
-        self._sizes = other._sizes
-
-    def _restore(self, rows: Tensor, record: RowRecord, state: State | None) -> None:
-        """Puts in a record of these rows, and the state of those of them that have begun."""
+    def _copied(self, rows: Tensor) -> tuple[RowRecord, State | None]:
+        """The record of some rows, and the state of those of them that have begun."""
+        record = self._record.take(rows)
         begun = rows[record.begun]
-        if len(begun):
+        return record, self._engine.get_state(begun) if len(begun) else None
+
+    def _restore(self, rows: Tensor, record: RowRecord, state: State | None, what: str) -> None:
+        """Puts in what :meth:`_copied` returned; ``what`` it came from is named in errors."""
+        begun = rows[record.begun]
+        if record.last is not None:
+            refuse_poison(what, record.last, native=True)
+        if len(begun) and state is not None:
+            refuse_poison(what, state, self.native)
             self._engine.set_state(state, begun)
         self._record.put(rows, record)
-        self._waiting = not bool(self._record.begun.all())
+        self._wait(not bool(self._record.begun.all()))
 
     # ---------------------------------------------------------------------- files
 
+    @_alone
     def save(self, path: str | Path) -> None:
         """Writes the session, without the weights of the net, to a safetensors file.
 
@@ -399,18 +473,21 @@ class StreamSession:
             ValueError: naming the path, if it is damaged, no session, of another version of the
                 format or of another net.
         """
+        check_net(net)
         settings, states, record = stored.read(Path(path), net)
         initial = states["initial"] if settings["initial"] == "carried" else settings["initial"]
-        session = cls(
-            net,
-            settings["batch_size"],
-            initial=initial,
-            nan=settings["nan"],
-            sample_rate=settings["sample_rate"],
-            native=native,
-        )
-        session._restore(session._index(None), RowRecord(**record), states["state"])
-        session._sizes = tuple(settings["sizes"])
+        with stored.damaged(Path(path)):
+            session = cls(
+                net,
+                settings["batch_size"],
+                initial=initial,
+                nan=settings["nan"],
+                sample_rate=settings["sample_rate"],
+                native=native,
+            )
+            state = states["state"] if len(record["begun"].nonzero()) else None
+            session._restore(session._index(None), RowRecord(**record), state, "state")
+            session._sizes = tuple(settings["sizes"])
         return session
 
     # ----------------------------------------------------------------------- rows

@@ -12,20 +12,57 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tcn.inference.files import replacing
+from tcn.inference.schema import first_error
 from tcn.inference.state import Skeleton, from_tensors, skeleton, to_tensors
 from tcn.layers import State
 
 FORMAT = "tcn stream"
 VERSION = "1"
+
+_SIZES = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 2**31}}
+_SETTINGS: dict[str, Any] = {
+    "batch_size": {"type": "integer", "minimum": 1, "maximum": 2**31},
+    "initial": {"enum": ["zeros", "silence", "first", "carried"]},
+    "nan": {"enum": ["raise", "hold", "skip"]},
+    "sample_rate": {"type": ["number", "null"], "maximum": 1e300},
+    "sizes": _SIZES,
+}
+_TREE = {"anyOf": [{"type": "null"}, {"type": "array", "items": {"$ref": "#/$defs/tree"}}]}
+
+
+def _all_of(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object", "properties": properties, "required": list(properties),
+        "additionalProperties": False,
+    }  # fmt: skip
+
+
+SCHEMA: dict[str, Any] = {
+    **_all_of({
+        "settings": _all_of(_SETTINGS),
+        "skeletons": _all_of({name: {"$ref": "#/$defs/tree"} for name in ("state", "initial")}),
+        "parameters": {"type": "object", "additionalProperties": _SIZES},
+    }),
+    "$defs": {"tree": _TREE},
+}  # fmt: skip
+"""Of the content, in the part of JSON schema that :mod:`tcn.inference.schema` knows."""
+
+_DAMAGE = (
+    SafetensorError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
+    RuntimeError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What reading a damaged file may end in."""
 
 
 def write(
@@ -75,20 +112,33 @@ def read(path: Path, net: nn.Module) -> tuple[dict[str, Any], dict[str, State], 
     content, tensors = _verified(path, path.read_bytes())
     check_same_net(f"path: {path}", content["parameters"], net)
     device = next((p.device for p in net.parameters()), None)
-    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-    states = {
-        name: from_tensors(_part(tensors, name), _tuples(tree))
-        for name, tree in content["skeletons"].items()
-    }
-    return content["settings"], states, _part(tensors, "record")
+    with damaged(path):
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        states = {
+            name: from_tensors(_part(tensors, name), _tuples(tree))
+            for name, tree in content["skeletons"].items()
+        }
+        record = _part(tensors, "record")
+        _check_record(content["settings"], states, record)
+    return content["settings"], states, record
+
+
+@contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """Within it what is wrong with the content of a file becomes a ValueError naming the file."""
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"path: {path} is cut off or damaged: {reason}; use another copy"
+        ) from error
 
 
 def _verified(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
+    with damaged(path):
         tensors = safetensors.torch.load(data)
         metadata = _header(data).get("__metadata__", {})
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ValueError(f"path: {path} is cut off or damaged: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(
             f"path: {path} holds no stream (its format is {metadata.get('format')!r}); pass a file "
@@ -104,7 +154,32 @@ def _verified(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor
         raise ValueError(
             f"path: {path} is damaged: its checksum does not fit its content; use another copy"
         )
-    return json.loads(text), tensors
+    with damaged(path):
+        content = json.loads(text)
+        if (reason := first_error(content, SCHEMA)) is not None:
+            raise ValueError(reason)
+    return content, tensors
+
+
+def _check_record(
+    settings: dict[str, Any], states: dict[str, State], record: dict[str, Tensor]
+) -> None:
+    """Refuses what is not of as many rows as the settings say, before any is made."""
+    rows = settings["batch_size"]
+    for name, dtype in (("begun", torch.bool), ("replaced", torch.int64)):
+        tensor = record[name]
+        if tensor.shape != (rows,) or tensor.dtype != dtype:
+            raise ValueError(f"{name}: {tensor.dtype} {tuple(tensor.shape)} for {rows} rows")
+    if unknown := sorted(record.keys() - {"begun", "replaced", "last"}):
+        raise ValueError(f"record: {unknown} are not known")
+    if len(record.get("last", record["begun"])) != rows:
+        raise ValueError(f"last: {len(record['last'])} rows, expected {rows}")
+    begun = int(record["begun"].sum())
+    counts = {"state": begun, "initial": rows}
+    for name, count in counts.items():
+        for place, tensor in to_tensors(states[name]).items():
+            if tensor.dim() < 1 or len(tensor) != count:
+                raise ValueError(f"{name}: {place!r} is not of {count} rows")
 
 
 def parameter_shapes(net: nn.Module) -> dict[str, list[int]]:

@@ -15,7 +15,7 @@ from tcn.layers.grid import Grid
 from tcn.layers.module import SequenceModule, State
 from tcn.layers.normalization import PAST_TIME, WHOLE_TIME
 from tcn.layers.reach import Reach
-from tcn.layers.running import flatten_to_time, running_sum, valid_steps
+from tcn.layers.running import at_least_float32, flatten_to_time, running_sum, valid_steps
 from tcn.layers.validation import check_input_of_any_rank, check_positive
 
 
@@ -126,8 +126,8 @@ class SqueezeExcite(SequenceModule):
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Multiplies each channel by a weight between 0 and 1."""
         check_input_of_any_rank(self, x, self.excite.out_features)
-        total = flatten_to_time(silence(x, context.mask))
-        count = flatten_to_time(valid_steps(x, context.mask).to(x.dtype))
+        total = flatten_to_time(at_least_float32(silence(x, context.mask)))
+        count = flatten_to_time(valid_steps(x, context.mask).to(total.dtype))
         total = torch.cat([total, count], dim=1)
         if self.averages_past:
             total, state = running_sum(self, total, state)

@@ -134,6 +134,14 @@ class SequenceModule(Geometry, nn.Module):
         y, state = self.advance(x, state, context)
         return y, (past, state)
 
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Registers a child; one already there under that name may have itself kept.
+
+        PyTorch's converters put another module in the place of a child this way.
+        """
+        has_its_say = getattr(self._modules.get(name), "replaced_by", None)
+        super().add_module(name, has_its_say(module) if has_its_say else module)
+
     def _past_of(self, state: State | None) -> tuple[tuple[Tensor, Tensor] | None, State | None]:
         """Mask and condition of the last steps, which a look-ahead still needs, and the rest."""
         if state is None:

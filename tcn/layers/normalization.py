@@ -8,7 +8,8 @@
     "batch"        batch and time                         in evaluation mode
     "group"        channels of a group and all time       no
 
-Padding never enters a statistic.
+Padding never enters a statistic. Of inputs in half precision the statistics are taken in float32
+(the cumulative ones in float64, as always), and the result has the dtype of the input.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tcn.layers.batch_norm import BatchNorm
 from tcn.layers.context import Context, silence
-from tcn.layers.grid import Grid
 from tcn.layers.module import Pointwise, SequenceModule, State
 from tcn.layers.reach import Reach
-from tcn.layers.running import flatten_to_time, running_sum, valid_steps
+from tcn.layers.running import (
+    EPSILON,
+    at_least_float32,
+    flatten_to_time,
+    running_sum,
+    valid_steps,
+)
 from tcn.layers.validation import check_input_of_any_rank, check_positive
 
-EPSILON = 1e-5
 WHOLE_TIME = (Reach(math.inf, math.inf), Reach(math.inf, math.inf))
 PAST_TIME = (Reach(math.inf, math.inf), Reach(math.inf, 0))
 
@@ -47,10 +53,11 @@ class _Affine(SequenceModule):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def affine(self, x: Tensor) -> Tensor:
-        """Scales and shifts every channel."""
+    def affine(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Scales and shifts every channel; what comes out of half precision goes back to it."""
         shape = (-1,) + (1,) * (x.dim() - 2)
-        return x * self.weight.view(shape) + self.bias.view(shape)
+        y = x * self.weight.view(shape) + self.bias.view(shape)
+        return y if dtype == x.dtype else y.to(dtype)
 
     def extra_repr(self) -> str:
         """The number of channels."""
@@ -98,10 +105,10 @@ class CumulativeNorm(_Affine):
         """Normalises by the mean and variance of everything up to each step."""
         check_input_of_any_rank(self, x, self.channels)
         valid = valid_steps(x, context.mask)
-        x = silence(x, context.mask)
+        silent = at_least_float32(silence(x, context.mask))
         moments = [
-            x.double().sum(1),
-            x.double().square().sum(1),
+            silent.double().sum(1),
+            silent.double().square().sum(1),
             valid.double().sum(1) * self.channels,
         ]
         total, state = running_sum(self, flatten_to_time(torch.stack(moments, 1)), state)
@@ -109,57 +116,15 @@ class CumulativeNorm(_Affine):
         mean = total[:, 0] / count
         variance = (total[:, 1] / count - mean.square()).clamp_min(0)
         shape = (x.shape[0], 1, *[1] * (x.dim() - 3), x.shape[-1])
-        scale = (variance + EPSILON).rsqrt()
-        return self.affine(
-            (x - mean.to(x.dtype).view(shape)) * scale.to(x.dtype).view(shape)
-        ), state
+        mean, scale = (
+            each.to(silent.dtype).view(shape) for each in (mean, (variance + EPSILON).rsqrt())
+        )
+        return self.affine((silent - mean) * scale, x.dtype), state
 
     @property
     def reach(self) -> tuple[Reach, ...]:
         """Everything up to now."""
         return PAST_TIME
-
-
-class BatchNorm(SequenceModule, nn.BatchNorm1d):
-    """Batch norm over batch and time; in evaluation mode a fixed scale. Ioffe & Szegedy 2015."""
-
-    def __init__(self, channels: int) -> None:
-        """Normalises ``channels`` channels.
-
-        Raises:
-            ValueError: if ``channels`` is below 1.
-        """
-        check_positive("channels", [channels])
-        super().__init__(channels, eps=EPSILON)
-
-    def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """Normalises by batch statistics in training, by the running ones in evaluation."""
-        check_input_of_any_rank(self, x, self.num_features)
-        flat = x.flatten(2)
-        if context.mask is None or not self.training:
-            return nn.BatchNorm1d.forward(self, flat).view_as(x), ()
-        valid = valid_steps(x, context.mask).flatten(1)
-        steps = flat.transpose(1, 2)
-        normalised = nn.BatchNorm1d.forward(self, steps[valid])
-        placed = torch.zeros_like(steps).masked_scatter(valid.unsqueeze(-1), normalised)
-        return placed.transpose(1, 2).reshape_as(x), ()
-
-    @property
-    def streaming_obstacle(self) -> str | None:
-        """Training mode."""
-        if not self.training:
-            return None
-        return "batch norm in training mode takes statistics over batch and time (call eval())"
-
-    def needs(self, want: Grid) -> Grid:
-        """Every position in training, the same positions in evaluation."""
-        return super().needs(want) if self.training else want
-
-    def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
-        """In evaluation mode every position is treated alike."""
-        if self.training:
-            return super().on_grid(x, have, want, context)
-        return self.advance(x, None, Context())[0]
 
 
 class GroupNorm(_Affine):
@@ -188,14 +153,16 @@ class GroupNorm(_Affine):
         check_input_of_any_rank(self, x, self.channels)
         if context.mask is None:
             return F.group_norm(x, self.groups, self.weight, self.bias, EPSILON), ()
-        valid = valid_steps(x, context.mask).to(x.dtype).flatten(1).unsqueeze(1)
-        grouped = x.reshape(x.shape[0], self.groups, -1, valid.shape[-1])
+        precise = at_least_float32(x)
+        valid = valid_steps(x, context.mask).to(precise.dtype).flatten(1).unsqueeze(1)
+        grouped = precise.reshape(x.shape[0], self.groups, -1, valid.shape[-1])
         grouped = grouped.masked_fill(valid.unsqueeze(1) == 0, 0)
         count = (valid.sum(-1) * grouped.shape[2]).clamp_min(1).view(-1, 1, 1, 1)
         mean = grouped.sum((2, 3), keepdim=True) / count
         centred = (grouped - mean) * valid.unsqueeze(1)
         variance = centred.square().sum((2, 3), keepdim=True) / count
-        return self.affine((centred * (variance + EPSILON).rsqrt()).view_as(x)), ()
+        normalised = (centred * (variance + EPSILON).rsqrt()).view_as(x)
+        return self.affine(normalised, x.dtype), ()
 
     @property
     def streaming_obstacle(self) -> str | None:

@@ -104,11 +104,11 @@ class MaxPool(Pool):
     """The largest value of each window; 0 where nothing of it exists.
 
     Attributes:
-        shows_every_tap: whether it returns means instead, as when a receptive field is measured:
-            the gradient of a maximum shows one step of a window alone.
+        averages: whether it returns means instead, as when a receptive field is measured: the
+            gradient of a maximum shows one step of a window alone.
     """
 
-    shows_every_tap = False
+    averages = False
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class MaxPool(Pool):
         )
 
     def _pool(self, x: Tensor, exists: Tensor | None, *, time: bool = True) -> Tensor:
-        if self.shows_every_tap:
+        if self.averages:
             return self._means(self._around(x, time=time))
         if exists is None and self._may_miss_everything:
             exists = torch.ones_like(x[:, :1])

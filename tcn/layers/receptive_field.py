@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from tcn.layers.pooling import MaxPool
 from tcn.layers.taps import Taps
 from tcn.layers.weight_norm import fold_weight_norm
 
@@ -66,8 +67,7 @@ def receptive_field(
     """Measures the receptive field of a net by the gradient of one output.
 
     What is measured is the structure: copies of the net in evaluation mode and float64 get random
-    positive weights that average, so that no path is hidden by a dead unit or cancelled by another;
-    their maxima are means.
+    positive weights that average, so that no path is hidden by a dead unit or cancelled by another.
     The window begins with room for every tap of the net's convolutions, so that no hole is taken
     for the end, and is doubled until the field ends inside it.
 
@@ -127,8 +127,8 @@ def _averaging_copy(net: nn.Module, seed: int) -> nn.Module:
     # Folded, because a normalised filter sums to more than 1: wide nets would saturate tanh.
     probe = fold_weight_norm(copy.deepcopy(net).double().eval())
     for module in probe.modules():
-        if hasattr(module, "shows_every_tap"):
-            vars(module)["shows_every_tap"] = True
+        if isinstance(module, MaxPool):
+            module.averages = True
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in probe.parameters():

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from tcn.layers.module import State
 from tcn.layers.validation import check_state
 
+EPSILON = 1e-5
+"""Added to every variance before a norm divides by its root."""
+
 
 def running_sum(module: nn.Module, x: Tensor, state: State | None) -> tuple[Tensor, State]:
     """The sum of ``x`` up to every step of the last axis, and the sum to carry on with.
@@ -27,6 +30,14 @@ def running_sum(module: nn.Module, x: Tensor, state: State | None) -> tuple[Tens
         check_state(module, state, tuple(total.shape[:-1]), total)
         total = total + state
     return total, total[..., -1:]
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` as statistics are taken of it: float32 for half precision, else as it is.
+
+    In float16 sums end at 65504 and counts lose their last digit at 2048.
+    """
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def flatten_to_time(x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tcn.layers import SequenceModule
+from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive, check_probability
 from tcn.models.description import recorded
 from tcn.models.sequence import SequenceModel
@@ -83,7 +84,7 @@ class NADE(nn.Module):
 
     def log_likelihood(self, biases: Tensor, vectors: Tensor) -> Tensor:
         """``(n,)`` logarithms of the probabilities of ``(n, values)`` whole vectors."""
-        logits = self(biases, vectors)
+        logits = at_least_float32(self(biases, vectors.to(biases.dtype)))
         return -functional.binary_cross_entropy_with_logits(
             logits, vectors.to(logits.dtype), reduction="none"
         ).sum(1)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tcn.layers import SequenceModule, State
+from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive, check_probability
 from tcn.models.description import recorded
 from tcn.models.sequence import SequenceModel, check_backbone
@@ -37,7 +38,7 @@ class _Logits:
     """Scores logits, one for each token of the vocabulary."""
 
     def log_likelihood(self, rows: Tensor, target: Tensor) -> Tensor:
-        return -functional.cross_entropy(rows, target, reduction="none")
+        return -functional.cross_entropy(at_least_float32(rows), target, reduction="none")
 
     def score(self, rows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return self.log_likelihood(rows, target), rows.argmax(1) == target

@@ -96,7 +96,13 @@ class _Recurrent(SequenceModule):
 
     def _run(self, steps: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs over every step; batch first, in the state too."""
-        y, after = self.recurrence(steps, self._to_torch(before))
+        if steps.is_cpu and self.cell is nn.LSTM and _lacks_type_of_autocast():
+            with torch.autocast("cpu", enabled=False):
+                dtype = self.recurrence.weight_hh_l0.dtype
+                before = tuple(part.to(dtype) for part in before)
+                y, after = self.recurrence(steps.to(dtype), self._to_torch(before))
+        else:
+            y, after = self.recurrence(steps, self._to_torch(before))
         return y, self._from_torch(after)
 
     def _run_valid(
@@ -160,6 +166,20 @@ class _Recurrent(SequenceModule):
     def _from_torch(self, state: tuple[Tensor, ...] | Tensor) -> tuple[Tensor, ...]:
         parts = (state,) if isinstance(state, Tensor) else state
         return tuple(part.transpose(0, 1) for part in parts)
+
+
+def _lacks_type_of_autocast() -> bool:
+    """Whether this machine has no LSTM in the type that autocast asks for on a CPU.
+
+    oneDNN, which runs it, refuses; PyTorch's GRU and RNN compute in float32 under autocast anyway.
+    """
+    if not torch.is_autocast_enabled("cpu"):
+        return False
+    half = torch.get_autocast_dtype("cpu") == torch.float16
+    support = torch.ops.mkldnn
+    return not (
+        support._is_mkldnn_fp16_supported() if half else support._is_mkldnn_bf16_supported()
+    )
 
 
 class LSTM(_Recurrent):

@@ -5,6 +5,8 @@
     rows.py          the state of its rows, in native memory
     convolution.py   dilated convolution of few channels and what follows it, in one pass
     operators.py     its kernels as operators of PyTorch, with their gradients
+    checks.py        what is checked before a kernel is given an address
+    flops.py         what PyTorch's counter of operations counts for them
     reference.py     the same in a few lines of PyTorch
 
 They know nothing of the layers and are accelerators only: wherever the library is missing (no

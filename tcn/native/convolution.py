@@ -7,18 +7,21 @@
 in one pass over the data. The same in a few lines of PyTorch is in ``reference.py``, the operators
 with their gradients in ``operators.py``, the kernels in ``source/convolution_kernels.h``.
 
-Masks are not stored. Which values are dropped is a hash of their index and a seed, which is drawn
-from PyTorch's generator; and going backward, an output that is zero (or no more than the shortcut
-alone) shows that ReLU or dropout stopped the signal there.
+Which values are dropped is a hash of their index and a seed drawn from PyTorch's generator. Going
+backward, an output that is zero shows that ReLU or dropout stopped the signal there. With a
+shortcut behind them one bit per value is kept: a sum rounds away what is small beside the shortcut.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from tcn.native import operators
-from tcn.native.library import runs, serves
+from tcn.native import operators, reference
+from tcn.native.checks import check_sizes
+from tcn.native.convolution_calls import DROPPED, check_forward
+from tcn.native.library import runs, serves, transformed
 from tcn.native.reference import Geometry
 
 __all__ = ["MOST_CHANNELS", "Geometry", "convolve", "dropout", "drops", "wins"]
@@ -49,23 +52,54 @@ def convolve(
             norm (Salimans and Kingma 2016) without operators of its own.
 
     Raises:
-        ValueError: if there is dropout or a shortcut but no ReLU before it, which going backward
-            could not tell from the outputs.
+        ValueError: if a shape, a size or the dropout does not fit, or if there is dropout or a
+            shortcut but no ReLU before it.
+        TypeError: if the tensors differ in type or device.
+        MemoryError: if there is no memory for what the kernels need besides the output.
     """
-    if not relu and (dropout or shortcut is not None):
-        raise ValueError(
-            f"relu: False with dropout={dropout} and shortcut={shortcut is not None}; they are "
-            "fused behind a ReLU only: apply tcn::dropout and the sum after the convolution"
-        )
+    compiling = torch.compiler.is_compiling()
+    if not compiling:
+        check_sizes("left right stride dilation", *geometry)
+        if transformed():
+            return _plain(x, weight, bias, geometry, relu, dropout, shortcut, size)
     seed = _draw_seed() if dropout else None
+    keep = shortcut is not None and _will_be_differentiated(x, weight, bias, shortcut, size)
     # The operator calls the function; calling it oneself saves a tenth of a small convolution.
-    function = torch.ops.tcn.convolve if torch.compiler.is_compiling() else operators.Convolve.apply
-    return function(x, weight, size, bias, shortcut, seed, *geometry, relu, dropout)
+    function = torch.ops.tcn.convolve if compiling else operators.Convolve.apply
+    return function(x, weight, size, bias, shortcut, seed, *geometry, relu, dropout, keep)[0]
 
 
 def dropout(x: Tensor, probability: float) -> Tensor:
-    """``F.dropout`` in training with cheap random numbers, reproducible from the same seed."""
+    """``F.dropout`` in training with cheap random numbers, reproducible from the same seed.
+
+    Raises:
+        ValueError: if ``probability`` is not at least 0 and below 1.
+        TypeError: if ``x`` is not of real numbers.
+    """
+    if not torch.compiler.is_compiling() and transformed():
+        return F.dropout(x, probability)
     return torch.ops.tcn.dropout(x, _draw_seed(), probability)
+
+
+def _plain(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: Geometry,
+    relu: bool,
+    dropout: float,
+    shortcut: Tensor | None,
+    size: Tensor | None,
+) -> Tensor:
+    """The same by operators that torch.func and forward-mode differentiation know."""
+    check_forward(x, weight, size, bias, shortcut, torch.zeros(1).long(), geometry, relu, dropout)
+    y, _ = reference.forward(x, weight, size, bias, None, None, geometry, relu, 0.0, False)
+    y = F.dropout(y, dropout) if dropout else y
+    return y if shortcut is None else F.relu(y + shortcut)
+
+
+def _will_be_differentiated(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def wins(x: Tensor, weight: Tensor) -> bool:
@@ -109,7 +143,7 @@ def wins(x: Tensor, weight: Tensor) -> bool:
 
 def drops(x: Tensor) -> bool:
     """Whether the kernels' random numbers can be had for ``x``."""
-    return x.dtype in operators.DROPPED and runs(x)
+    return x.dtype in DROPPED and runs(x)
 
 
 MOST_CHANNELS = 128

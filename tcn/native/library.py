@@ -7,11 +7,13 @@ import ctypes
 import functools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 import torch  # its OpenMP runtime has to be there first, so that both share its threads
+from torch.autograd import forward_ad
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,10 @@ def _load() -> ctypes.CDLL | None:
     except OSError as error:
         logger.info("native kernels: %s does not load (%s), using PyTorch", path, error)
         return None
+    if not _fits(kernels):
+        logger.info("native kernels: %s is of another version: build it anew; using PyTorch", path)
+        return None
+    _declare(kernels)
     limit = os.environ.get("TCN_INSTRUCTION_SET", INSTRUCTION_SETS[-1])
     if limit not in INSTRUCTION_SETS:
         raise ValueError(
@@ -66,6 +72,53 @@ def _load() -> ctypes.CDLL | None:
     chosen = kernels.tcn_set_instruction_set(INSTRUCTION_SETS.index(limit))
     logger.info("native kernels: %s", INSTRUCTION_SETS[chosen])
     return kernels
+
+
+INTERFACE = 2
+"""Counted up here and in source/instruction_set.cpp when what is handed over changes its form: a
+library that was built before would take the numbers for others."""
+
+
+def _fits(kernels: ctypes.CDLL) -> bool:
+    version = getattr(kernels, "tcn_interface", None)
+    return version is not None and version() == INTERFACE
+
+
+def _declare(kernels: ctypes.CDLL) -> None:
+    """The arguments, without which ctypes would pass whole numbers as 32 bits."""
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    signatures: dict[str, list[Any]] = {
+        "set_instruction_set": [number],
+        "flush_denormals": [number],
+        "flush_denormals_everywhere": [number, number],
+        "convolve": [*[pointer] * 6, number],
+        "convolve_backward": [*[pointer] * 12, number],
+        "dropout": [pointer, pointer, number, pointer, number],
+        "dropout_bfloat16": [pointer, pointer, number, pointer, number],
+        "recur": [pointer, number],
+        "recur_backward": [pointer, pointer, number],
+    }
+    for name, arguments in signatures.items():
+        getattr(kernels, f"tcn_{name}").argtypes = arguments
+
+
+def call(function: Callable[..., int], *arguments: Any) -> None:
+    """A call of a kernel, whose result says how it ended.
+
+    Raises:
+        MemoryError: if there was not enough memory for what it needs besides its result.
+        ValueError: if a size is out of range; the caller has checked them, with a better message.
+    """
+    outcome = function(*arguments)
+    if outcome == NO_MEMORY:
+        raise MemoryError("no memory for the rows of a native kernel; pass fewer or shorter ones")
+    if outcome:
+        raise ValueError(
+            "sizes: out of range for a native kernel; pass smaller ones, or fewer threads"
+        )
+
+
+NO_MEMORY = 2  # as in source/calling.h
 
 
 def _switched_on() -> bool:
@@ -118,10 +171,17 @@ def runs(x: torch.Tensor) -> bool:
         return False
     if torch.compiler.is_exporting() or torch.jit.is_tracing():
         return False  # an exported graph has to run without this package
-    # torch.func (vmap, jvp, ...) takes functions apart in ways that PyTorch's own operators know.
     if torch.compiler.is_compiling():
         return EXPECTED
-    return not torch._C._are_functorch_transforms_active() and library() is not None
+    return not transformed() and library() is not None
+
+
+def transformed() -> bool:
+    """Whether functions are taken apart at this moment in ways that PyTorch's own operators know.
+
+    Those of torch.func (vmap, jvp, ...), and forward-mode differentiation.
+    """
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 EXPECTED = _switched_on() and _built() is not None

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tcn.native.library import serves
+from tcn.native import recurrent_reference as reference
+from tcn.native.library import serves, transformed
+from tcn.native.recurrent_checks import check_forward
 from tcn.native.recurrent_operators import Recur
 
 __all__ = ["recur", "wins"]
@@ -43,9 +45,18 @@ def recur(
 
     Returns:
         The state after every step, ``(time, batch, hidden)``, and all of it after the last one.
+
+    Raises:
+        ValueError: if a shape does not fit, or there is no such cell.
+        TypeError: if the tensors differ in type or device.
+        MemoryError: if there is no memory for what the kernels need besides the output.
     """
     hidden, memory = state if len(state) > 1 else (state[0], None)
     tensors = (x, hidden, memory, *weights)
+    if not torch.compiler.is_compiling() and transformed():
+        check_forward(*tensors, mask, cell)
+        y, memory = reference.states(cell, mask, *tensors)
+        return y, (y[-1], memory) if len(state) > 1 else (y[-1],)
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     # The operator calls the function; calling it oneself saves a part of a short sequence.
     function = torch.ops.tcn.recur if torch.compiler.is_compiling() else Recur.apply

@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tcn.native import flops
 from tcn.native import recurrent_reference as reference
+from tcn.native.library import transformed
+from tcn.native.recurrent_checks import check_backward, check_forward, check_layer_sizes
 from tcn.native.recurrent_pieces import Gates, Inputs, Loop, Sums, pieces
 
 torch.library.define(
@@ -43,6 +46,8 @@ def _recur(
     cell: str,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    check_forward(x, state, memory, weight_ih, weight_hh, bias_ih, bias_hh, mask, cell)
+    check_layer_sizes(x, state, weight_hh)
     y, after, memories, gates = _empty(x, state, memory, cell, keep)
     parts = pieces(x)
     # An RNN's state takes the place of its only gate; gates that are not kept give way to the next.
@@ -88,11 +93,17 @@ def _recur_backward(
     cell: str,
     wanted: list[bool],
 ) -> tuple[Tensor, ...]:
+    layer = (x, state, memory, weight_ih, weight_hh, mask)
+    check_backward(of_y, of_memory, *layer, y, memories, gates, cell, wanted)
+    check_layer_sizes(x, state, weight_hh)
+    y, memories, gates = y.contiguous(), memories.contiguous(), gates.contiguous()
     parts = pieces(x)
     loop, sums = Loop(cell, weight_hh, mask), Sums(cell, x, weight_ih, weight_hh, wanted)
     of_y = torch.zeros_like(y) if of_y is None else of_y.contiguous()
     of_state = torch.zeros_like(y[0])
-    of_memory = torch.zeros_like(memories[0]) if of_memory is None else of_memory.clone()
+    # It is written to, and in the order of its axes: a clone alone would keep a transposed one so.
+    of_memory = memories.new_zeros(memories.shape[1:]) if of_memory is None else of_memory
+    of_memory = of_memory.clone(memory_format=torch.contiguous_format)
     of_gates = gates.new_empty(parts[0].stop, *gates.shape[1:])
     states = state.contiguous(), memories[0] if memory is None else memory.contiguous()
     with loop.flushing():
@@ -116,6 +127,7 @@ def _length(steps: slice) -> int:
 def _(
     x: Tensor, state: Tensor, memory: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    check_forward(x, state, memory, *rest[:-1])
     return _empty(x, state, memory, *rest[-2:])
 
 
@@ -125,6 +137,8 @@ def _(
     weight_hh: Tensor, mask: Any, y: Tensor, memories: Tensor, gates: Tensor, cell: str,
     wanted: list[bool],
 ) -> tuple[Tensor, ...]:  # fmt: skip
+    layer = (x, state, memory, weight_ih, weight_hh, mask)
+    check_backward(of_y, of_memory, *layer, y, memories, gates, cell, wanted)
     rows = len(weight_hh) if wanted[1] else 0
     weights = (weight_ih.shape, weight_hh.shape) if wanted[1] else (0, 0)
     shapes = (x.shape if wanted[0] else 0, y.shape[1:], memories.shape[1:], *weights, rows, rows)
@@ -150,7 +164,7 @@ class Recur(torch.autograd.Function):
         """The gradients of the seven tensors, as far as they are wanted."""
         saved, asked = ctx.saved_tensors, ctx.needs_input_grad[:7]
         inputs, mask, kept = saved[:7], saved[7], saved[8:]
-        if torch.is_grad_enabled():  # the gradients will be differentiated again
+        if torch.is_grad_enabled() or transformed():  # differentiated again, or many at once
             found = reference.gradients(inputs, mask, ctx.cell, of_y, of_memory, asked)
         else:
             wanted = [asked[0], any(asked[3:])]
@@ -163,3 +177,5 @@ class Recur(torch.autograd.Function):
 
 # A function of one's own costs a third of what torch.library.register_autograd adds to each call.
 torch.library.impl("tcn::recur", "Autograd")(Recur.apply)
+
+flops.register_when_imported()

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.native import recurrent_reference as reference
-from tcn.native.library import library
+from tcn.native.library import call, library
+from tcn.native.recurrent_checks import CELLS
 
-_CELLS = ("LSTM", "GRU", "RNN_TANH")
 _PANEL = 48  # columns of the packed weights that stand together, as in source/recurrent.h
 _AT_ONCE = 512  # rows of a product (steps times batch): enough for its rate, few for the cache
 
@@ -64,7 +64,7 @@ class Loop:
         if self.kernels is None:
             reference.forward(self.cell, self.weight, mask, *tensors)
         else:
-            self.kernels.tcn_recur(self._piece(mask, *tensors), torch.get_num_threads())
+            call(self.kernels.tcn_recur, self._piece(mask, *tensors), torch.get_num_threads())
 
     def backward(self, steps: slice, tensors: Sequence[Tensor], *gradients: Tensor | None) -> None:
         """Tensors and gradients as of :func:`reference.backward`."""
@@ -73,9 +73,10 @@ class Loop:
             reference.backward(self.cell, self.weight, mask, *tensors, *gradients)
         else:
             wanted = _OfPiece(*map(_address, gradients))
-            self.kernels.tcn_recur_backward(
-                self._piece(mask, *tensors), ctypes.byref(wanted), torch.get_num_threads()
-            )
+            call(
+                self.kernels.tcn_recur_backward,
+                self._piece(mask, *tensors), ctypes.byref(wanted), torch.get_num_threads(),
+            )  # fmt: skip
 
     @contextlib.contextmanager
     def flushing(self) -> Iterator[None]:
@@ -94,7 +95,7 @@ class Loop:
     def _piece(self, mask: Tensor | None, state: Tensor, *rest: Tensor) -> Any:
         steps, (batch, hidden) = rest[-2].shape[0], state.shape
         addresses = map(_address, (self.weight, mask, state, *rest))
-        return ctypes.byref(_Piece(_CELLS.index(self.cell), steps, batch, hidden, *addresses))
+        return ctypes.byref(_Piece(CELLS.index(self.cell), steps, batch, hidden, *addresses))
 
 
 def pieces(x: Tensor) -> list[slice]:

@@ -145,7 +145,7 @@ def gradients(
     asked: Sequence[bool],
 ) -> list[Tensor | None]:
     """The gradients of the inputs of ``tcn::recur``, from operators that have gradients again."""
-    outputs = _states(cell, mask, *inputs)
+    outputs = states(cell, mask, *inputs)
     pairs = [pair for pair in zip(outputs, (of_y, of_memory), strict=True) if pair[1] is not None]
     found = torch.autograd.grad(
         [output for output, _ in pairs],
@@ -162,7 +162,7 @@ def gradients(
     return [next(remaining) if given else None for given in asked]
 
 
-def _states(
+def states(
     cell: str, mask: Tensor | None, x: Any, state: Any, memory: Any, *weights: Any
 ) -> tuple[Tensor, Tensor]:
     """The states after every step and the last memory, by PyTorch's own cells."""

@@ -40,18 +40,20 @@ def forward(
     geometry: Geometry,
     relu: bool,
     dropout: float,
-) -> Tensor:
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
     """What ``tcn::convolve`` computes."""
     left, right, stride, dilation = geometry
     weight = weight if size is None else torch._weight_norm(weight, size, 0)
     y = F.conv1d(F.pad(x, (left, right)), weight, bias, stride, 0, dilation)
     if relu:
         y = F.relu(y)
-    if seed is not None:
-        y = y * mask(y, seed, dropout)
-    if shortcut is not None:
-        y = F.relu(y + shortcut)
-    return y
+    if seed is not None and dropout:
+        y = (y * mask(y, seed, dropout)).to(y.dtype)
+    if shortcut is None:
+        return y, x.new_empty(0, dtype=torch.uint8)
+    kept = pack(~(y <= 0)) if keep else x.new_empty(0, dtype=torch.uint8)
+    return F.relu(y + shortcut), kept
 
 
 def backward(
@@ -60,7 +62,7 @@ def backward(
     weight: Tensor,
     size: Tensor | None,
     y: Tensor,
-    shortcut: Tensor | None,
+    kept: Tensor | None,
     geometry: Geometry,
     relu: bool,
     dropout: float,
@@ -68,12 +70,9 @@ def backward(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of x, weight, size, bias and shortcut, from operators that have gradients."""
     left, right, stride, dilation = geometry
-    before = gradient
-    if shortcut is not None:
+    if relu:
         gradient = gradient.masked_fill(y <= 0, 0)
-        before = gradient.masked_fill(y <= shortcut, 0)
-    elif relu:
-        before = gradient.masked_fill(y <= 0, 0)
+    before = gradient if kept is None else gradient.masked_fill(~unpack(kept, y.shape[2]), 0)
     if dropout:
         before = before / (1 - dropout)
     filters = weight if size is None else torch._weight_norm(weight, size, 0)
@@ -112,6 +111,24 @@ def mask(x: Tensor, seed: Tensor, probability: float) -> Tensor:
     return (kept.view(x.shape) / (1 - probability)).to(precise)
 
 
+def kept_bytes(steps: int) -> int:
+    """Bytes of one bit per step."""
+    return (steps + 7) // 8
+
+
+def pack(kept: Tensor) -> Tensor:
+    """Booleans, ``(batch, channels, steps)``, to bits: the first step is the lowest of its byte."""
+    padded = F.pad(kept.to(torch.uint8), (0, -kept.shape[2] % 8))
+    place = torch.arange(8, dtype=torch.uint8, device=kept.device)
+    return (padded.unflatten(2, (-1, 8)) << place).sum(3, dtype=torch.uint8)
+
+
+def unpack(bits: Tensor, steps: int) -> Tensor:
+    """The other way round."""
+    place = torch.arange(8, dtype=torch.uint8, device=bits.device)
+    return ((bits.unsqueeze(3) >> place) & 1).flatten(2)[..., :steps].bool()
+
+
 def drop_below(probability: float) -> int:
     """Of a random number of 31 bits, the limit below which a value is dropped."""
-    return round(probability * 2**31)
+    return min(round(probability * 2**31), 2**31 - 1)

@@ -18,101 +18,72 @@ piece of native memory, and pushing allocates nothing but its result.
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import weakref
-from collections.abc import Iterable, Sequence
-from ctypes import POINTER, c_float, c_int, c_int32, c_int64, c_void_p
-from dataclasses import dataclass
+import sys
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tcn.native.library import library
-from tcn.native.rows import Slot, StreamRows
+from tcn.native.operations import (
+    IDENTITY,
+    LARGEST,
+    PANEL,
+    WITH_EPILOGUE,
+    Activation,
+    Operation,
+    Value,
+    check_number,
+    check_size,
+    place,
+    to_native,
+    weights_read,
+)
+from tcn.native.program import (
+    Interface,
+    NativeOperation,
+    StreamProgram,
+    kernels_of_streams,
+)
+from tcn.native.rows import Slot
 
-KINDS = (
-    "convolution", "depthwise", "pointwise", "multiply", "gate", "modulate", "scale", "layer_norm",
-    "rms_norm", "cumulative_norm", "running_mean", "embed", "remember",
-)  # fmt: skip
-"""The operations, in the order of ``Kind`` in stream.h."""
-
-FUNCTIONS = (
-    "identity", "relu", "leaky_relu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid", "softsign",
-    "clamp", "hard_sigmoid", "hard_swish",
-)  # fmt: skip
-"""The activations, in the order of ``Function`` in stream.h, where their parameters are named."""
-
-WITH_EPILOGUE = ("convolution", "depthwise", "pointwise", "scale")
-PANEL = 16
 CACHED_WEIGHTS = 1 << 18
 """How many weights, at 4 bytes, a second-level cache is sure to hold. A net of more adds up past
 taps several steps ahead (see stream.h): a single step of one row then takes about a third less."""
-
-
-@dataclass(eq=False)
-class Value:
-    """A vector of channels that every step has; ``shared`` once it has several readers."""
-
-    channels: int
-    padding: int = 0
-    shared: bool = False
-
-
-@dataclass(frozen=True)
-class Activation:
-    """A function of :data:`FUNCTIONS` and its parameters."""
-
-    function: str = "identity"
-    parameters: tuple[float, ...] = ()
-
-
-IDENTITY = Activation()
-
-
-@dataclass(eq=False)
-class _Operation:
-    """One operation, on values; the numbers it has no use for are 1 or None."""
-
-    kind: str
-    source: Value | None
-    target: Value | None
-    other: Value | None = None
-    in_channels: int = 1
-    out_channels: int = 1
-    kernel_size: int = 1
-    dilation: int = 1
-    shift: int = 0
-    groups: int = 1
-    epsilon: float = 0.0
-    activation: Activation = IDENTITY
-    after: Activation = IDENTITY
-    weight: Tensor | None = None
-    bias: Tensor | None = None
-
-    def reads(self) -> Iterable[Value]:
-        return (value for value in (self.source, self.other) if value is not None)
 
 
 class Builder:
     """Writes down a net's computation; see the example at the top of this file."""
 
     def __init__(self) -> None:
-        self._operations: list[_Operation] = []
+        self._operations: list[Operation] = []
         self._input: Value | None = None
         self._condition: Value | None = None
         self._vocabulary = 0
+        self._values: set[Value] = set()
+        self._slots: set[Slot] = set()
 
     # -------------------------------------------------------------------- inputs
 
     def input(self, channels: int) -> Value:
-        """The net's input."""
-        self._input = Value(channels, shared=True)
+        """The net's input.
+
+        Raises:
+            ValueError: if there is an input already, or ``channels`` is out of range.
+        """
+        self._check_first()
+        self._input = self._given("channels", channels)
         return self._input
 
     def embed(self, table: Tensor) -> Value:
-        """The line of ``table``, ``(vocabulary, channels)``, that the step's token names."""
+        """The line of ``table``, ``(vocabulary, channels)``, that the step's token names.
+
+        Raises:
+            ValueError: if there is an input already, or the table is no matrix.
+        """
+        self._check_first()
+        if table.dim() != 2 or not table.numel():
+            raise ValueError(f"table: shape {tuple(table.shape)}; expected (vocabulary, channels)")
+        check_size("table", table, *table.shape)
         self._vocabulary, channels = table.shape
         return self._emit("embed", None, channels, in_channels=self._vocabulary, weight=table)
 
@@ -123,7 +94,7 @@ class Builder:
             ValueError: if it was asked for with another number of channels.
         """
         if self._condition is None:
-            self._condition = Value(channels, shared=True)
+            self._condition = self._given("channels", channels)
         if self._condition.channels != channels:
             raise ValueError(
                 f"channels: {channels} of a condition that has {self._condition.channels}"
@@ -154,16 +125,33 @@ class Builder:
 
         Returns:
             The output, and the slot of the inputs that later steps need.
+
+        Raises:
+            ValueError: if a size does not fit, or so many steps cannot be remembered.
         """
+        if weight.dim() != 3 or not weight.numel():
+            raise ValueError(
+                f"weight: shape {tuple(weight.shape)}; expected (out_channels, in_channels / "
+                "groups, kernel_size)"
+            )
         channels, _, kernel_size = weight.shape
+        check_number("groups", groups, 1, LARGEST)
+        check_number("shift", shift, 0, 1)
+        check_number("dilation", dilation, 1, sys.maxsize)
+        if x.channels % groups or channels % groups:
+            raise ValueError(
+                f"groups: {groups} do not divide {x.channels} channels into {channels}"
+            )
+        check_size("weight", weight, channels, x.channels // groups, kernel_size)
+        check_size("bias", bias, channels)
         context = (kernel_size - 1) * dilation + shift
-        depthwise = groups == x.channels == channels
+        check_number("dilation: remembered steps", context, 0, LARGEST - PANEL - 1)
         y = self._emit(
-            "depthwise" if depthwise else "convolution",
+            "depthwise" if groups == x.channels == channels else "convolution",
             x,
             channels,
             kernel_size=kernel_size,
-            dilation=dilation,
+            dilation=dilation if kernel_size > 1 else 1,
             shift=shift,
             groups=groups,
             weight=weight,
@@ -176,7 +164,11 @@ class Builder:
         return self.convolve(x, weight.unsqueeze(-1), bias)[0]
 
     def activate(self, x: Value, function: str, *parameters: float) -> Value:
-        """One of :data:`FUNCTIONS`; done along with the operation that made ``x`` if it can be."""
+        """A function of :data:`tcn.native.operations.FUNCTIONS` of every channel.
+
+        It is done along with the operation that made ``x`` if it can be. Then ``x`` is no more: a
+        value that is read again has to be shared before.
+        """
         activation = Activation(function, parameters)
         maker = self._unfinished(x)
         if activation == IDENTITY:
@@ -187,49 +179,53 @@ class Builder:
             maker.after = activation
         else:
             return self._emit("pointwise", x, x.channels, activation=activation)
-        return x
+        return self._in_place_of(x, maker)
 
     def add(self, a: Value, b: Value) -> Value:
-        """The sum; done along with the operation that made one of them if it can be."""
+        """The sum; done along with the operation that made one of them, as by :meth:`activate`."""
+        self._check_alike("b", b, a.channels)
         for made, other in ((b, a), (a, b)):
             maker = self._unfinished(made)
-            if maker is not None and maker.other is None:
+            if maker is not None and maker.other is None and made is not other:
+                self._check_own(other)
                 maker.other = other
-                return made
+                return self._in_place_of(made, maker)
         return self._emit("pointwise", a, a.channels, other=b)
 
     def multiply(self, a: Value, b: Value) -> Value:
         """The product, channel by channel."""
+        self._check_alike("b", b, a.channels)
         return self._emit("multiply", a, a.channels, other=b)
 
     def gate(self, x: Value, function: str = "tanh", *parameters: float) -> Value:
         """The first half of the channels, activated, times the sigmoid of the second."""
+        if x.channels % 2:
+            raise ValueError(f"x: {x.channels} channels; a gate halves them")
         activation = Activation(function, parameters)
         return self._emit("gate", x, x.channels // 2, activation=activation)
 
     def modulate(self, x: Value, by: Value) -> Value:
         """``x * (1 + first half of by) + second half of by``."""
+        self._check_alike("by", by, 2 * x.channels)
         return self._emit("modulate", x, x.channels, other=by)
 
     def scale(self, x: Value, weight: Tensor, bias: Tensor) -> Value:
         """``x * weight + bias``, one of each per channel."""
-        return self._emit("scale", x, x.channels, weight=weight, bias=bias)
+        return self._normalized("scale", x, weight, bias)
 
     def layer_norm(self, x: Value, weight: Tensor, bias: Tensor, epsilon: float) -> Value:
         """Every step to mean 0 and variance 1 over its channels, then scaled and shifted."""
-        parameters = {"weight": weight, "bias": bias, "epsilon": epsilon}
-        return self._emit("layer_norm", x, x.channels, **parameters)
+        return self._normalized("layer_norm", x, weight, bias, epsilon)
 
     def rms_norm(self, x: Value, weight: Tensor, epsilon: float) -> Value:
         """Every step divided by its root mean square over the channels, then scaled."""
-        return self._emit("rms_norm", x, x.channels, weight=weight, epsilon=epsilon)
+        return self._normalized("rms_norm", x, weight, None, epsilon)
 
     def cumulative_norm(
         self, x: Value, weight: Tensor, bias: Tensor, epsilon: float
     ) -> tuple[Value, Slot]:
         """Layer norm over all steps so far; the slot holds sum, sum of squares and count."""
-        parameters = {"weight": weight, "bias": bias, "epsilon": epsilon}
-        y = self._emit("cumulative_norm", x, x.channels, **parameters)
+        y = self._normalized("cumulative_norm", x, weight, bias, epsilon)
         return y, self._slot(3, 1, dtype=torch.float64)
 
     def running_mean(self, x: Value) -> tuple[Value, Slot]:
@@ -240,11 +236,14 @@ class Builder:
     def remember(self, x: Value) -> Slot:
         """The slot of the latest value of ``x``."""
         self.share(x)
-        self._operations.append(_Operation("remember", x, None, in_channels=x.channels))
+        self._operations.append(
+            Operation("remember", x, None, in_channels=x.channels, out_channels=x.channels)
+        )
         return self._slot(x.channels)
 
     def share(self, x: Value) -> Value:
         """Says that ``x`` has several readers, so that nothing may be done to it in place."""
+        self._check_own(x)
         x.shared = True
         return x
 
@@ -256,17 +255,23 @@ class Builder:
         Args:
             output: the net's output.
             states: the state's form: nested tuples of the slots.
+
+        Raises:
+            MemoryError: if there is no memory for the weights.
+            ValueError: if there is no input, or the output or a slot is of another builder.
         """
-        kernels = _kernels()
+        kernels = kernels_of_streams()
         if kernels is None:
             return None
+        if self._input is None and not self._vocabulary:
+            raise ValueError("input: none; call input() or embed() first")
+        self._check_own(output)
+        self._check_slots(states, set())
         inputs = [value for value in (self._input, self._condition) if value is not None]
-        places, frame_size = _place(self._operations, inputs, output)
-        operations = (_NativeOperation * len(self._operations))()
-        tensors: list[Tensor] = []  # keeps alive what the operations point to
-        for native, operation in zip(operations, self._operations, strict=True):
-            _translate(operation, places, native, tensors)
-        interface = _Interface(
+        places, frame_size = place(self._operations, inputs, output)
+        tensors: list[Tensor] = []
+        natives = [to_native(operation, places, tensors) for operation in self._operations]
+        interface = Interface(
             frame_size=frame_size,
             input=places.get(self._input, -1),
             in_channels=self._input.channels if self._input is not None else 1,
@@ -275,19 +280,76 @@ class Builder:
             condition=places.get(self._condition, -1),
             condition_channels=self._condition.channels if self._condition is not None else 0,
             vocabulary=self._vocabulary,
-            ahead=_weights_read(self._operations) > CACHED_WEIGHTS,
+            ahead=weights_read(self._operations) > CACHED_WEIGHTS,
         )
+        operations = (NativeOperation * len(natives))(*natives)
         return StreamProgram(kernels, operations, interface, states)
+
+    # -------------------------------------------------------------------- checks
+
+    def _check_first(self) -> None:
+        if self._input is not None or self._vocabulary:
+            raise ValueError("input: there is one already; a net has one input")
+
+    def _check_own(self, value: Value) -> None:
+        if value not in self._values:
+            raise ValueError(
+                "value: of another builder, or no more; share() what is read after it was "
+                "activated or added to"
+            )
+
+    def _check_alike(self, name: str, value: Value, channels: int) -> None:
+        if value.channels != channels:
+            raise ValueError(f"{name}: {value.channels} channels; expected {channels}")
+
+    def _check_slots(self, states: Any, seen: set[Slot]) -> None:
+        """Checks that every leaf is a slot of this builder, and comes once."""
+        if isinstance(states, tuple):
+            for part in states:
+                self._check_slots(part, seen)
+        elif states not in self._slots or states in seen:
+            raise ValueError("states: nested tuples of this builder's slots, each once")
+        else:
+            seen.add(states)
+
+    # -------------------------------------------------------------------- making
+
+    def _given(self, name: str, channels: int) -> Value:
+        """A value that comes from outside."""
+        check_number(name, channels, 1, LARGEST)
+        value = Value(channels, shared=True)
+        self._values.add(value)
+        return value
+
+    def _normalized(
+        self, kind: str, x: Value, weight: Tensor, bias: Tensor | None, epsilon: float = 0.0
+    ) -> Value:
+        """An operation with a weight per channel and mostly a bias."""
+        check_size("weight", weight, x.channels)
+        check_size("bias", bias, x.channels)
+        return self._emit(kind, x, x.channels, weight=weight, bias=bias, epsilon=float(epsilon))
 
     def _emit(self, kind: str, source: Value | None, channels: int, **numbers: Any) -> Value:
         # Groups that are no multiple of a panel make the last one write beyond the output.
         padding = PANEL - 1 if numbers.get("groups", 1) > 1 else 0
+        check_number("channels", channels, 1, LARGEST)
         target = Value(channels, padding)
         numbers.setdefault("in_channels", source.channels if source is not None else 1)
-        self._operations.append(_Operation(kind, source, target, out_channels=channels, **numbers))
+        operation = Operation(kind, source, target, out_channels=channels, **numbers)
+        for value in operation.reads():
+            self._check_own(value)
+        self._operations.append(operation)
+        self._values.add(target)
         return target
 
-    def _unfinished(self, value: Value) -> _Operation | None:
+    def _in_place_of(self, value: Value, maker: Operation) -> Value:
+        """What ``value`` has become by something done along with the operation that made it."""
+        self._values.remove(value)
+        maker.target = Value(value.channels, value.padding)
+        self._values.add(maker.target)
+        return maker.target
+
+    def _unfinished(self, value: Value) -> Operation | None:
         """The latest operation, if it made ``value`` and can still do something to it."""
         last = self._operations[-1] if self._operations else None
         if last is None or last.target is not value or value.shared:
@@ -295,172 +357,6 @@ class Builder:
         return last if last.kind in WITH_EPILOGUE else None
 
     def _slot(self, *shape: int, dtype: torch.dtype = torch.float32) -> Slot:
-        return Slot(len(self._operations) - 1, shape, dtype)
-
-
-class StreamProgram:
-    """A net in native form; made by :meth:`Builder.build`.
-
-    Attributes:
-        in_channels: channels of the input; 1 if it is tokens.
-        out_channels: channels of the output.
-        condition_channels: channels of the condition; 0 if there is none.
-        vocabulary: number of tokens; 0 if the input is not tokens.
-    """
-
-    def __init__(
-        self,
-        kernels: ctypes.CDLL,
-        operations: ctypes.Array[_NativeOperation],
-        interface: _Interface,
-        states: Any,
-    ) -> None:
-        """Packs the operations' weights.
-
-        Raises:
-            MemoryError: if there is no memory for them.
-        """
-        self.in_channels: int = interface.in_channels
-        self.out_channels: int = interface.out_channels
-        self.condition_channels: int = interface.condition_channels
-        self.vocabulary: int = interface.vocabulary
-        self.states = states
-        self.kernels = kernels
-        self.handle = kernels.tcn_stream_program(operations, len(operations), interface)
-        if not self.handle:
-            raise MemoryError("no memory for the packed weights of a native stream")
-        weakref.finalize(self, kernels.tcn_stream_delete_program, self.handle)
-
-    def rows(self, count: int) -> StreamRows:
-        """The state of ``count`` fresh rows.
-
-        Raises:
-            ValueError: if ``count`` is below 1.
-            MemoryError: if there is no memory for them.
-        """
-        return StreamRows(self, count)
-
-
-# ------------------------------------------------------------------- the native side
-
-
-class _NativeActivation(ctypes.Structure):
-    _fields_ = (("function", c_int32), ("parameters", c_float * 3))
-
-
-class _NativeOperation(ctypes.Structure):
-    _fields_ = (
-        *((name, c_int32) for name in (
-            "kind", "source", "other", "target", "in_channels", "out_channels", "kernel_size",
-            "dilation", "shift", "groups",
-        )),
-        ("epsilon", c_float),
-        ("activation", _NativeActivation),
-        ("after", _NativeActivation),
-        ("weight", c_void_p),
-        ("bias", c_void_p),
-    )  # fmt: skip
-
-
-class _Interface(ctypes.Structure):
-    _fields_ = tuple(
-        (name, c_int32)
-        for name in (
-            "frame_size", "input", "in_channels", "output", "out_channels", "condition",
-            "condition_channels", "vocabulary", "ahead",
-        )
-    )  # fmt: skip
-
-
-@functools.cache
-def _kernels() -> ctypes.CDLL | None:
-    """The library, its functions declared."""
-    kernels = library()
-    if kernels is None:
-        return None
-    handle, index, count = c_void_p, c_void_p, c_int64
-    signatures: dict[str, tuple[Any, Sequence[Any]]] = {
-        "program": (handle, [POINTER(_NativeOperation), c_int, POINTER(_Interface)]),
-        "delete_program": (None, [handle]),
-        "rows": (handle, [handle, count]),
-        "delete_rows": (None, [handle]),
-        "push": (
-            c_int,
-            [handle, c_void_p, c_void_p, c_int64, index, count, c_int64, c_void_p, c_int],
-        ),
-        "sample": (
-            c_int,
-            [handle, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_int],
-        ),
-        "exchange": (c_int, [handle, c_int, index, count, c_void_p, c_int]),
-        "reset": (c_int, [handle, index, count]),
-        "copy": (c_int, [handle, index, index, count]),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(kernels, f"tcn_stream_{name}")
-        function.restype, function.argtypes = result, arguments
-    return kernels
-
-
-def _weights_read(operations: Sequence[_Operation]) -> int:
-    """How many weights a step reads."""
-    return sum(
-        operation.weight.numel()
-        for operation in operations
-        if operation.weight is not None and operation.kind != "embed"
-    )
-
-
-def _place(
-    operations: Sequence[_Operation], inputs: Sequence[Value], output: Value
-) -> tuple[dict[Value | None, int], int]:
-    """Where each value lies in the frame; places are used again after a value's last reader."""
-    last_use = {value: index for index, op in enumerate(operations) for value in op.reads()}
-    last_use[output] = len(operations)
-    places: dict[Value | None, int] = {}
-    taken: dict[Value, tuple[int, int]] = {}  # begin and end of the values alive
-    frame_size = 0
-
-    def place(value: Value) -> None:
-        nonlocal frame_size
-        width = -(-(value.channels + value.padding) // PANEL) * PANEL
-        begin = 0
-        for other_begin, other_end in sorted(taken.values()):
-            if begin + width <= other_begin:
-                break
-            begin = other_end
-        places[value], taken[value] = begin, (begin, begin + width)
-        frame_size = max(frame_size, begin + width)
-
-    for value in inputs:
-        place(value)
-    for index, operation in enumerate(operations):
-        if operation.target is not None:
-            place(operation.target)
-        for value in [value for value in taken if last_use.get(value, -1) <= index]:
-            del taken[value]
-    return places, frame_size
-
-
-def _translate(
-    operation: _Operation,
-    places: dict[Value | None, int],
-    native: _NativeOperation,
-    tensors: list[Tensor],
-) -> None:
-    """Fills in the native form of an operation."""
-    native.kind = KINDS.index(operation.kind)
-    for name in ("source", "other", "target"):
-        setattr(native, name, places.get(getattr(operation, name), -1))
-    for name in ("in_channels", "out_channels", "kernel_size", "dilation", "shift", "groups"):
-        setattr(native, name, getattr(operation, name))
-    native.epsilon = operation.epsilon
-    for name in ("activation", "after"):
-        activation: Activation = getattr(operation, name)
-        parameters = (c_float * 3)(*activation.parameters)
-        setattr(native, name, _NativeActivation(FUNCTIONS.index(activation.function), parameters))
-    for name in ("weight", "bias"):
-        tensor: Tensor | None = getattr(operation, name)
-        if tensor is not None:
-            tensors.append(tensor.detach().to("cpu", torch.float32).contiguous())
-            setattr(native, name, tensors[-1].data_ptr())
+        slot = Slot(len(self._operations) - 1, shape, dtype)
+        self._slots.add(slot)
+        return slot

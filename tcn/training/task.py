@@ -1,6 +1,7 @@
 """What all tasks have in common: steps, checks, optimiser and schedule."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,9 +13,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 from typing_extensions import override
 
+from tcn.layers.batch_norm import uncounted
+from tcn.training.accumulation import Accumulation
 from tcn.training.batch import Batch, Prediction
 from tcn.training.denormals import FlushDenormals
 from tcn.training.processes import gathered, process_count, row_of_zeros, summed
+from tcn.training.repetition import without_repetition
 from tcn.training.schedules import Schedule
 
 
@@ -29,7 +33,14 @@ class Task(pl.LightningModule):
     Several processes (``ddp``) that each get a share of every batch, as the modules of ``tcn.data``
     hand it out, take the steps of one process with the whole batch, to float error: losses and
     gradients are weighted by what each share holds, and every example is measured once. What a net
-    computes from the batch itself (batch normalisation) or draws (dropout) is each share's own.
+    draws (dropout) is each share's own, and so is batch normalisation without
+    ``Trainer(sync_batchnorm=True)``. Of a loader of your own, whose rows Lightning deals out to the
+    processes, each process has batches of the loader's size; a row that is handed out a second time
+    to make them even counts once.
+
+    ``Trainer(accumulate_grad_batches=n)`` takes the steps of batches ``n`` times as large, to float
+    error: each of the ``n`` is weighted by what it holds, and so are those left at the end of an
+    epoch, however few.
 
     Args:
         net: the net to train.
@@ -54,6 +65,7 @@ class Task(pl.LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self._validated = False
+        self._accumulation = Accumulation()
 
     @property
     @abstractmethod
@@ -75,7 +87,7 @@ class Task(pl.LightningModule):
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        batch = Batch(*batch)
+        batch = self._own_rows("train", batch, batch_idx)
         loss, weight = self.loss(self._output(batch), batch)
         complaint = self._complaint(batch, batch_idx, loss)
         if process_count() > 1:
@@ -84,15 +96,38 @@ class Task(pl.LightningModule):
             raise ValueError(complaint)
         self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True,
                  batch_size=weight, sync_dist=True)  # fmt: skip
+        count = 1 if self._trainer is None else self._trainer.accumulate_grad_batches
+        self._accumulation.begin(batch_idx, weight, count=count)
         return loss
 
     @override
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        share = self._accumulation.share
+        super().backward(loss if share == 1 else loss * share, *args, **kwargs)
+
+    @override
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        def closure() -> Any:
+            loss = optimizer_closure() if optimizer_closure else None
+            # Before gradients are unscaled, clipped or looked at by any callback.
+            self._accumulation.set_right(optimizer)
+            return loss
+
+        super().optimizer_step(epoch, batch_idx, optimizer, closure)
+
+    @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluation_step("val", Batch(*batch))
+        self._evaluation_step("val", self._own_rows("val", batch, batch_idx))
 
     @override
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluation_step("test", Batch(*batch))
+        self._evaluation_step("test", self._own_rows("test", batch, batch_idx))
 
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
@@ -112,8 +147,16 @@ class Task(pl.LightningModule):
         lengths = None
         if batch.lengths is not None:
             lengths = batch.lengths.new_full((1,), batch.x.shape[-1])
-        output = self(row_of_zeros(batch.x), lengths)
+        with uncounted(self.net):
+            output = self(row_of_zeros(batch.x), lengths)
         return output[:0]
+
+    def _own_rows(self, stage: str, batch: Batch, batch_idx: int) -> Batch:
+        """The batch without rows that another process has had."""
+        batch = Batch(*batch)
+        if process_count() == 1 or self._trainer is None:
+            return batch
+        return without_repetition(batch, batch_idx, self._trainer, stage)
 
     def log_mean(self, name: str, value: Tensor, weight: int) -> None:
         """Logs a mean over ``weight`` things, to be weighted so over the epoch."""

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from tcn.layers import SequenceModule, State
+from tcn.layers.running import at_least_float32
 from tcn.models.joint import JointModel
 from tcn.models.language import LOGITS, TokenModel, TokenScorer
 from tcn.training.batch import Batch, Prediction
@@ -235,7 +236,7 @@ class LanguageModel(Task):
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
         rows, target = self._counting(output, batch)
         log_likelihood: Tensor = self._scorer.log_likelihood(rows, target)
-        return -log_likelihood.sum() / max(len(target), 1), len(target)
+        return -at_least_float32(log_likelihood).sum() / max(len(target), 1), len(target)
 
     @override
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
@@ -247,7 +248,7 @@ class LanguageModel(Task):
         rows, target = self._counting(output, batch)
         log_likelihood, right = self._scorer.score(rows, target)
         count = len(target)
-        loss = -log_likelihood.sum() / max(count, 1)
+        loss = -at_least_float32(log_likelihood).sum() / max(count, 1)
         self.log_mean(f"{stage}_loss", loss, count)
         self.log_mean(f"{stage}_bits", loss / math.log(2), count)
         self.log_mean(f"{stage}_accuracy", right.sum() / max(count, 1), count)
@@ -359,7 +360,8 @@ class JointMultiLabel(MultiLabel):
         if batch.lengths is not None:
             valid = _is_valid(output.shape[-1], batch.lengths)
         rows, target = output.movedim(1, -1)[valid], batch.y.movedim(1, -1)[valid]
-        return -self._joint.log_likelihood(rows, target).sum(), len(rows)
+        log_likelihood = self._joint.log_likelihood(rows, target)
+        return -at_least_float32(log_likelihood).sum(), len(rows)
 
 
 class _ExponentialMean(MeanMetric):
@@ -409,12 +411,13 @@ def _final_classes(target: Tensor, lengths: Tensor | None, last: int) -> Tensor:
 
 
 def _valid_values(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Output and target, flat, without the steps beyond the lengths."""
+    """Output and target, flat, without the steps beyond the lengths, to be summed in float32."""
     _check_shape(output, batch.y)
-    if batch.lengths is None or batch.y.ndim == 2:
-        return output.flatten(), batch.y.flatten()
-    valid = _is_valid(batch.y.shape[-1], batch.lengths)
-    return output.mT[valid].flatten(), batch.y.mT[valid].flatten()
+    values: tuple[Tensor, Tensor] = output, batch.y
+    if batch.lengths is not None and batch.y.ndim > 2:
+        valid = _is_valid(batch.y.shape[-1], batch.lengths)
+        values = output.mT[valid], batch.y.mT[valid]
+    return at_least_float32(values[0].flatten()), at_least_float32(values[1].flatten())
 
 
 def _check_classes(output: Tensor, target: Tensor) -> None:
@@ -429,7 +432,11 @@ def _cross_entropy(output: Tensor, target: Tensor, smoothing: float) -> tuple[Te
     _check_classes(output, target)
     count = int((target != IGNORED).sum())
     total = functional.cross_entropy(
-        output, target, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+        at_least_float32(output),
+        target,
+        ignore_index=IGNORED,
+        reduction="sum",
+        label_smoothing=smoothing,
     )
     return total / max(count, 1), count
 

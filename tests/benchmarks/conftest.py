@@ -1,6 +1,7 @@
 """Results as a worker would write them, with numbers a test chooses."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,13 @@ def make_result() -> Callable[..., Result]:
         )
 
     return make
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder that no rename reaches from ``tmp_path``."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second file system: /dev/shm, in memory")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)

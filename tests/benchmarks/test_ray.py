@@ -1,19 +1,30 @@
 """Real runs on a real cluster, which this process starts on the loopback interface."""
 
+import _thread
 import json
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from benchmarks.journal import JournalReader
+from benchmarks.ray_cluster import _maker
 from benchmarks.runs import ROOT, Store
-from tests.benchmarks.test_scheduler import PATIENCE, RUN, command
+from tests.benchmarks.test_scheduler import (
+    ENDLESS,
+    PATIENCE,
+    RUN,
+    TINY,
+    check_that_it_goes_on,
+    command,
+)
 
 pytest.importorskip("ray", reason="needs the extra ray")
 
@@ -24,7 +35,9 @@ OF_TIME_AND_HOST = {
 
 
 class Begin(Protocol):
-    def __call__(self, results: Path, *arguments: str) -> "subprocess.Popen[str]": ...
+    def __call__(
+        self, results: Path, *arguments: str, overrides: Sequence[str] = TINY
+    ) -> "subprocess.Popen[str]": ...
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +45,13 @@ def begin() -> Iterator[Begin]:
     """Starts the command; what a failed test leaves running is ended."""
     begun: list[subprocess.Popen[str]] = []
 
-    def start(results: Path, *arguments: str) -> "subprocess.Popen[str]":
+    def start(
+        results: Path, *arguments: str, overrides: Sequence[str] = TINY
+    ) -> "subprocess.Popen[str]":
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         options: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         process = subprocess.Popen(
-            command(results, *arguments), cwd=ROOT, env=environment, **options
+            command(results, *arguments, overrides=overrides), cwd=ROOT, env=environment, **options
         )
         begun.append(process)
         return process
@@ -83,11 +98,27 @@ def bytes_of(store: Store) -> bytes:
     return json.dumps(stripped(json.loads(store.result_path(RUN).read_text()))).encode()
 
 
-def listening() -> set[str]:
-    """Addresses, in hexadecimal, on which anything of this machine listens."""
+def family(pid: int) -> set[int]:
+    """A process, all that it started, and all that those started."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            parents[int(folder.name)] = parent_of(int(folder.name))
+    members = {pid}
+    while more := {each for each, parent in parents.items() if parent in members} - members:
+        members |= more
+    return members
+
+
+def listening(pids: set[int]) -> set[str]:
+    """Addresses, in hexadecimal, on which these processes listen."""
+    sockets = set()
+    for link in (link for pid in pids for link in Path(f"/proc/{pid}/fd").glob("*")):
+        with suppress(OSError):
+            sockets.add(os.readlink(link))
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
     rows = [row.split() for table in tables for row in table.read_text().splitlines()[1:]]
-    return {row[1] for row in rows if row[3] == "0A"}
+    return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +135,10 @@ def test_lost_workers_are_replaced_and_nothing_changes(
     begin: Begin, reference: Store, tmp_path: Path
 ):
     """One worker is killed, then the Ray process that holds the next, as if a machine was lost."""
-    store, before = Store(tmp_path), listening()
+    store = Store(tmp_path)
     scheduler = begin(tmp_path, "--ray", "local")
     first = worker_after_epoch(store, 2)
-    opened = listening() - before
+    opened = listening(family(scheduler.pid))
     os.kill(first, signal.SIGKILL)
     second = worker_after_epoch(store, 4, other_than=first)
     os.kill(parent_of(second), signal.SIGKILL)
@@ -125,18 +156,50 @@ def test_lost_workers_are_replaced_and_nothing_changes(
             os.kill(process, 0)
 
 
+@pytest.fixture
+def interrupts_ignored() -> Iterator[None]:
+    """As in what a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_ignored")
+def test_a_canceled_task_ends_its_worker_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Ray cancels by a flag (`_thread.interrupt_main`), which wakes no call that waits."""
+    program, survived = tmp_path / "program", tmp_path / "survived"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nsleep 30\ntouch {survived}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(program))
+
+    def cancel() -> None:
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        _thread.interrupt_main()
+
+    canceling = threading.Thread(target=cancel)
+    canceling.start()
+    with pytest.raises(KeyboardInterrupt):
+        _maker()([], {}, [])
+    canceling.join()
+    assert not survived.exists()
+
+
 @pytest.mark.slow
-def test_interrupt_stops_the_workers_of_the_cluster(begin: Begin, tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_workers_of_the_cluster_and_keeps_their_state(
+    begin: Begin, tmp_path: Path, number: signal.Signals
+):
     store = Store(tmp_path)
-    scheduler = begin(tmp_path, "--ray", "local")
+    scheduler = begin(tmp_path, "--ray", "local", overrides=ENDLESS)
     worker = worker_after_epoch(store, 2)
-    scheduler.send_signal(signal.SIGINT)
+    scheduler.send_signal(number)
     output, _ = scheduler.communicate(timeout=PATIENCE)
-    assert scheduler.returncode == 130, output
+    assert scheduler.returncode == 128 + number, output
     assert "the same command goes on" in output
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
-    assert list(store.work(RUN).glob("epoch-*.ckpt"))
+    check_that_it_goes_on(store)
 
 
 @pytest.mark.slow

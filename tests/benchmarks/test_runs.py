@@ -3,6 +3,7 @@ import math
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -111,20 +112,41 @@ def test_recipe_ignores_order_and_takes_the_last_of_a_key():
     assert one != Recipe.of(run, ["a.b=1"])
 
 
-def test_what_a_kill_leaves_of_a_result_is_hidden_from_git(tmp_path, make_result, monkeypatch):
-    store = Store(tmp_path)
-    store.prepare(make_result().run)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from benchmarks.runs import write_atomically
+Path.replace = lambda self, target: os.kill(os.getpid(), signal.SIGKILL)
+write_atomically(Path(sys.argv[1]), b"new")
+"""
 
-    def killed(self: Path, target: Path) -> Path:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "replace", killed)
-    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
-    with pytest.raises(KeyboardInterrupt):
-        store.write(make_result())
-    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".gitignore"]
-    assert [path.name[:12] for path in left] == [".seed0.json."]
-    assert all(path.is_relative_to(tmp_path / ".work") for path in left)
+def test_what_a_kill_leaves_of_a_result_is_hidden_from_git(tmp_path, make_result):
+    store, result = Store(tmp_path), make_result()
+    store.prepare(result.run)
+    path = store.result_path(result.run)
+    command = [sys.executable, "-c", KILLED, str(path)]
+    assert subprocess.run(command, cwd=ROOT).returncode == -signal.SIGKILL
+    left = [path for path in tmp_path.rglob("content") if path.read_bytes() == b"new"]
+    assert [folder.parent.parent for folder in left] == [path.parent]
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    status = ["git", "-C", str(tmp_path), "status", "--porcelain", "--untracked-files=all"]
+    assert subprocess.run(status, check=True, capture_output=True).stdout == b""
+    assert list(store.results()) == []
+    store.write(result)
+    assert [each.run for each in store.results()] == [result.run]
+
+
+def test_a_result_is_kept_where_its_folder_is_a_link_to_another_disk(
+    tmp_path, make_result, other_disk
+):
+    store, result = Store(tmp_path), make_result()
+    store.prepare(result.run)
+    (tmp_path / result.task).symlink_to(other_disk)
+    path = store.write(result)
+    assert store.read(result.run) == result
+    assert path.resolve().is_relative_to(other_disk)
+    assert [each for each in path.parent.iterdir() if each != path] == []
 
 
 def test_copies_beside_results_are_no_results(tmp_path, make_result):

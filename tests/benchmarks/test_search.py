@@ -28,6 +28,7 @@ TINY = (
     "data.init_args.validation_size=64",
     "data.init_args.test_size=64",
 )
+PATIENCE = 400.0  # seconds, on a busy machine
 SILENT = ("trainer.logger=false", "trainer.enable_checkpointing=false")
 
 
@@ -187,14 +188,14 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A search that was killed when a trial had finished an epoch, and then gone on with."""
     folder = tmp_path_factory.mktemp("search")
     killed = start(command(folder))
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE
     while not list(folder.glob(".work/adding_200/search/*/trial*/epoch-*.ckpt")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     again = start(command(folder))
-    output, _ = again.communicate(timeout=300)
+    output, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, output
     return folder, output
 

@@ -241,7 +241,7 @@ def test_two_processes_at_once_download_once(server, cache, answer):
     for process in pair:
         process.stdin.write("go\n")
         process.stdin.flush()
-    outputs = [process.communicate(timeout=30)[0] for process in pair]
+    outputs = [process.communicate(timeout=300)[0] for process in pair]
     assert outputs == [f"{cache / PATH}\n"] * 2
     assert (cache / PATH).read_bytes() == CONTENT
     assert server.requests == ["/file"]

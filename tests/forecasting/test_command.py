@@ -33,7 +33,7 @@ def names() -> list[str]:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_every_configuration_builds(config: Path) -> None:
     made = parser()
-    given = made.instantiate_classes(made.parse_args(["--config", str(config)]))
+    given = made.instantiate(made.parse_args(["--config", str(config)]))
     assert isinstance(given.forecaster, Forecaster)
 
 

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -204,6 +206,49 @@ def test_a_copy_goes_on_where_the_stream_stands(how: str, tmp_path) -> None:
             pickle.dumps(forecaster))  # fmt: skip
     new = rows_of(df, TRAINED + 2, TRAINED + 3)
     np.testing.assert_allclose(numbers(other.update(new)), numbers(forecaster.update(new)))
+
+
+@pytest.mark.parametrize("kind", ["tcn", "carried", "lstm"])
+def test_threads_may_move_series_on_at_once(kind: str) -> None:
+    df, forecaster = frame(), fresh(kind)
+    found: dict[str, list[np.ndarray]] = {"a": [], "b": []}
+    raised: list[BaseException] = []
+    together = threading.Barrier(4)
+
+    def move(name: str) -> None:
+        try:
+            together.wait()
+            rows = df[df["unique_id"] == name].reset_index(drop=True)
+            for begin in range(TRAINED, ALL):
+                found[name].append(numbers(forecaster.update(rows[begin : begin + 1])))
+        except BaseException as error:
+            raised.append(error)
+
+    def look() -> None:
+        try:
+            together.wait()
+            for _ in range(10):
+                forecaster.predict()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=move, args=(name,)) for name in "ab"]
+    threads += [threading.Thread(target=look) for _ in range(2)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not raised
+    alone = fresh(kind)
+    for name, forecasts in found.items():
+        rows = df[df["unique_id"] == name].reset_index(drop=True)
+        for begin, forecast in zip(range(TRAINED, ALL), forecasts, strict=True):
+            np.testing.assert_array_equal(numbers(alone.update(rows[begin : begin + 1])), forecast)
 
 
 def test_missing_values_and_rows_are_masked() -> None:

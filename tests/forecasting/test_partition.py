@@ -1,6 +1,7 @@
 """Parts of a table are forecast as the whole frame is: by any batching, in pieces, by engines."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -243,14 +244,27 @@ def test_ray_gives_the_same_frame(
 
 
 @pytest.fixture(scope="module")
-def spark(with_source: None) -> Iterator[Any]:
-    sql = pytest.importorskip("pyspark.sql")
+def spark(with_source: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    sql = pytest.importorskip("pyspark.sql", reason="needs pyspark, which make test-slow installs")
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("needs Java: put java on the PATH or set JAVA_HOME")
+    folder = tmp_path_factory.mktemp("spark")
     builder = sql.SparkSession.builder.master("local[2,4]")  # a task may fail three times
-    builder = builder.config("spark.ui.enabled", "false").config("spark.driver.memory", "512m")
-    builder = builder.config("spark.sql.session.timeZone", "UTC")
-    session = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
-    yield session
-    session.stop()
+    for name, value in {
+        "ui.enabled": "false",
+        "driver.memory": "512m",
+        "driver.bindAddress": "127.0.0.1",
+        "sql.session.timeZone": "UTC",
+        "sql.warehouse.dir": str(folder / "warehouse"),
+        "local.dir": str(folder / "local"),
+    }.items():
+        builder = builder.config(f"spark.{name}", value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)  # the first python3 of the PATH otherwise
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")  # or what the name of the machine stands for
+        session = builder.getOrCreate()
+        yield session
+        session.stop()
 
 
 @pytest.mark.slow

@@ -385,11 +385,11 @@ def test_a_config_that_does_not_fit_is_refused_by_name(
     folder: Path, edit: Callable[[Any], None], message: str
 ) -> None:
     change(folder, edit)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ValueError, match=message) as refused:
         from_pretrained(folder)
     assert "\n" not in str(refused.value)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_nesting_without_end_is_refused(folder: Path) -> None:
@@ -528,6 +528,6 @@ def test_what_is_pushed_is_what_is_saved(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_names_of_the_files_are_those_of_the_hub() -> None:
-    hub = pytest.importorskip("huggingface_hub")
-    assert hub.constants.CONFIG_NAME == pretrained.CONFIG
-    assert hub.constants.SAFETENSORS_SINGLE_FILE == pretrained.WEIGHTS
+    constants = pytest.importorskip("huggingface_hub.constants")
+    assert constants.CONFIG_NAME == pretrained.CONFIG
+    assert constants.SAFETENSORS_SINGLE_FILE == pretrained.WEIGHTS

@@ -224,7 +224,7 @@ def test_second_derivatives_in_float32() -> None:
 def operator_arguments(dtype: torch.dtype) -> tuple[Any, ...]:
     x, weight, bias = leaf(2, 3, 20, dtype=dtype), leaf(4, 3, 2, dtype=dtype), leaf(4, dtype=dtype)
     size, shortcut = leaf(4, 1, 1, dtype=dtype), leaf(2, 4, 20, dtype=dtype)
-    return x, weight, size, bias, shortcut, torch.tensor([7]), 2, 0, 1, 2, True, 0.25
+    return x, weight, size, bias, shortcut, torch.tensor([7]), 2, 0, 1, 2, True, 0.25, True
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -233,11 +233,12 @@ def test_operators_pass_pytorchs_own_checks(dtype: torch.dtype) -> None:
     arguments = operator_arguments(dtype)
     torch.library.opcheck(torch.ops.tcn.convolve.default, arguments)
     torch.library.opcheck(torch.ops.tcn.dropout.default, (arguments[0], arguments[5], 0.25))
-    x, weight, size, _, shortcut, _, *rest = (
-        t.detach() if isinstance(t, Tensor) else t for t in arguments
-    )
-    y = torch.randn(2, 4, 20, dtype=dtype)
-    backward = (y, x, weight, size, y.relu(), shortcut, *rest, [True, True, False, False, True])
+    plain = [t.detach() if isinstance(t, Tensor) else t for t in arguments]
+    torch.library.opcheck(torch.ops.tcn.convolve.default, (*plain[:-1], False))
+    y, kept = torch.ops.tcn.convolve(*plain)
+    x, weight, size, *_ = plain
+    gradient, wanted = torch.randn(2, 4, 20, dtype=dtype), [True, True, False, False, True]
+    backward = (gradient, x, weight, size, y, kept, *plain[6:-1], wanted)
     torch.library.opcheck(torch.ops.tcn.convolve_backward.default, backward)
 
 
@@ -318,7 +319,9 @@ def test_dropout_is_the_hash_it_says(instruction_set: str) -> None:
     expected = (half.float() * mask(half, seed, 0.4)).bfloat16()
     torch.testing.assert_close(torch.ops.tcn.dropout(half, seed, 0.4), expected, rtol=0, atol=0)
     weight, bias = torch.randn(5, 7, 3), torch.randn(5)
-    fused = torch.ops.tcn.convolve(x, weight, None, bias, None, seed, 2, 0, 1, 1, True, 0.4)
+    fused, _ = torch.ops.tcn.convolve(
+        x, weight, None, bias, None, seed, 2, 0, 1, 1, True, 0.4, False
+    )
     plain = reference(x, weight, bias, Geometry(left=2), True)
     torch.testing.assert_close(fused, plain * mask(plain, seed, 0.4), rtol=1e-4, atol=1e-5)
 
@@ -354,12 +357,14 @@ def test_native_and_plain_gradients_under_dropout_and_shortcut() -> None:
     """The backward kernels against the lines of PyTorch that serve float64."""
     x, weight, shortcut = torch.randn(3, 6, 50), torch.randn(5, 6, 3), torch.randn(3, 5, 50)
     seed, gradient = torch.tensor([99]), torch.randn(3, 5, 50)
-    y = torch.ops.tcn.convolve(x, weight, None, None, shortcut, seed, 2, 0, 1, 1, True, 0.3)
+    y, kept = torch.ops.tcn.convolve(
+        x, weight, None, None, shortcut, seed, 2, 0, 1, 1, True, 0.3, True
+    )
     wanted = [True, True, False, True, True]
     found = torch.ops.tcn.convolve_backward(
-        gradient, x, weight, None, y, shortcut, 2, 0, 1, 1, True, 0.3, wanted
+        gradient, x, weight, None, y, kept, 2, 0, 1, 1, True, 0.3, wanted
     )
-    plain = backward(gradient, x, weight, None, y, shortcut, Geometry(2), True, 0.3, wanted)
+    plain = backward(gradient, x, weight, None, y, kept, Geometry(2), True, 0.3, wanted)
     for i in (0, 1, 3, 4):
         assert_same([found[i]], [plain[i]], 1e-5)  # type: ignore[list-item]
 

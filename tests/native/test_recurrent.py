@@ -370,6 +370,21 @@ def test_where_the_kernels_are_chosen(kind: type) -> None:
     assert not chosen(net, x)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", NETS)
+def test_autocast_on_any_machine(kind: type, dtype: torch.dtype) -> None:
+    """Where oneDNN has no LSTM of the type, it runs in float32, as the others do everywhere."""
+    torch.manual_seed(0)
+    net, x = kind(2, 6), torch.randn(3, 2, 20)
+    with torch.autocast("cpu", dtype):
+        y = net(x)
+        again = net(x.to(dtype))  # as of a layer before, which autocast has run in that type
+    assert (y - net(x)).abs().max() < 0.05
+    assert (again - net(x)).abs().max() < 0.05
+    y.float().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
 @pytest.mark.parametrize("kind", NETS)
 def test_gradients_per_example(kind: type) -> None:
     """torch.func takes functions apart in ways that PyTorch's own layers know."""

@@ -5,18 +5,15 @@
 
 #include "convolution.h"
 
-#include <omp.h>
-
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
 #include <utility>
 #include <vector>
 
+#include "calling.h"
 #include "denormals.h"
+#include "filters.h"
 #include "instruction_set.h"
+#include "scratch.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -27,27 +24,13 @@
 
 namespace {
 
-constexpr int64_t CACHE_LINE = 16;  // floats
-
-int64_t round_up(int64_t number, int64_t to) { return (number + to - 1) / to * to; }
 int64_t floor_divide(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 // Floats from one row to the next; an odd number of cache lines, so that rows do not compete for the same ones.
 int64_t row_length(int64_t steps) { return (round_up(steps + 2 * MARGIN, 2 * CACHE_LINE)) + CACHE_LINE; }
 
-// Memory that is kept from call to call, one piece per thread: asking for it anew costs more than small convolutions.
-float* scratch(int64_t floats) {
-    struct Free {
-        void operator()(float* memory) const { std::free(memory); }
-    };
-    thread_local std::unique_ptr<float, Free> memory;
-    thread_local int64_t size = 0;
-    if (floats > size) {
-        size = round_up(floats, CACHE_LINE);
-        memory.reset(static_cast<float*>(std::aligned_alloc(CACHE_LINE * sizeof(float), size * sizeof(float))));
-    }
-    return memory.get();
-}
+// Phases that have steps: a stride beyond the sequence makes no further ones.
+int64_t phases(const Shape& s) { return std::max<int64_t>(1, std::min(s.stride, s.in_steps)); }
 
 int64_t phase_steps(const Shape& s, int64_t phase) { return (s.in_steps - phase + s.stride - 1) / s.stride; }
 
@@ -63,8 +46,9 @@ Layout layout_of(const Shape& s, int64_t examples) {
     const int64_t steps = std::max(phase_steps(s, 0), s.out_steps);
     const int64_t back = -phase_and_shift(s, 0).second, ahead = phase_and_shift(s, s.kernel_size - 1).second;
     const int64_t pitch = std::max(phase_steps(s, 0) + back, s.out_steps + ahead);
-    const int64_t rows = (examples * pitch + ROW - 1) / ROW, together = rows ? (examples + rows - 1) / rows : 0;
-    if (steps > SHORT || pitch > steps + NEAR || together < 2) return {1, 0};
+    if (steps > SHORT || pitch > steps + NEAR) return {1, 0};
+    const int64_t rows = (examples * pitch + ROW - 1) / ROW, together = rows > 0 ? (examples + rows - 1) / rows : 0;
+    if (together < 2) return {1, 0};
     return {together, std::max(pitch, steps)};
 }
 
@@ -72,59 +56,15 @@ struct Taps {
     std::vector<Tap> forward;                // what output t reads
     std::vector<std::vector<Tap>> backward;  // per phase: which outputs read input u of that phase
 
-    Taps(const Shape& s, const Layout& layout) : backward(s.stride) {
+    // Taps that read a phase without steps, which is nothing but zeros, are left out.
+    Taps(const Shape& s, const Layout& layout) : backward(phases(s)) {
         for (int64_t k = 0; k < s.kernel_size; ++k) {
             const auto [phase, shift] = phase_and_shift(s, k);
+            if (phase >= phases(s)) continue;
             forward.push_back({phase, shift, layout.steps(phase_steps(s, phase)), k});
             backward[phase].insert(backward[phase].begin(), {0, -shift, layout.steps(s.out_steps), k});
         }
     }
-};
-
-// The filters that convolve: as they are, or each scaled to a size of its own (weight norm, Salimans and Kingma 2016).
-class Filters {
-   public:
-    Filters(const Shape& s, const float* weight, const float* size)
-        : count_(s.out_channels), length_(s.in_channels * s.kernel_size), given_(weight), size_(size) {
-        if (!size) return;
-        norm_.resize(count_);
-        scaled_.resize(count_ * length_);
-        for (int64_t o = 0; o < count_; ++o) {
-            norm_[o] = std::sqrt(product(weight + o * length_, weight + o * length_));
-            const float factor = static_cast<float>(size[o] / norm_[o]);
-            for (int64_t i = 0; i < length_; ++i) scaled_[o * length_ + i] = weight[o * length_ + i] * factor;
-        }
-    }
-
-    const float* data() const { return size_ ? scaled_.data() : given_; }
-
-    // From the gradient of what convolves those of what was given; null is not asked for.
-    void gradients(const float* gradient, float* of_given, float* of_size) const {
-        for (int64_t o = 0; o < count_; ++o, gradient += length_) {
-            if (!size_) {
-                if (of_given) std::copy(gradient, gradient + length_, of_given + o * length_);
-                continue;
-            }
-            const float* given = given_ + o * length_;
-            const double along = product(gradient, given) / norm_[o];  // of the direction
-            if (of_size) of_size[o] = static_cast<float>(along);
-            const float factor = static_cast<float>(size_[o] / norm_[o]), back = static_cast<float>(along / norm_[o]);
-            for (int64_t i = 0; of_given && i < length_; ++i)
-                of_given[o * length_ + i] = factor * (gradient[i] - given[i] * back);
-        }
-    }
-
-   private:
-    double product(const float* a, const float* b) const {
-        double sums[4] = {};  // side by side, since each waits for the one before
-        for (int64_t i = 0; i < length_; ++i) sums[i % 4] += static_cast<double>(a[i]) * b[i];
-        return sums[0] + sums[1] + (sums[2] + sums[3]);
-    }
-
-    int64_t count_, length_;
-    const float *given_, *size_;
-    std::vector<double> norm_;
-    std::vector<float> scaled_;
 };
 
 void pack_weight(const float* weight, int64_t outer, int64_t inner, const Pass& pass, float* packed) {
@@ -134,8 +74,8 @@ void pack_weight(const float* weight, int64_t outer, int64_t inner, const Pass& 
 Pass forward_pass(const Shape& s, const Layout& layout, const Taps& taps, const float* weight,
                   std::vector<float>& packed) {
     packed.resize(s.out_channels * s.in_channels * s.kernel_size);
-    const int64_t steps = layout.steps(s.out_steps);
-    const Pass pass{s.in_channels, s.out_channels, s.kernel_size, taps.forward.data(), packed.data(),
+    const int64_t steps = layout.steps(s.out_steps), count = static_cast<int64_t>(taps.forward.size());
+    const Pass pass{s.in_channels, s.out_channels, count, taps.forward.data(), packed.data(),
                     row_length(layout.steps(phase_steps(s, 0))), steps, steps};
     pack_weight(weight, s.in_channels * s.kernel_size, s.kernel_size, pass, packed.data());
     return pass;
@@ -155,11 +95,11 @@ std::vector<Pass> backward_passes(const Shape& s, const Layout& layout, const Ta
     std::vector<Pass> passes;
     const bool in_place = in_place_gradient(s, layout);
     float* to = packed.data();
-    for (int64_t phase = 0; phase < s.stride; ++phase) {
+    for (int64_t phase = 0; phase < phases(s); ++phase) {
         const std::vector<Tap>& tap = taps.backward[phase];
         const int64_t count = static_cast<int64_t>(tap.size());
         passes.push_back({s.out_channels, s.in_channels, count, tap.data(), to, row_length(layout.steps(s.out_steps)),
-                          layout.steps(phase_steps(s, phase)), in_place ? s.in_steps : s.stride * phase_row(s, layout)});
+                          layout.steps(phase_steps(s, phase)), in_place ? s.in_steps : phases(s) * phase_row(s, layout)});
         pack_weight(weight, s.kernel_size, s.in_channels * s.kernel_size, passes.back(), to);
         to += s.out_channels * s.in_channels * count;
     }
@@ -168,7 +108,7 @@ std::vector<Pass> backward_passes(const Shape& s, const Layout& layout, const Ta
 
 // The rows of `count` examples of x from this one on, phase after phase.
 void fill_rows(const Shape& s, const Layout& layout, const float* x, int64_t count, int64_t row, float* rows) {
-    for (int64_t phase = 0; phase < s.stride; ++phase) {
+    for (int64_t phase = 0; phase < phases(s); ++phase) {
         const Examples examples{count, phase_steps(s, phase), s.in_channels * s.in_steps};
         for (int64_t c = 0; c < s.in_channels; ++c, rows += row)
             DISPATCH(fill_row, x + c * s.in_steps + phase, s.stride, examples, layout, row, rows);
@@ -203,16 +143,17 @@ struct Backward {
 
     // The examples [begin, end); what is summed over them is added to `weight_sum` and `bias_sum`.
     void run(int64_t begin, int64_t end, float* weight_sum, float* bias_sum) const {
+        if (begin == end) return;
         const Shape& s = shape;
         Block block{};
         block.x_row = row_length(layout.steps(phase_steps(s, 0)));
         block.gradient_row = row_length(layout.steps(s.out_steps));
-        block.x_group = s.stride * s.in_channels * block.x_row;
+        block.x_group = phases(s) * s.in_channels * block.x_row;
         block.gradient_group = s.out_channels * block.gradient_row;
         block.last_step = layout.steps(s.out_steps);
         // Some rows are taken together: adding up the lanes of the sums then costs little.
         const int64_t most = std::max<int64_t>(1, 1024 / std::max<int64_t>(block.last_step, 1));
-        const int64_t phases_size = in_place() ? 0 : s.stride * s.in_channels * phase_row(s, layout);
+        const int64_t phases_size = in_place() ? 0 : phases(s) * s.in_channels * phase_row(s, layout);
         float* rows = scratch(most * (block.gradient_group + block.x_group) + phases_size);
         float* x_rows = rows + most * block.gradient_group;
         block.x = x_rows, block.gradient = rows;
@@ -227,7 +168,7 @@ struct Backward {
                               x_rows + block.groups * block.x_group);
                 begin += count;
             }
-            if (of_weight) DISPATCH(add_weight_gradient, s, taps.forward.data(), block, weight_sum);
+            if (of_weight) DISPATCH(add_weight_gradient, s, taps.forward, block, weight_sum);
         }
     }
 
@@ -235,99 +176,110 @@ struct Backward {
         const Examples examples{count, shape.out_steps, shape.out_channels * shape.out_steps};
         for (int64_t o = 0; o < shape.out_channels; ++o, rows += row) {
             const int64_t at = (example * shape.out_channels + o) * shape.out_steps;
-            const float* shortcut = finish.shortcut;
-            if (shortcut) shortcut += example * finish.shortcut_strides[0] + o * finish.shortcut_strides[1];
-            bias_sum[o] += DISPATCH(gradient_row, gradient + at, y + at, finish, shortcut, examples, layout, row, rows,
+            const uint8_t* kept = finish.kept;
+            if (kept) kept += (example * shape.out_channels + o) * kept_bytes(shape.out_steps);
+            bias_sum[o] += DISPATCH(gradient_row, gradient + at, y + at, finish, kept, examples, layout, row, rows,
                                     gradient_shortcut ? gradient_shortcut + at : nullptr);
         }
     }
 
-    void input_gradient(int64_t example, int64_t count, const float* rows, float* phases) const {
+    void input_gradient(int64_t example, int64_t count, const float* rows, float* merged) const {
         float* to = gradient_x + example * shape.in_channels * shape.in_steps;
         const int64_t row = phase_row(shape, layout);
         for (size_t phase = 0; phase < passes.size(); ++phase)
-            convolve_rows(passes[phase], rows, Finish{}, example, (in_place() ? to : phases) + phase * row);
+            convolve_rows(passes[phase], rows, Finish{}, example, (in_place() ? to : merged) + phase * row);
         if (in_place() || passes.empty()) return;
         for (int64_t e = 0; e < count; ++e)
             for (int64_t c = 0; c < shape.in_channels; ++c, to += shape.in_steps)
-                DISPATCH(merge_phases, phases + c * shape.stride * row + e * layout.pitch, row, shape.stride,
-                         shape.in_steps, to);
+                DISPATCH(merge_phases, merged + c * static_cast<int64_t>(passes.size()) * row + e * layout.pitch, row,
+                         shape.stride, shape.in_steps, to);
     }
 };
 
-template <typename Element>
-void drop(const Element* x, Element* y, int64_t size, int64_t drop_below, float scale, uint64_t seed, int threads) {
-    constexpr int64_t PIECE = 4096;
-    Finish finish{};
-    finish.drop_below = drop_below, finish.scale = scale, finish.seed = seed;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t from = 0; from < size; from += PIECE)
-        DISPATCH(drop_row, x, y, from, std::min(size, from + PIECE), finish);
+void forward(const Shape& s, const Finish& finish, const float* x, const Filters& filters, float* y, int64_t threads) {
+    const Layout layout = layout_of(s, (s.batch + threads - 1) / threads);
+    const Taps taps(s, layout);
+    std::vector<float> packed;
+    const Pass pass = forward_pass(s, layout, taps, filters.data(), packed);
+    const int64_t rows_size = phases(s) * s.in_channels * pass.row;
+    const int64_t outputs_size = layout.together == 1 ? 0 : s.out_channels * pass.out_row;
+    share_out((s.batch + layout.together - 1) / layout.together, threads, [&](int64_t group) {
+        const FlushDenormals flush;
+        const int64_t example = group * layout.together, count = std::min(layout.together, s.batch - example);
+        float* rows = scratch(rows_size + outputs_size);
+        fill_rows(s, layout, x + example * s.in_channels * s.in_steps, count, pass.row, rows);
+        if (layout.together == 1) {
+            convolve_rows(pass, rows, finish, example, y + example * s.out_channels * s.out_steps);
+        } else {
+            Finish bias{};
+            bias.bias = finish.bias;
+            convolve_rows(pass, rows, bias, example, rows + rows_size);
+            finish_rows(s, layout, rows + rows_size, finish, example, count, y);
+        }
+    });
+}
+
+// Where the gradients go; null: not asked for.
+struct Wanted {
+    float *x, *weight, *size, *bias, *shortcut;
+
+    bool filters() const { return weight || size; }
+};
+
+void backward(const Shape& s, const Finish& finish, const float* x, const Filters& filters, const float* y,
+              const float* gradient, const Wanted& of, int64_t threads) {
+    const Layout layout = layout_of(s, (s.batch + threads - 1) / threads);
+    const Taps taps(s, layout);
+    std::vector<float> packed;
+    const std::vector<Pass> passes =
+        of.x ? backward_passes(s, layout, taps, filters.data(), packed) : std::vector<Pass>();
+    const Backward work{s, layout, finish, taps, passes, x, y, gradient, of.x, of.shortcut, of.filters()};
+    const int64_t weights = s.out_channels * s.in_channels * s.kernel_size, sums = weights + s.out_channels;
+    std::vector<float> part(threads * sums, 0.0f);
+    share_out(threads, threads, [&](int64_t i) {
+        const FlushDenormals flush;
+        float* sum = part.data() + i * sums;
+        work.run(s.batch * i / threads, s.batch * (i + 1) / threads, sum, sum + weights);
+    });
+    for (int64_t thread = 1; thread < threads; ++thread)
+        for (int64_t i = 0; i < sums; ++i) part[i] += part[thread * sums + i];
+    if (of.filters()) filters.gradients(part.data(), of.weight, of.size);
+    if (of.bias) std::copy_n(part.data() + weights, s.out_channels, of.bias);
+}
+
+bool shape_fits(const Shape& s) {
+    for (const int64_t positive : {s.in_channels, s.out_channels, s.kernel_size, s.out_steps, s.dilation, s.stride})
+        if (!within(positive, 1, MOST)) return false;
+    return within(s.batch, 0, MOST) && within(s.in_steps, 0, MOST) && within(s.left_zeros, -MOST, MOST) &&
+           product_fits({s.batch, s.in_channels, s.in_steps}) && product_fits({s.batch, s.out_channels, s.out_steps}) &&
+           product_fits({s.in_channels, s.in_steps + 1}) && product_fits({s.out_channels, s.out_steps}) &&
+           product_fits({s.out_channels, s.in_channels, s.kernel_size}) && product_fits({s.kernel_size, s.dilation}) &&
+           product_fits({s.out_steps, s.stride});
 }
 
 }  // namespace
 
 // `size` of each filter, or null if the weight is taken as it is.
-EXPORT void tcn_convolve(const Shape* shape, const Finish* finish, const float* x, const float* weight,
-                         const float* size, float* y, int threads) {
-    const Shape& s = *shape;
-    const Layout layout = layout_of(s, (s.batch + threads - 1) / threads);
-    const Taps taps(s, layout);
-    std::vector<float> packed;
-    const Pass pass = forward_pass(s, layout, taps, Filters(s, weight, size).data(), packed);
-    const int64_t rows_size = s.stride * s.in_channels * pass.row;
-    const int64_t outputs_size = layout.together == 1 ? 0 : s.out_channels * pass.out_row;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t example = 0; example < s.batch; example += layout.together) {
-        const FlushDenormals flush;
-        const int64_t count = std::min(layout.together, s.batch - example);
-        float* rows = scratch(rows_size + outputs_size);
-        fill_rows(s, layout, x + example * s.in_channels * s.in_steps, count, pass.row, rows);
-        if (layout.together == 1) {
-            convolve_rows(pass, rows, *finish, example, y + example * s.out_channels * s.out_steps);
-        } else {
-            Finish bias{};
-            bias.bias = finish->bias;
-            convolve_rows(pass, rows, bias, example, rows + rows_size);
-            finish_rows(s, layout, rows + rows_size, *finish, example, count, y);
-        }
-    }
+EXPORT Outcome tcn_convolve(const Shape* shape, const Finish* finish, const float* x, const float* weight,
+                            const float* size, float* y, int64_t threads) {
+    if (!shape_fits(*shape) || !finish->dropping.fits() || !threads_fit(threads)) return Outcome::OUT_OF_RANGE;
+    const bool reads = shape->batch && shape->in_steps;
+    if (!weight || (!x && reads) || (!y && shape->batch)) return Outcome::OUT_OF_RANGE;
+    return finish_call([&] { forward(*shape, *finish, x, Filters(*shape, weight, size), y, threads); });
 }
 
-// `finish` without dropout: what was dropped shows in y. Gradients whose pointer is null are not computed.
-EXPORT void tcn_convolve_backward(const Shape* shape, const Finish* finish, const float* x, const float* weight,
-                                  const float* size, const float* y, const float* gradient, float* gradient_x,
-                                  float* gradient_weight, float* gradient_size, float* gradient_bias,
-                                  float* gradient_shortcut, int threads) {
-    const Shape& s = *shape;
-    const Layout layout = layout_of(s, (s.batch + threads - 1) / threads);
-    const Taps taps(s, layout);
-    const Filters filters(s, weight, size);
-    const bool of_weight = gradient_weight || gradient_size;
-    std::vector<float> packed;
-    const std::vector<Pass> passes =
-        gradient_x ? backward_passes(s, layout, taps, filters.data(), packed) : std::vector<Pass>();
-    const Backward backward{s, layout, *finish, taps, passes, x, y, gradient, gradient_x, gradient_shortcut, of_weight};
-    const int64_t weights = s.out_channels * s.in_channels * s.kernel_size, sums = weights + s.out_channels;
-    std::vector<float> part(threads * sums, 0.0f);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < threads; ++i) {
-        const FlushDenormals flush;
-        float* sum = part.data() + i * sums;
-        backward.run(s.batch * i / threads, s.batch * (i + 1) / threads, sum, sum + weights);
-    }
-    for (int64_t thread = 1; thread < threads; ++thread)
-        for (int64_t i = 0; i < sums; ++i) part[i] += part[thread * sums + i];
-    if (of_weight) filters.gradients(part.data(), gradient_weight, gradient_size);
-    if (gradient_bias) std::copy_n(part.data() + weights, s.out_channels, gradient_bias);
-}
-
-EXPORT void tcn_dropout(const float* x, float* y, int64_t size, int64_t drop_below, float scale, uint64_t seed,
-                        int threads) {
-    drop(x, y, size, drop_below, scale, seed, threads);
-}
-
-EXPORT void tcn_dropout_bfloat16(const uint16_t* x, uint16_t* y, int64_t size, int64_t drop_below, float scale,
-                                 uint64_t seed, int threads) {
-    drop(x, y, size, drop_below, scale, seed, threads);
+// `finish` without dropout but for its scale: what was dropped shows in y, or in `kept`, without which there has been no
+// shortcut. Gradients whose pointer is null are not computed.
+EXPORT Outcome tcn_convolve_backward(const Shape* shape, const Finish* finish, const float* x, const float* weight,
+                                     const float* size, const float* y, const float* gradient, float* gradient_x,
+                                     float* gradient_weight, float* gradient_size, float* gradient_bias,
+                                     float* gradient_shortcut, int64_t threads) {
+    if (!shape_fits(*shape) || !threads_fit(threads)) return Outcome::OUT_OF_RANGE;
+    const bool reads = shape->batch && shape->in_steps;
+    if (!weight || (!x && reads) || ((!y || !gradient) && shape->batch)) return Outcome::OUT_OF_RANGE;
+    if ((gradient_size && !size) || (finish->kept && !finish->relu) || (gradient_shortcut && !finish->kept))
+        return Outcome::OUT_OF_RANGE;
+    const Wanted wanted{gradient_x, gradient_weight, gradient_size, gradient_bias, gradient_shortcut};
+    return finish_call(
+        [&] { backward(*shape, *finish, x, Filters(*shape, weight, size), y, gradient, wanted, threads); });
 }

@@ -50,16 +50,29 @@ struct Pass {
     int64_t out_row;         // floats from one channel of the output to the next
 };
 
+// Which values are dropped: those whose random number is below a limit.
+struct Dropping {
+    int64_t below;  // of 2^31 equally likely numbers; 0: no dropout
+    float scale;    // of what is not dropped
+    uint64_t seed;
+
+    bool fits() const { return 0 <= below && below <= INT32_MAX; }
+};
+
 // What is done to an output before it is stored: relu(convolution + bias), dropout, relu(that + shortcut).
 struct Finish {
-    const float* bias;              // null: none
+    const float* bias;            // null: none
     int64_t relu;
-    const float* shortcut;          // null: none
-    int64_t shortcut_strides[3];    // floats per example, channel and step
-    int64_t drop_below;             // of 2^31 equally likely numbers; 0: no dropout
-    float scale;                    // of what is not dropped
-    uint64_t seed;
+    const float* shortcut;        // null: none
+    int64_t shortcut_strides[3];  // floats per example, channel and step
+    Dropping dropping;
+    // One bit per value in front of the shortcut, whether ReLU and dropout let it pass: the sum does not show it where
+    // it rounds the value away. (batch, out_channels, bytes of out_steps bits), the first step the lowest bit of its
+    // byte, zeros behind the last one; written going forward, read going backward. Null: nobody will ask.
+    uint8_t* kept;
 };
+
+constexpr int64_t kept_bytes(int64_t steps) { return (steps + 7) / 8; }
 
 // Rows of several examples, or groups of those side by side, one behind the other: for the weight gradient.
 struct Block {

@@ -9,8 +9,8 @@
 
 #include "vector.h"
 #include "partial.h"
-
-typedef uint32_t Bits __attribute__((vector_size(LANES * 4)));
+#include "dropping.h"
+#include "kept.h"
 
 // Sizes of the tiles, so that sums, one column and a broadcast fit the registers: 32 of them, or 16.
 #if LANES == 16 || defined(__aarch64__)
@@ -46,53 +46,6 @@ INLINE Vector load_spaced(const float* from, int64_t step, int64_t count) {
 
 // Not a number stays what it is, as in PyTorch.
 INLINE Vector relu(Vector x) { return x < 0.0f ? Vector{} : x; }
-
-// Evenly distributed numbers below 2^31, one per element: a hash (the multipliers are those of C. Wellons' lowbias32)
-// of the element's index and both halves of the seed.
-INLINE Integers random_numbers(uint64_t seed, uint64_t index) {
-    Bits x;
-    for (int64_t i = 0; i < LANES; ++i) x[i] = static_cast<uint32_t>(i);
-    x += static_cast<uint32_t>(index) + static_cast<uint32_t>(seed);
-    x ^= x >> 16;
-    x *= 0x7feb352du;
-    x ^= (x >> 15) ^ static_cast<uint32_t>((seed >> 32) + (index >> 32));
-    x *= 0x846ca68bu;
-    x ^= x >> 16;
-    return reinterpret_cast<Integers>(x >> 1);
-}
-
-INLINE Vector drop(Vector x, const Finish& finish, uint64_t index) {
-    const Integers dropped = random_numbers(finish.seed, index) < static_cast<int32_t>(finish.drop_below);
-    return dropped ? Vector{} : x * finish.scale;
-}
-
-// bfloat16 is the upper half of a float; what a float loses is rounded to the nearest, ties to even.
-typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
-
-INLINE void copy_halves(void* to, const void* from, int64_t count) {
-    if (count >= LANES) std::memcpy(to, from, sizeof(Halves));  // of a known size: one instruction
-    else std::memcpy(to, from, sizeof(uint16_t) * count);
-}
-
-INLINE Vector load(const uint16_t* from, int64_t count) {
-    Halves halves{};
-    copy_halves(&halves, from, count);
-    return reinterpret_cast<Vector>(__builtin_convertvector(halves, Bits) << 16);
-}
-
-INLINE void store(uint16_t* to, Vector values, int64_t count) {
-    const Bits bits = reinterpret_cast<Bits>(values);
-    const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    const Halves halves = __builtin_convertvector(values == values ? rounded : bits >> 16 | 0x40, Halves);
-    copy_halves(to, &halves, count);
-}
-
-// Elements [from, to) of a tensor.
-template <typename Element>
-static void drop_row(const Element* x, Element* y, int64_t from, int64_t to, const Finish& finish) {
-    for (; from < to; from += LANES)
-        store(y + from, drop(load(x + from, to - from), finish, from), to - from);
-}
 
 // ------------------------------------------------------------------------------------------------- convolution
 
@@ -130,8 +83,10 @@ static Corner corner(const Pass& pass, int64_t example, int64_t channel, int64_t
 // A vector of outputs on its way into memory.
 INLINE Vector finished(Vector y, const Finish& finish, const Place& at) {
     if (finish.relu) y = relu(y);
-    if (finish.drop_below) y = drop(y, finish, (at.example * at.channels + at.channel) * at.steps + at.step);
+    const int64_t row = at.example * at.channels + at.channel;
+    if (finish.dropping.below) y = drop(y, finish.dropping, row * at.steps + at.step);
     if (!finish.shortcut) return y;
+    if (finish.kept) store_kept(finish.kept + row * kept_bytes(at.steps), y <= 0.0f, at.step, at.steps);
     const int64_t* strides = finish.shortcut_strides;
     const float* from = finish.shortcut + at.example * strides[0] + at.channel * strides[1] + at.step * strides[2];
     return relu(y + load_spaced(from, strides[2], at.steps - at.step));
@@ -268,7 +223,7 @@ static GradientTile find_gradient_tile(int64_t out, int64_t in) {
 }
 
 // Adds one block's part to gradient_weight (out_channels, in_channels, kernel_size).
-static void add_weight_gradient(const Shape& shape, const Tap* taps, Block block, float* gradient_weight) {
+static void add_weight_gradient(const Shape& shape, const std::vector<Tap>& taps, Block block, float* gradient_weight) {
     constexpr int64_t MOST = GRADIENT_CHANNELS, AT_ONCE = 1024;  // steps whose rows stay in the innermost cache
     const int64_t first = block.first_step, last = block.last_step;
     for (int64_t from = first; from < last; from += AT_ONCE)
@@ -277,96 +232,20 @@ static void add_weight_gradient(const Shape& shape, const Tap* taps, Block block
             for (int64_t c = 0, in; c < shape.in_channels; c += in) {
                 in = tile_channels(shape.in_channels, c, MOST);
                 const GradientTile add = find_gradient_tile<MOST, MOST>(out, in);
-                for (int64_t k = 0; k < shape.kernel_size; ++k) {
-                    const Tap& tap = taps[k];
+                for (const Tap& tap : taps) {
                     const int64_t begin = -tap.shift > from ? -tap.shift : from;
                     const int64_t end = from + AT_ONCE < last ? from + AT_ONCE : last;
                     block.first_step = begin / LANES * LANES;
                     block.last_step = tap.length - tap.shift < end ? tap.length - tap.shift : end;
+                    if (begin >= block.last_step) continue;  // the tap sees zeros alone, and its rows lie anywhere
                     const float* g = block.gradient + o * block.gradient_row + MARGIN;
                     const float* x =
                         block.x + (tap.phase * shape.in_channels + c) * block.x_row + MARGIN + tap.shift;
-                    float* to = gradient_weight + (o * shape.in_channels + c) * shape.kernel_size + k;
+                    float* to = gradient_weight + (o * shape.in_channels + c) * shape.kernel_size + tap.index;
                     add(block, g, x, to, shape.in_channels * shape.kernel_size, shape.kernel_size);
                 }
             }
         }
 }
 
-// ------------------------------------------------------------------------------------------------------- rows
-
-// One channel with its margins, every `step`-th element of `from`.
-static void fill_row(const float* from, int64_t step, const Examples& examples, const Layout& layout, int64_t row,
-                     float* to) {
-    for (int64_t i = 0; i < MARGIN; i += LANES) store(to + i, Vector{});
-    to += MARGIN;
-    int64_t left = row - MARGIN;
-    for (int64_t e = 1; e <= examples.number; ++e) {
-        const int64_t width = e < examples.number ? layout.pitch : left;
-        // The last vector may reach into the next example's place, which is filled after it.
-        for (int64_t i = 0; i < width; i += LANES) store(to + i, load_spaced(from + i * step, step, examples.count - i));
-        from += examples.stride, to += layout.pitch, left -= layout.pitch;
-    }
-}
-
-// What follows the convolution, for one channel of examples side by side in `row`.
-static void finish_row(const float* row, const Finish& finish, const Layout& layout, const Examples& examples,
-                       Place at, float* y) {
-    for (int64_t e = 0; e < examples.number; ++e, ++at.example) {
-        for (at.step = 0; at.step < at.steps; at.step += LANES) {
-            const int64_t count = at.steps - at.step;
-            store(y + at.step, finished(load(row + at.step, count), finish, at), count);
-        }
-        row += layout.pitch, y += examples.stride;
-    }
-}
-
-// The phases of a row, the counterpart of fill_row().
-static void merge_phases(const float* phases, int64_t phase_row, int64_t stride, int64_t count, float* to) {
-    if (stride == 1) {
-        for (int64_t i = 0; i < count; i += LANES) store(to + i, load(phases + i, count - i), count - i);
-    } else if (stride == 2) {
-        const float* second = phases + phase_row;
-        for (int64_t i = 0; i < count / 2; ++i) to[2 * i] = phases[i], to[2 * i + 1] = second[i];
-        if (count % 2) to[count - 1] = phases[count / 2];
-    } else {
-        for (int64_t phase = 0; phase < stride; ++phase)
-            for (int64_t i = phase; i < count; i += stride) to[i] = phases[phase * phase_row + i / stride];
-    }
-}
-
-// The gradient before `finish` from the one behind it, for one channel of a row's examples; returns its sum over all.
-// Where the outputs are zero, or the shortcut alone, nothing passes.
-static float gradient_row(const float* gradient, const float* y, const Finish& finish, const float* shortcut,
-                          const Examples& examples, const Layout& layout, int64_t row, float* to, float* to_shortcut) {
-    for (int64_t i = 0; i < MARGIN; i += LANES) store(to + i, Vector{});
-    to += MARGIN;
-    Vector total{};
-    int64_t left = row - MARGIN;
-    for (int64_t e = 1; e <= examples.number; ++e) {
-        int64_t t = 0;
-        for (; t < examples.count; t += LANES) {
-            const int64_t count = examples.count - t;
-            Vector g = load(gradient + t, count);
-            if (finish.relu) {
-                const Vector out = load(y + t, count);
-                Vector floor{};
-                if (shortcut) {
-                    g = out <= 0.0f ? Vector{} : g;
-                    if (to_shortcut) store(to_shortcut + t, g, count);
-                    const int64_t step = finish.shortcut_strides[2];
-                    floor = load_spaced(shortcut + t * step, step, count);
-                }
-                g = out <= floor ? Vector{} : g * finish.scale;
-            }
-            total += g;
-            store(to + t, g);
-        }
-        const int64_t width = e < examples.number ? layout.pitch : left;
-        for (; t < width; t += LANES) store(to + t, Vector{});
-        gradient += examples.stride, y += examples.stride, to += layout.pitch, left -= layout.pitch;
-        if (shortcut) shortcut += finish.shortcut_strides[0];
-        if (to_shortcut) to_shortcut += examples.stride;
-    }
-    return sum(total);
-}
+#include "convolution_rows.h"

@@ -1,5 +1,7 @@
 #include "instruction_set.h"
 
+#include <cstdint>
+
 namespace {
 
 InstructionSet best() {
@@ -21,8 +23,11 @@ InstructionSet chosen = best();
 InstructionSet instruction_set() { return chosen; }
 
 // Takes a lower one than the machine's best (0 baseline, 1 AVX2, 2 AVX-512) and returns what is in use from then on.
-EXPORT int tcn_set_instruction_set(int wanted) {
+EXPORT int tcn_set_instruction_set(int64_t wanted) {
     const InstructionSet most = best();
     chosen = wanted < most ? static_cast<InstructionSet>(wanted < 0 ? 0 : wanted) : most;
     return chosen;
 }
+
+// Of what is handed over, see INTERFACE in tcn/native/library.py.
+EXPORT int tcn_interface() { return 2; }

@@ -5,12 +5,11 @@
 
 #include "recurrent.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <optional>
 #include <vector>
 
+#include "calling.h"
 #include "denormals.h"
 #include "instruction_set.h"
 
@@ -96,12 +95,11 @@ private:
     }
 
     void derive(int64_t step, int64_t i, float* of_gates, float* of_state, float* of_memory) const {
-        const float* g = gates(step, i);
         if (p_.cell == LSTM)
-            DISPATCH(lstm_gradient, p_.hidden, g, before(p_.memory, p_.memories, step, i), after(p_.memories, step, i),
+            DISPATCH(lstm_gradient, p_.hidden, gates(step, i), before(p_.memory, p_.memories, step, i), after(p_.memories, step, i),
                      of_gates, of_state, of_memory + i * p_.hidden);
         if (p_.cell == GRU)
-            DISPATCH(gru_gradient, p_.hidden, g, before(p_.state, p_.states, step, i), of_gates, of_state);
+            DISPATCH(gru_gradient, p_.hidden, gates(step, i), before(p_.state, p_.states, step, i), of_gates, of_state);
         if (p_.cell == RNN) DISPATCH(rnn_gradient, p_.hidden, after(p_.states, step, i), of_gates, of_state);
     }
 
@@ -112,17 +110,31 @@ private:
     std::vector<float*> y_;        // what they are added to
 };
 
+// Calls `run` with the rows of each thread.
 template <typename Function>
-void share_out(int64_t batch, int threads, Function run) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < threads; ++i) run(batch * i / threads, batch * (i + 1) / threads);
+Outcome share_rows(int64_t batch, int64_t threads, const Function& run) {
+    return finish_call([&] {
+        share_out(threads, threads,
+                  [&](int64_t i) { run(batch * i / threads, batch * (i + 1) / threads); });
+    });
+}
+
+bool fits(const Piece& p) {
+    return within(p.cell, LSTM, RNN) && within(p.hidden, 1, MOST) && within(p.steps, 0, MOST) &&
+           within(p.batch, 0, MOST) && product_fits({p.steps, p.batch, 4, p.hidden}) &&
+           product_fits({p.batch, 4, p.hidden}) && product_fits({p.hidden, 4, p.hidden});
+}
+
+bool given(const Piece& p) {
+    const bool remembers = p.cell != LSTM || (p.memory && p.memories);
+    return p.weight && p.state && p.states && remembers;
 }
 
 }  // namespace
 
 // The products around the loop are PyTorch's, and as slow over such numbers as the loop would be. On (1), and back to
 // what was before (0), for the calling thread.
-EXPORT void tcn_flush_denormals(int on) {
+EXPORT void tcn_flush_denormals(int64_t on) {
     thread_local std::optional<FlushDenormals> flush;
     if (on)
         flush.emplace();
@@ -130,11 +142,20 @@ EXPORT void tcn_flush_denormals(int on) {
         flush.reset();
 }
 
-EXPORT void tcn_recur(const Piece* piece, int threads) {
-    share_out(piece->batch, threads, [=](int64_t begin, int64_t end) { Rows(*piece, begin, end).forward(); });
+EXPORT Outcome tcn_recur(const Piece* piece, int64_t threads) {
+    if (!fits(*piece) || !threads_fit(threads)) return Outcome::OUT_OF_RANGE;
+    if (piece->steps == 0 || piece->batch == 0) return Outcome::DONE;
+    if (!given(*piece) || !piece->gates) return Outcome::OUT_OF_RANGE;
+    return share_rows(piece->batch, threads,
+                      [=](int64_t begin, int64_t end) { Rows(*piece, begin, end).forward(); });
 }
 
-EXPORT void tcn_recur_backward(const Piece* piece, const Gradients* gradients, int threads) {
-    share_out(piece->batch, threads,
-              [=](int64_t begin, int64_t end) { Rows(*piece, begin, end).backward(*gradients); });
+EXPORT Outcome tcn_recur_backward(const Piece* piece, const Gradients* gradients, int64_t threads) {
+    if (!fits(*piece) || !threads_fit(threads)) return Outcome::OUT_OF_RANGE;
+    if (piece->steps == 0 || piece->batch == 0) return Outcome::DONE;
+    const bool remembers = piece->cell != LSTM || gradients->memory;
+    const bool wanted = gradients->states && gradients->gates && gradients->state && remembers;
+    if (!given(*piece) || !wanted || (piece->cell != RNN && !piece->gates)) return Outcome::OUT_OF_RANGE;
+    return share_rows(piece->batch, threads,
+                      [=](int64_t begin, int64_t end) { Rows(*piece, begin, end).backward(*gradients); });
 }

@@ -77,8 +77,62 @@ struct Activation {
     float parameters[3];
 };
 
-// As it is handed over by tcn/native/stream.py; places are offsets in the frame, -1 if there is none.
+// As tcn/native/stream.py hands it over. Whole numbers are 64 bits wide, so that none can wrap on the way; each is
+// checked before it is made narrower (stream_check.h).
+struct GivenActivation {
+    int64_t function;
+    float parameters[3];
+};
+
+// Likewise. Places are offsets in the frame, in floats, -1 if there is none.
 struct Operation {
+    int64_t kind;
+    int64_t source;
+    int64_t other;
+    int64_t target;
+    int64_t in_channels;
+    int64_t out_channels;
+    int64_t kernel_size;
+    int64_t dilation;
+    int64_t shift;  // 1 if the present is excluded
+    int64_t groups;
+    float epsilon;
+    // The epilogue of CONVOLUTION, DEPTHWISE, POINTWISE and SCALE: after(activation(value) + other).
+    GivenActivation activation;
+    GivenActivation after;
+    const float* weight;
+    int64_t weights;  // how many there are
+    const float* bias;
+    int64_t biases;
+};
+
+// Likewise: what a program reads and returns.
+struct Interface {
+    int64_t frame_size;
+    int64_t input;
+    int64_t in_channels;
+    int64_t output;
+    int64_t out_channels;
+    int64_t condition;
+    int64_t condition_channels;  // 0 if the net is not conditioned
+    int64_t vocabulary;          // 0 if the input is not tokens
+    int64_t ahead;               // whether past taps are added up ahead
+};
+
+// Why something was refused; nothing has happened then. The order is that of tcn/native/stream.py.
+enum Refusal : int {
+    NONE,
+    ROW_OUT_OF_RANGE,
+    ROW_TWICE,
+    TOKEN_OUT_OF_RANGE,
+    NO_MEMORY,
+    MISFIT,      // an argument that does not fit the program
+    IN_USE,      // by another thread
+    NOT_FINITE,  // NaN or infinity where there must be none
+};
+
+// An operation that has been checked, with its weights packed and its place in the rows' memory.
+struct Instruction {
     Kind kind;
     int32_t source;
     int32_t other;
@@ -87,20 +141,15 @@ struct Operation {
     int32_t out_channels;
     int32_t kernel_size;
     int32_t dilation;
-    int32_t shift;  // 1 if the present is excluded
+    int32_t shift;
     int32_t groups;
     float epsilon;
-    // The epilogue of CONVOLUTION, DEPTHWISE, POINTWISE and SCALE: after(activation(value) + other).
     Activation activation;
     Activation after;
     const float* weight;
     const float* bias;
-};
-
-// An operation with its weights packed and its place in the rows' memory.
-struct Instruction : Operation {
     int32_t capacity;  // positions in the ring; 0 if there is none
-    int32_t head;      // index into the table of heads
+    int32_t head;      // index into the table of heads, behind which stands whether the ring has been filled
     size_t memory;     // offset in bytes, times the rows that lie together
     size_t kept_size;  // in bytes, of what is no ring
     int32_t ahead;     // steps for which past taps are added up at once; 0 if they are not
@@ -113,11 +162,15 @@ struct RowMemory {
     std::byte* shared;  // by `rows` rows, of which this is number `row`
     int rows;
     int row;
-    int side_by_side = 1;  // of the rows of a block from this one on
+    int side_by_side;  // of the rows of a block from this one on
 
     // The position in the ring that is written next.
     int32_t& head(const Instruction& op) const {
         return reinterpret_cast<int32_t*>(shared)[op.head * rows + row];
+    }
+    // Whether every position may hold something: before that, those from the head on are zeros.
+    int32_t& filled(const Instruction& op) const {
+        return reinterpret_cast<int32_t*>(shared)[(op.head + 1) * rows + row];
     }
     float* ring(const Instruction& op) const {
         return reinterpret_cast<float*>(shared + op.memory * rows) + static_cast<size_t>(row) * op.in_channels;

@@ -66,9 +66,10 @@ static void finish(const Instruction& op, const Block& block) {
 
 // ---------------------------------------------------------------------------------------------------- convolution
 
-// The weights of one group of channels, or of some of its taps: packed as (tap, panel, channel, PANEL).
+// The weights of one group of channels, or of some of its taps: packed as (panel, tap, channel, PANEL).
 struct Group {
     const float* weight;
+    size_t panel_size;  // of all taps
     int taps;
     int channels;
     int panels;
@@ -85,7 +86,7 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
     constexpr int WIDTH = PANELS * VECTORS;
     // Each sum waits for the one before: at least eight of them under way keep the multipliers busy.
     constexpr int PARTS = ITEMS * WIDTH < 8 ? 8 / (ITEMS * WIDTH) : 1;
-    const size_t panel_size = static_cast<size_t>(group.channels) * PANEL;
+    const size_t tap_size = static_cast<size_t>(group.channels) * PANEL;
     const float* initial = group.initial + panel * PANEL;
     Vector sums[PARTS][ITEMS][WIDTH];
     for (int part = 0; part < PARTS; ++part)
@@ -93,7 +94,7 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
             for (int v = 0; v < WIDTH; ++v)
                 sums[part][i][v] = part ? Vector{} : load(initial + i * group.initial_stride + v * LANES);
     for (int tap = 0; tap < group.taps; ++tap, x += group.listed) {
-        const float* weight = group.weight + (tap * group.panels + panel) * panel_size;
+        const float* weight = group.weight + panel * group.panel_size + tap * tap_size;
         const float* from[ITEMS];
         for (int i = 0; i < ITEMS; ++i) from[i] = x[i] + group.first_channel;
         int c = 0;
@@ -102,12 +103,12 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
                 for (int i = 0; i < ITEMS; ++i)
                     for (int v = 0; v < WIDTH; ++v)
                         sums[part][i][v] += broadcast(from[i][c + part]) *
-                                            load(weight + v / VECTORS * panel_size + v % VECTORS * LANES);
+                                            load(weight + v / VECTORS * group.panel_size + v % VECTORS * LANES);
         for (; c < group.channels; ++c, weight += PANEL)
             for (int i = 0; i < ITEMS; ++i)
                 for (int v = 0; v < WIDTH; ++v)
                     sums[0][i][v] +=
-                        broadcast(from[i][c]) * load(weight + v / VECTORS * panel_size + v % VECTORS * LANES);
+                        broadcast(from[i][c]) * load(weight + v / VECTORS * group.panel_size + v % VECTORS * LANES);
     }
     for (int i = 0; i < ITEMS; ++i)
         for (int v = 0; v < WIDTH; ++v) {
@@ -176,7 +177,7 @@ static void list_taps(const Instruction& op, const RowMemory& first, int head, i
 INLINE void remember_step(const Instruction& op, const RowMemory& memory, const float* frame) {
     int32_t& head = memory.head(op);
     copy_channels(memory.ring(op) + head * memory.stride(op), frame + op.source, op.in_channels);
-    if (++head == op.capacity) head = 0;
+    if (++head == op.capacity) head = 0, memory.filled(op) = 1;
 }
 
 // How many rows from the first on lie side by side with their rings standing alike.
@@ -196,6 +197,7 @@ static void remember_rows(const Instruction& op, const RowMemory& first, int row
         copy_channels(to, frame + op.source, op.in_channels);
     const int32_t next = heads[0] + 1 == op.capacity ? 0 : heads[0] + 1;
     for (int row = 0; row < rows; ++row) heads[row] = next;
+    for (int row = 0; next == 0 && row < rows; ++row) (&first.filled(op))[row] = 1;
 }
 
 // Puts the block's inputs into the rings and lists, per tap and item, where they lie.
@@ -230,12 +232,14 @@ static void prefetch(const Instruction& op, const float* const* inputs, int list
 // With all taps, and the bias to add to.
 static Group group_of(const Instruction& op, int index, int listed) {
     const int channels = op.in_channels / op.groups, panels = (op.out_channels / op.groups + PANEL - 1) / PANEL;
-    return {op.weight + static_cast<size_t>(index) * op.kernel_size * panels * channels * PANEL,
+    const size_t panel_size = static_cast<size_t>(op.kernel_size) * channels * PANEL;
+    return {op.weight + index * panels * panel_size,
+            panel_size,
             op.kernel_size,
             channels,
             panels,
             index * channels,
-            op.bias + index * panels * PANEL,
+            op.bias + static_cast<size_t>(index) * panels * PANEL,
             0,
             listed};
 }
@@ -267,7 +271,7 @@ static void convolve_present(const Instruction& op, const Block& block) {
         remember_step(op, memory, frame);
     }
     list_inputs(op, block);
-    present.weight += (present.taps - 1) * width * present.channels;
+    present.weight += static_cast<size_t>(present.taps - 1) * present.channels * PANEL;
     present.taps = 1;
     present.initial = block.frames + op.target;
     present.initial_stride = block.frame_size;
@@ -313,7 +317,7 @@ static void convolve_depthwise(const Instruction& op, const Block& block) {
         for (int c = 0; c < op.in_channels; c += LANES) {
             Vector total = load(op.bias + c);
             for (int tap = 0; tap < taps; ++tap)
-                total += load(op.weight + tap * width + c) * load(input[tap * items] + c);
+                total += load(op.weight + static_cast<size_t>(tap) * width + c) * load(input[tap * items] + c);
             store(y + c, total);
         }
     }

@@ -1,0 +1,97 @@
+#include "stream_rows.h"
+
+Rows::Rows(std::shared_ptr<const Program> given, int64_t count)
+    : owned(std::move(given)),
+      program(*owned),
+      count(count),
+      together(share(count, share(count, ROWS_TOGETHER))),
+      piece_size(odd_lines(checked_product(together, program.row_size))),
+      memory(checked_product(share(count, together), piece_size)),
+      named(checked_product(count, sizeof(uint64_t))) {}
+
+Refusal check_rows(Rows& rows, const int64_t* index, int64_t count) {
+    if (count < 1 || count > rows.count) return MISFIT;
+    if (!index) return NONE;
+    ++rows.pushes;
+    uint64_t* named = reinterpret_cast<uint64_t*>(rows.named.bytes());
+    for (int64_t i = 0; i < count; ++i) {
+        if (index[i] < 0 || index[i] >= rows.count) return ROW_OUT_OF_RANGE;
+        if (named[index[i]] == rows.pushes) return ROW_TWICE;
+        named[index[i]] = rows.pushes;
+    }
+    return NONE;
+}
+
+namespace {
+
+// Positions of a ring that may hold something other than zeros: the first so many.
+int32_t used(const Instruction& op, const RowMemory& memory) {
+    if (!op.capacity) return 0;
+    return memory.filled(op) ? op.capacity : memory.head(op);
+}
+
+// Calls `visit` with every piece of a row's memory that holds something, before or after the call, and its size, always in
+// the same order: a ring's head first, since it says how much of the ring is used.
+template <typename Visit>
+void visit_memory(const Program& program, const RowMemory& memory, const Visit& visit) {
+    for (const Instruction& op : program.instructions) {
+        const int32_t before = used(op, memory);
+        if (op.capacity) visit(&memory.head(op), sizeof(int32_t));
+        if (op.capacity) visit(&memory.filled(op), sizeof(int32_t));
+        for (int32_t position = 0, count = std::max(before, used(op, memory)); position < count; ++position)
+            visit(memory.ring(op) + position * memory.stride(op), op.in_channels * sizeof(float));
+        if (op.kept_size) visit(memory.kept(op), op.kept_size);
+        if (op.ahead) visit(&memory.left(op), sizeof(int32_t));
+        if (op.ahead) visit(memory.sums(op), sizeof(float) * RowMemory::sums_size(op));
+    }
+}
+
+// The latest inputs of a convolution, (in_channels, context), to or from the row's ring.
+void exchange_ring(const Instruction& op, const RowMemory& memory, float* data, bool into_row) {
+    const int context = context_of(op);
+    int32_t& head = memory.head(op);
+    if (into_row && op.ahead) memory.left(op) = 0;
+    if (into_row) head = context, memory.filled(op) = 1;  // positions 0 to context - 1, and context < capacity
+    for (int step = 0; step < context; ++step) {
+        float* here = memory.ring(op) + (head - context + step + op.capacity) % op.capacity * memory.stride(op);
+        for (int c = 0; c < op.in_channels; ++c) {
+            float& there = data[static_cast<size_t>(c) * context + step];
+            (into_row ? here[c] : there) = into_row ? there : here[c];
+        }
+    }
+}
+
+}  // namespace
+
+void reset_row(const Program& program, const RowMemory& memory) {
+    visit_memory(program, memory, [](void* piece, size_t size) { std::memset(piece, 0, size); });
+}
+
+void copy_rows(const Rows& rows, const int64_t* source, const int64_t* target, int64_t count) {
+    std::vector<std::byte> copies;  // first: a source may be another's target
+    for (int64_t i = 0; i < count; ++i)
+        visit_memory(rows.program, rows.row(source[i]), [&copies](const void* piece, size_t size) {
+            const std::byte* from = static_cast<const std::byte*>(piece);
+            copies.insert(copies.end(), from, from + size);
+        });
+    const std::byte* at = copies.data();
+    for (int64_t i = 0; i < count; ++i) {
+        const RowMemory memory = rows.row(target[i]);
+        reset_row(rows.program, memory);
+        visit_memory(rows.program, memory, [&at](void* piece, size_t size) {
+            std::memcpy(piece, at, size);
+            at += size;
+        });
+    }
+}
+
+size_t state_size(const Instruction& op) {
+    return op.capacity ? sizeof(float) * op.in_channels * context_of(op) : op.kept_size;
+}
+
+void exchange(const Instruction& op, const RowMemory& memory, std::byte* data, bool into_row) {
+    if (op.capacity)
+        exchange_ring(op, memory, reinterpret_cast<float*>(data), into_row);
+    else
+        std::memcpy(into_row ? memory.kept(op) : data, into_row ? data : memory.kept(op), op.kept_size);
+}

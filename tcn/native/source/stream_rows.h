@@ -1,0 +1,80 @@
+// What is remembered of the rows of a program, and what may be done to it between pushes.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "stream_memory.h"
+#include "stream_program.h"
+
+// So many that `parts` times as many are enough.
+inline int64_t share(int64_t count, int64_t parts) { return count / parts + (count % parts != 0); }
+
+// What a block needs besides the rows' memory.
+struct Workspace {
+    explicit Workspace(const Program& program)
+        : frames(checked_product(BLOCK_ITEMS * sizeof(float), program.frame_size)),
+          inputs(checked_product(BLOCK_ITEMS * sizeof(float*), program.taps)) {}
+
+    const float** listed() const { return reinterpret_cast<const float**>(inputs.bytes()); }
+
+    Memory frames;
+    Memory inputs;
+};
+
+struct Rows {
+    Rows(std::shared_ptr<const Program> program, int64_t count);
+
+    RowMemory row(int64_t index) const {
+        return {memory.bytes() + index / together * piece_size, static_cast<int>(together),
+                static_cast<int>(index % together), 1};
+    }
+
+    const std::shared_ptr<const Program> owned;
+    const Program& program;
+    const int64_t count;
+    const int64_t together;  // rows that share a piece of memory
+    const size_t piece_size;
+    const Memory memory;
+    std::vector<std::unique_ptr<Workspace>> workspaces;  // one per thread
+    const Memory named;  // of each row the push in which it was last named
+    uint64_t pushes = 0;
+    std::atomic<bool> in_use{false};
+};
+
+// The right to use some rows, of one thread at a time. It is not waited for: which of two steps of a row came first is
+// for the caller to say.
+class Turn {
+public:
+    explicit Turn(Rows& rows) : rows_(rows), taken_(!rows.in_use.exchange(true, std::memory_order_acquire)) {}
+    ~Turn() {
+        if (taken_) rows_.in_use.store(false, std::memory_order_release);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    bool taken() const { return taken_; }
+
+private:
+    Rows& rows_;
+    const bool taken_;
+};
+
+// Number i of those named; all of them in order if none is.
+inline int64_t row_at(const int64_t* index, int64_t i) { return index ? index[i] : i; }
+
+// Whether there are so many rows, each of them named once.
+Refusal check_rows(Rows& rows, const int64_t* index, int64_t count);
+
+void reset_row(const Program& program, const RowMemory& memory);
+
+// Gives each target the state of the source beside it, as it was before any of them was written.
+void copy_rows(const Rows& rows, const int64_t* source, const int64_t* target, int64_t count);
+
+// In bytes, what one operation remembers of a row, as PyTorch holds it.
+size_t state_size(const Instruction& op);
+
+// Copies it to or from `data`.
+void exchange(const Instruction& op, const RowMemory& memory, std::byte* data, bool into_row);
