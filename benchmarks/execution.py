@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
+from pytorch_lightning.cli import SaveConfigCallback
 
 from benchmarks.provenance import commit, machine, versions
 from benchmarks.recorder import Recorder
@@ -71,10 +72,13 @@ def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Resu
 def prepare_trainer(trainer: pl.Trainer, recorder: Recorder) -> None:
     """Puts ``recorder`` last among the callbacks.
 
-    ModelCheckpoint goes: a kill can spoil its files, and beside the recorder it writes twice.
+    ModelCheckpoint goes: a kill can spoil its files, and beside the recorder it writes twice. So
+    does what saves the config, which is in the result: without a logger it writes into the current
+    folder, every seed over the one before.
     """
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    kept = [each for each in callbacks if not isinstance(each, pl.callbacks.ModelCheckpoint)]
+    writers = (pl.callbacks.ModelCheckpoint, SaveConfigCallback)
+    kept = [each for each in callbacks if not isinstance(each, writers)]
     trainer.callbacks = [*kept, recorder]  # type: ignore[attr-defined]
 
 

@@ -70,7 +70,6 @@ LONGER = frozenset(
         "tcn/forecasting/trained.py",
         "tcn/forecasting/windows.py",
         "tcn/inference/compile.py",
-        "tcn/inference/export.py",
         "tcn/inference/generation.py",
         "tcn/inference/pretrained.py",
         "tcn/inference/session.py",

@@ -54,6 +54,14 @@ def test_a_budget_of_epochs_in_steps(tmp_path: Path):
     }
 
 
+def test_nothing_is_written_but_into_the_folder_of_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    made(tmp_path / "work")
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+
+
 def test_a_run_of_no_epoch_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"no epoch was trained: trainer\.max_epochs is 0"):
         made(tmp_path, "trainer.max_epochs=0")
