@@ -347,8 +347,12 @@ class Forecaster(Settings):
         unknown = sorted(parameters.keys() - cls._get_param_names())
         if unknown:
             raise ValueError(f"{folder}: {unknown} are no settings of this version of tcn")
-        forecaster = cls(**parameters)
-        trained.device = device_of(forecaster.accelerator)
+        try:
+            forecaster = cls(**parameters)
+            trained.device = device_of(forecaster.accelerator)
+        except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{folder}: its settings do not fit: {reason}") from error
         forecaster.trained_ = trained
         forecaster._kind = FrameKind(library)
         return forecaster

@@ -41,6 +41,11 @@ from tcn.layers import SequenceModule
 from tcn.models.description import describe
 
 SETTINGS = "forecaster.json"
+_MISFIT = (
+    KeyError, IndexError, TypeError, AttributeError, OverflowError, RuntimeError, RecursionError,
+    MemoryError, ValueError,
+)  # fmt: skip
+"""What building from files that do not fit each other may end in."""
 
 
 class Stored(NamedTuple):
@@ -126,8 +131,9 @@ def read(folder: str | PathLike[str]) -> Stored:
         with torch.random.fork_rng(devices=[]):  # the random weights of new nets are of no use
             parameters = {name: _restored(value) for name, value in content["parameters"].items()}
             return Stored(parameters, _trained(content, arrays), content["library"])
-    except (KeyError, IndexError, TypeError, RuntimeError, ValueError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+    except _MISFIT as error:
+        text = str(error).partition("\n")[0] or type(error).__name__
+        reason = f"no {text}" if isinstance(error, KeyError) else text
         raise ValueError(f"{folder}: its files do not fit each other: {reason}") from error
 
 
