@@ -98,7 +98,7 @@ class _Recurrent(SequenceModule):
         """Runs over every step; batch first, in the state too."""
         if steps.is_cpu and self.cell is nn.LSTM and _lacks_type_of_autocast():
             with torch.autocast("cpu", enabled=False):
-                dtype = self.recurrence.weight_hh_l0.dtype
+                dtype = next(self.recurrence.parameters()).dtype
                 before = tuple(part.to(dtype) for part in before)
                 y, after = self.recurrence(steps.to(dtype), self._to_torch(before))
         else:

@@ -23,12 +23,12 @@ Size = Sequence[int]
 
 
 def _convolve(x: Size, weight: Size, *rest: Any, out_shape: Sequence[Size], **_: Any) -> int:
-    batch, _, steps = out_shape[0]
+    batch, steps = out_shape[0][0], out_shape[0][2]
     return 2 * batch * steps * prod(weight)
 
 
 def _convolve_backward(gradient: Size, x: Size, weight: Size, *rest: Any, **_: Any) -> int:
-    batch, _, steps = gradient
+    batch, steps = gradient[0], gradient[2]
     wanted = rest[-1]
     products = wanted[0] + (wanted[1] or wanted[2])
     return 2 * batch * steps * prod(weight) * products
@@ -37,7 +37,7 @@ def _convolve_backward(gradient: Size, x: Size, weight: Size, *rest: Any, **_: A
 def _recur(
     x: Size, state: Size, memory: Any, weight_ih: Size, weight_hh: Size, *_: Any, **__: Any
 ) -> int:
-    steps, batch, _ = x
+    steps, batch = x[0], x[1]
     return 2 * steps * batch * (prod(weight_ih) + prod(weight_hh))
 
 
@@ -45,7 +45,7 @@ def _recur_backward(
     of_y: Any, of_memory: Any, x: Size, state: Size, memory: Any, weight_ih: Size, weight_hh: Size,
     *rest: Any, **_: Any,
 ) -> int:  # fmt: skip
-    steps, batch, _ = x
+    steps, batch = x[0], x[1]
     of_x, of_weights = rest[-1]
     by_inputs, by_state = prod(weight_ih), prod(weight_hh)
     products = by_state + of_x * by_inputs + of_weights * (by_inputs + by_state)

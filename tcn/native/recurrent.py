@@ -54,7 +54,7 @@ def recur(
     hidden, memory = state if len(state) > 1 else (state[0], None)
     tensors = (x, hidden, memory, *weights)
     if not torch.compiler.is_compiling() and transformed():
-        check_forward(*tensors, mask, cell)
+        check_forward(*tensors, mask, cell)  # type: ignore[call-arg, arg-type]
         y, memory = reference.states(cell, mask, *tensors)
         return y, (y[-1], memory) if len(state) > 1 else (y[-1],)
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
