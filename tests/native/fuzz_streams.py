@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import torch
@@ -102,7 +101,7 @@ def one_call(draw: Any, net: Any, rows: Any, named: Tensor | None, length: int) 
         rows.reset(named)
     elif kind == 7:
         rows.set_state(rows.get_state(named), named)
-    elif kind == 8 and any(prod(slot.shape) for slot in net.states):
+    elif kind == 8:
         target = index(draw, rows.count)
         rows.copy_rows(*(torch.arange(rows.count) if t is None else t for t in (named, target)))
     elif kind == 9 and net.vocabulary:

@@ -79,6 +79,7 @@ void copy_rows(const Rows& rows, const int64_t* source, const int64_t* target, i
         const RowMemory memory = rows.row(target[i]);
         reset_row(rows.program, memory);
         visit_memory(rows.program, memory, [&at](void* piece, size_t size) {
+            if (size == 0) return;  // nothing is remembered, and there may be no address of it
             std::memcpy(piece, at, size);
             at += size;
         });
@@ -92,6 +93,6 @@ size_t state_size(const Instruction& op) {
 void exchange(const Instruction& op, const RowMemory& memory, std::byte* data, bool into_row) {
     if (op.capacity)
         exchange_ring(op, memory, reinterpret_cast<float*>(data), into_row);
-    else
+    else if (op.kept_size)
         std::memcpy(into_row ? memory.kept(op) : data, into_row ? data : memory.kept(op), op.kept_size);
 }
