@@ -20,6 +20,7 @@ from tcn.layers.passing import (
     advance,
     after,
     children_states,
+    grids,
     is_sequence_module,
     latency_of,
     needs,
@@ -143,11 +144,16 @@ class Chain(Container):
         """What the first child needs for what the second needs, and so on."""
         return _grids(list(self), want)[0]
 
+    def grids(self, want: Grid) -> Iterator[tuple[nn.Module, Grid]]:
+        """Those of the children."""
+        for module, wanted in zip(self, _grids(list(self), want)[1:], strict=True):
+            yield from grids(module, wanted)
+
     def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
         """Each child computes only what the later ones need."""
         modules = list(self)
-        grids = [have, *_grids(modules[1:], want)]
-        for module, before, wanted in zip(modules, grids, grids[1:], strict=False):
+        places = [have, *_grids(modules[1:], want)]
+        for module, before, wanted in zip(modules, places, places[1:], strict=False):
             x = on_grid(module, x, before, wanted, context)
         return x
 
@@ -161,7 +167,7 @@ class Chain(Container):
 
 def _grids(modules: Sequence[nn.Module], want: Grid) -> list[Grid]:
     """The grid before every module of a chain, and ``want`` after the last."""
-    grids = [want]
+    places = [want]
     for module in reversed(modules):
-        grids.append(needs(module, grids[-1]))
-    return grids[::-1]
+        places.append(needs(module, places[-1]))
+    return places[::-1]

@@ -10,11 +10,13 @@ condition is that of its own position (stride 3, then an up-sampling by 3)::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from tcn.layers.grid import Grid
 
 
 class Sampling(NamedTuple):
@@ -37,6 +39,9 @@ class Context(NamedTuple):
             begins.
         lag: steps by which what a layer sees here is behind the stream.
         history: mask and condition of the stream from ``latency`` steps before this chunk on.
+        grids: where a whole sequence is computed though only some positions are read, so that hooks
+            see all of it: the positions of each dropout that are read. It draws for these alone, as
+            it does where nobody watches.
     """
 
     mask: Tensor | None = None
@@ -45,6 +50,7 @@ class Context(NamedTuple):
     latency: int = 0
     lag: int = 0
     history: tuple[Tensor | None, Tensor | None] = (None, None)
+    grids: Mapping[nn.Module, Grid] | None = None
 
     @property
     def local_condition(self) -> Tensor | None:
@@ -55,7 +61,8 @@ class Context(NamedTuple):
     @property
     def says_nothing(self) -> bool:
         """Whether a module would compute the same without it."""
-        return self.mask is None and self.condition is None and not self.streaming
+        nothing = self.mask is None and self.condition is None and self.grids is None
+        return nothing and not self.streaming
 
     @property
     def follows(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -43,8 +44,17 @@ class Dropout(SequenceModule):
         if not self.training or self.probability == 0:
             return x, ()
         if not self.spatial:
-            return drop(x, self.probability), ()
+            want = None if context.grids is None else context.grids.get(self)
+            return drop(x, self.probability) if want is None else self._drop_at(want, x), ()
         return _drop_whole(self, x, state, self.probability, axes=2)
+
+    def _drop_at(self, want: Grid, x: Tensor) -> Tensor:
+        """Drops at the positions that are read, as :meth:`on_grid` does; others stay."""
+        kept = torch.ones_like(x)
+        part = want.take(kept, Grid.whole(want.sizes))
+        part.copy_(drop(torch.ones_like(part, memory_format=torch.contiguous_format),
+                        self.probability))  # fmt: skip
+        return x * kept
 
     def needs(self, want: Grid) -> Grid:
         """The same positions."""

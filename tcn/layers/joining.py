@@ -11,7 +11,7 @@ and repeats it, so after input 0 it has output 1 already, which waits for the ot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import torch
@@ -26,6 +26,7 @@ from tcn.layers.passing import (
     advance,
     after,
     children_states,
+    grids,
     hold_back,
     latency_of,
     needs,
@@ -186,13 +187,18 @@ class Join(Container):
         """What any branch needs."""
         return reduce(Grid.union, [needs(module, want) for module in self])
 
+    def grids(self, want: Grid) -> Iterator[tuple[nn.Module, Grid]]:
+        """Those of the branches."""
+        for module in self:
+            yield from grids(module, want)
+
     def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
         """Every branch takes its own part of the input."""
-        grids = [needs(module, want) for module in self]
-        parts = [grid.take(x, have) for grid in grids]
+        places = [needs(module, want) for module in self]
+        parts = [grid.take(x, have) for grid in places]
         return self._joined([
             on_grid(m, part, grid, want, context)
-            for m, part, grid in zip(self, parts, grids, strict=True)
+            for m, part, grid in zip(self, parts, places, strict=True)
         ])  # fmt: skip
 
     def _set_channels(self) -> None:

@@ -10,6 +10,7 @@ cannot drift apart.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -257,6 +258,10 @@ class SequenceModule(Geometry, nn.Module):
         """
         joins = any(getattr(module, "uneven", False) for module in self.modules())
         return self.block_size if joins else 1
+
+    def grids(self, want: Grid) -> Iterator[tuple[nn.Module, Grid]]:
+        """This module, or its parts, with the positions that each computes for ``want``."""
+        yield self, want
 
     def needs(self, want: Grid) -> Grid:
         """The input positions needed for the outputs at ``want``; here every one of them."""

@@ -7,7 +7,7 @@ chunk, never reaches a layer: it is handed on empty, and the layer's state is ke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -71,6 +71,11 @@ def latency_of(module: nn.Module) -> int:
 def needs(module: nn.Module, want: Grid) -> Grid:
     """``module.needs``, where a plain activation needs the same positions."""
     return module.needs(want) if isinstance(module, SequenceModule) else want
+
+
+def grids(module: nn.Module, want: Grid) -> Iterator[tuple[nn.Module, Grid]]:
+    """``module.grids``, where a plain activation has nothing to say."""
+    return module.grids(want) if isinstance(module, SequenceModule) else iter(())
 
 
 def on_grid(module: nn.Module, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from tcn.layers.passing import (
     after,
     call,
     children_states,
+    grids,
     hold_back,
     latency_of,
     needs,
@@ -130,20 +131,25 @@ class SkipSum(Composite):
 
     def _wants(self, want: Grid) -> list[Grid]:
         """The grid of the residual stream before every block, and ``want`` after the last."""
-        grids = [want]
+        places = [want]
         for block in reversed(self.blocks):
-            hidden = grids[-1].union(want)
-            grids.append(hidden.union(needs(block.body, hidden)))
-        return grids[::-1]
+            hidden = places[-1].union(want)
+            places.append(hidden.union(needs(block.body, hidden)))
+        return places[::-1]
 
     def needs(self, want: Grid) -> Grid:
         """What the first block needs."""
         return self._wants(want)[0]
 
+    def grids(self, want: Grid) -> Iterator[tuple[nn.Module, Grid]]:
+        """Those of the bodies."""
+        for block, behind in zip(self.blocks, self._wants(want)[1:], strict=True):
+            yield from grids(block.body, behind.union(want))
+
     def on_grid(self, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
         """Every block computes what its skip output and the later blocks need."""
-        grids, skips = self._wants(want), []
-        for block, before, behind in zip(self.blocks, grids, grids[1:], strict=False):
+        places, skips = self._wants(want), []
+        for block, before, behind in zip(self.blocks, places, places[1:], strict=False):
             hidden_grid = behind.union(want)
             body_grid = needs(block.body, hidden_grid)
             body_input = body_grid.take(x, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tcn.layers import Context, Reach, SequenceModule, State
+from tcn.layers import Context, Dropout, Reach, SequenceModule, State
 from tcn.layers.containers import Composite
 from tcn.layers.grid import Grid
 from tcn.layers.hooks import watched
@@ -117,7 +117,10 @@ class SequenceModel(Composite):
             return self._read(self._embed(x), None, context)[0]
         x, context = self._enter(self._embed(x), lengths, condition, mask, streaming=False)
         if self._reads_last_step_only and mask is None:
-            return self.head(self._last_step(x, lengths, context))
+            if not watched(self.backbone, self.readout):
+                return self.head(self._last_step(x, lengths, context))
+            if any(isinstance(m, Dropout) and m.training for m in self.backbone.modules()):
+                x, context = self._as_if_unwatched(x, lengths, context)
         return self._read(x, None, context)[0]
 
     def step(
@@ -152,7 +155,7 @@ class SequenceModel(Composite):
         # An exported graph serves every length, and which positions are needed depends on it.
         if self.readout_name != "last" or torch.compiler.is_exporting():
             return False
-        return self.backbone.preserves_length and not watched(self.backbone, self.readout)
+        return self.backbone.preserves_length
 
     def _last_step(self, x: Tensor, lengths: Tensor | None, context: Context) -> Tensor:
         """The backbone's last valid step, ``(batch, channels)``, computing nothing else."""
@@ -165,6 +168,15 @@ class SequenceModel(Composite):
         return (
             last if lengths is None else last.masked_fill((lengths == 0).to(x.device)[:, None], 0)
         )
+
+    def _as_if_unwatched(
+        self, x: Tensor, lengths: Tensor | None, context: Context
+    ) -> tuple[Tensor, Context]:
+        """Every step is computed, but what is dropped is that of the last step alone."""
+        if lengths is not None:
+            x, context = _align_right(x, lengths, context)
+        grids = dict(self.backbone.grids(Grid.last(x.shape[2:])))
+        return x, context._replace(grids=grids)
 
     def _embed(self, x: Tensor) -> Tensor:
         if self.embedding is None:

@@ -29,8 +29,8 @@ from tcn.layers import (
 from tcn.models import GRU, LSTM, RNN, TCN, LargeKernel, LargeKernelTCN, SequenceModel, TokenModel
 
 
-def gated(skip: int | None = 3) -> list[GatedBlock]:
-    return [GatedBlock(3, 3, 2, dilation=d, skip_channels=skip) for d in (1, 2, 4)]
+def gated(dropout: float = 0.0) -> list[GatedBlock]:
+    return [GatedBlock(3, 3, 2, dilation=d, skip_channels=3, dropout=dropout) for d in (1, 2, 4)]
 
 
 def film(**keywords) -> TCN:
@@ -51,6 +51,15 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "squeeze-excite": lambda: TCN(2, [4, 4], 3, modulation=SqueezeExcite),
     "look-ahead": lambda: TCN(2, [4, 4], 3, lookahead=5),
     "last step": lambda: SequenceModel(TCN(2, [4] * 3, 3), 2, readout="last"),
+    "last step, dropout": lambda: SequenceModel(
+        TCN(2, [4] * 3, 3, dropout=0.3), 2, readout="last"
+    ),
+    "last step, gated, dropout": lambda: SequenceModel(
+        TCN(2, [4] * 3, 3, block="gated", dropout=0.3), 2, readout="last"
+    ),
+    "last step, WaveNet, dropout": lambda: SequenceModel(
+        Chain(Conv1d(2, 3, 2), SkipSum(gated(dropout=0.3))), 2, readout="last"
+    ),
     "attention": lambda: SequenceModel(TCN(2, [4] * 3, 3, dropout=0.1), 2, readout="attention"),
     "LSTM": lambda: SequenceModel(LSTM(2, 5, dropout=0.2), 2, readout="last"),
     "GRU": lambda: SequenceModel(GRU(2, 5, 2), 2),
@@ -134,6 +143,16 @@ def test_condition_and_lengths_travel_through_calls(local: bool) -> None:
     (found, _), _ = watch(net, x, lengths=lengths, condition=condition)
     for row, length in enumerate(lengths):
         torch.testing.assert_close(found[row, :, :length], expected[row, :, :length])
+
+
+def test_the_same_values_are_dropped_of_rows_with_lengths() -> None:
+    net = SequenceModel(TCN(2, [4] * 3, 3, dropout=0.3), 2, readout="last")
+    x, lengths = torch.randn(4, 2, 24), torch.tensor([24, 9, 1, 0])
+    expected, gradients = outcome(net, x, lengths=lengths)
+    (found, own), _ = watch(net, x, lengths=lengths)
+    torch.testing.assert_close(found, expected)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(own[name], gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_a_hook_of_all_modules_is_one_too() -> None:

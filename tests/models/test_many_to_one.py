@@ -92,6 +92,7 @@ def run(drawn: dict, dtype: torch.dtype, *, training: bool = False) -> None:
     backbone = TCN(
         **{name: drawn[name] for name in names},
         ndim=len(drawn["sizes"]),
+        causal=True,
         modulation=MODULATIONS[drawn["modulation"]],
     )
     net = SequenceModel(backbone, 2, readout="last").to(dtype).train(training)

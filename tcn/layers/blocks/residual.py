@@ -27,7 +27,7 @@ class ConvolutionLayer(Chain):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """As the chain does."""
-        if not self.is_one_pass or watched(*self):
+        if not self.is_one_pass or context.grids is not None or watched(*self):
             return super().advance(x, state, context)
         first, *others = children_states(self, state, len(self))
         x, remembered = self.convolution.advance(x, first, context, self.ending())
@@ -121,7 +121,8 @@ class ResidualBlock(Chain):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """As the chain does; over a whole sequence, each layer in one pass if it can be."""
-        layers = None if context.streaming or state is not None else self._layers()
+        whole = not context.streaming and state is None and context.grids is None
+        layers = self._layers() if whole else None
         if layers is None:
             return super().advance(x, state, context)
         first, second = layers
