@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tcn import receptive_field
+from tcn.inference import StreamSession
 from tcn.layers import (
     Add,
     Attention,
@@ -17,9 +19,11 @@ from tcn.layers import (
     Chain,
     ChannelNorm,
     Concat,
+    Context,
     Conv1d,
     ConvTranspose1d,
     CumulativeNorm,
+    FiLM,
     Gate,
     GatedBlock,
     Last,
@@ -35,7 +39,7 @@ from tcn.layers import (
     SqueezeExcite,
     Upsample,
 )
-from tcn.models import GRU, LSTM, RNN
+from tcn.models import GRU, LSTM, RNN, SequenceModel
 
 WIDTH = 4
 READOUTS = {"last": Last, "mean": Mean, "max": Max, "attention": lambda: Attention(WIDTH)}
@@ -224,3 +228,125 @@ def test_a_thousand_random_nets(part: int) -> None:
     run()
     print(f"{seen} nets in {time.monotonic() - began:.0f} s")
     assert seen >= 250
+
+
+class Spy(SequenceModule):
+    """Hands on what it is given, and keeps what came along."""
+
+    reads_condition = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Context] = []
+
+    def advance(self, x: Tensor, state: object, context: Context) -> tuple[Tensor, object]:
+        self.seen.append(context)
+        return x, ()
+
+
+def test_mask_and_condition_behind_every_rate() -> None:
+    # By hand: behind a stride of 3 stand steps 0, 3, 6; repeated twice, 0 0 3 3 6 6.
+    behind, repeated = Spy(), Spy()
+    net = Chain(Conv1d(2, 4, 3, stride=3), behind, Upsample(2), repeated)
+    condition = torch.arange(8.0).view(1, 1, 8)
+    net(torch.randn(1, 2, 8), lengths=torch.tensor([4]), condition=condition)
+    assert behind.seen[0].condition.tolist() == [[[0.0, 3.0, 6.0]]]
+    assert behind.seen[0].mask.tolist() == [[[True, True, False]]]
+    assert repeated.seen[0].condition.tolist() == [[[0.0, 0.0, 3.0, 3.0, 6.0, 6.0]]]
+    assert repeated.seen[0].mask.tolist() == [[[True, True, True, True, False, False]]]
+
+
+def test_what_travels_in_a_stream_is_that_of_the_whole() -> None:
+    spy = Spy()
+    net = Chain(Conv1d(2, 4, 3, stride=3), Upsample(2), spy)
+    x, condition = torch.randn(1, 2, 8), torch.arange(8.0).view(1, 1, 8)
+    state, start = None, 0
+    for size in (1, 1, 3, 2, 1):
+        part = slice(start, start + size)
+        mask = torch.tensor([[True] * 4 + [False] * 4])[:, part]
+        _, state = net.step(x[..., part], state, condition=condition[..., part], mask=mask)
+        start += size
+    seen = torch.cat([context.condition for context in spy.seen], -1)
+    assert seen.tolist() == [[[0.0, 0.0, 3.0, 3.0, 6.0, 6.0]]]
+    masks = torch.cat([context.mask for context in spy.seen], -1)
+    assert masks.tolist() == [[[True, True, True, True, False, False]]]
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("sizes", [[1], [2, 3], [5, 1]])
+def test_conditions_and_padding_in_a_stream_of_uneven_branches(
+    sizes: list[int], local: bool
+) -> None:
+    torch.manual_seed(0)
+    deep = Chain(MaxPool1d(2), FiLM(WIDTH, 3), Conv1d(WIDTH, WIDTH, 3), Upsample(2))
+    net = Chain(
+        Conv1d(2, WIDTH, 3), Concat(nn.Identity(), deep), FiLM(2 * WIDTH, 3), SqueezeExcite(8)
+    ).double()
+    x = torch.randn(2, 2, 12, dtype=torch.float64)
+    condition = torch.randn(2, 3, *([12] if local else []), dtype=torch.float64)
+    mask = torch.tensor([[True] * 12, [True] * 7 + [False] * 5])
+    whole = net(x, condition=condition, mask=mask)
+    state, outputs, start = None, [], 0
+    for size in cut(12, sizes):
+        part = slice(start, start + size)
+        now = condition[..., part] if local else condition
+        y, state = net.step(x[..., part], state, condition=now, mask=mask[:, part])
+        outputs.append(y)
+        start += size
+    streamed = torch.cat(outputs, -1)
+    for row, length in enumerate((12, 7)):
+        torch.testing.assert_close(streamed[row, :, :length], whole[row, :, :length])
+
+
+def test_branches_of_other_sizes_are_named() -> None:
+    strided = Chain(Conv1d(1, 1, 2, stride=2), ConvTranspose1d(1, 1, 2, stride=2))
+    with pytest.raises(
+        ValueError, match=r"Add: its branches return '0' \(1, 1, 1\), '1' \(1, 1, 2"
+    ):
+        Add(nn.Identity(), strided)(torch.randn(1, 1, 1))
+    with pytest.raises(ValueError, match="hand in a multiple of 2 steps"):
+        Add(nn.Identity(), strided)(torch.randn(1, 1, 3))
+    with pytest.raises(ValueError, match=r"differ in channels; end one of them with a 1x1"):
+        Add(Conv1d(2, 1, 1), Conv1d(2, 4, 1))(torch.randn(1, 2, 5))
+    with pytest.raises(ValueError, match="because their rates differ; input steps per output: 'a'"):
+        Multiply(a=nn.Identity(), b=Conv1d(1, 1, 2, stride=2))(torch.randn(1, 1, 4))
+    with pytest.raises(ValueError, match="Concat: its branches have different rates"):
+        Concat(nn.Identity(), Conv1d(1, 1, 2, stride=2)).step(torch.randn(1, 1, 4))
+    with pytest.raises(ValueError, match="modules: none; Add joins at least one branch"):
+        Add()
+
+
+TAILS: list[Callable[[int], nn.Module]] = [
+    SqueezeExcite,
+    CumulativeNorm,
+    Attention,
+    lambda channels: LSTM(channels, 3),
+    lambda channels: GRU(channels, 3),
+    lambda channels: ConvTranspose1d(channels, 3, 5, stride=2),
+    lambda channels: Last(),
+    lambda channels: Mean(),
+    lambda channels: Max(),
+]
+
+
+@pytest.mark.parametrize("tail", TAILS)
+def test_what_stands_behind_a_stride_is_pushed_one_by_one(tail) -> None:
+    net = Chain(Conv1d(1, 8, 4, stride=2), tail(8)).eval()
+    x = torch.randn(2, 1, 12)
+    whole = net(x)
+    torch.testing.assert_close(streamed(net, x, [1] * 12), whole)
+    session = StreamSession(net, 2)
+    outputs = [session.push(step) for step in x.split(1, -1)]
+    last = outputs[-1] if whole.dim() == 2 else torch.cat(outputs, -1)
+    torch.testing.assert_close(last, whole)
+
+
+def test_channels_of_containers_are_worked_out() -> None:
+    net = SequenceModel(Chain(nn.ReLU(), Concat(Conv1d(3, 2, 1), Conv1d(3, 4, 1)), Gate()), 2)
+    assert (net.in_channels, net.backbone.out_channels) == (3, 3)
+    assert net(torch.randn(1, 3, 5)).shape == (1, 2, 5)
+
+
+def test_a_part_may_not_hide_an_attribute() -> None:
+    with pytest.raises(ValueError, match=r"rate: the name of a part, but Chain has an attribute"):
+        Chain(rate=nn.ReLU())
