@@ -205,6 +205,11 @@ class SequenceModel(Composite):
         """That of the backbone; the head sees one step."""
         return InSeries([self.backbone])
 
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """None of its own: a readout of what is late is late too."""
+        return None
+
     def context_after(self, context: Context, state: State | None) -> Context:
         """As behind the backbone."""
         return after(self.backbone, context, None if state is None else state[0])

@@ -21,7 +21,10 @@ from tcn.layers import (
     Context,
     Conv1d,
     FiLM,
+    Gate,
     GatedBlock,
+    MaxPool1d,
+    Mean,
     SequenceModule,
     SkipSum,
     State,
@@ -399,8 +402,9 @@ def test_a_file_that_differs_takes_nobodys_place(tmp_path: Path, streaming: bool
 def test_a_net_that_cannot_stream_says_why(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="group norm takes statistics over the whole sequence"):
         export(tcn(norm="group"), tmp_path / "net.onnx", streaming=True)
-    with pytest.raises(ValueError, match="stride its state has another size"):
-        export(Conv1d(3, 4, 3, stride=2), tmp_path / "net.onnx", streaming=True)
+    strided = Conv1d(3, 4, 3, stride=2, padding="valid")
+    with pytest.raises(ValueError, match="padding='valid' on the time axis returns fewer steps"):
+        export(strided, tmp_path / "net.onnx", streaming=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -427,7 +431,17 @@ def test_what_is_no_net_or_no_example_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"example: shape \(1, 3, 8\)"):
         export(tcn(), tmp_path / "net.onnx", example=torch.randn(1, 3, 8))
     with pytest.raises(ValueError, match="example: None, and Chain has no in_channels"):
-        export(Chain(Conv1d(3, 4, 1)), tmp_path / "net.onnx")
+        export(Chain(Gate()), tmp_path / "net.onnx")
+
+
+def test_a_strided_stream_says_of_what_its_chunks_are_multiples(tmp_path: Path) -> None:
+    net = Chain(Conv1d(3, 4, 5, stride=2), MaxPool1d(3, stride=3), Mean()).eval()
+    path = export(net, tmp_path / "net.onnx", streaming=True)
+    metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    assert metadata["multiple_of"] == metadata["shortest"] == "6"
+    whole = export(net, tmp_path / "whole.onnx")
+    metadata = onnxruntime.InferenceSession(whole).get_modelmeta().custom_metadata_map
+    assert metadata["multiple_of"] == "1"
 
 
 def test_a_recurrent_layer_without_counterpart_is_refused(tmp_path: Path) -> None:

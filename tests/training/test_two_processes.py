@@ -75,10 +75,6 @@ def test_accumulated_gradients_of_two_processes_take_the_steps_of_one(answers: A
         torch.testing.assert_close(each["weights"], one["weights"], rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="fully_shard gathers weights in hooks, and containers call advance without them",
-)
 def test_weights_in_shards_take_the_steps_of_one_process(answers: Any) -> None:
     one, *two = of(answers, "sharded")
     for each in two:
