@@ -249,8 +249,10 @@ def test_wild_operations_are_refused_or_harmless(
 def test_channels_are_checked_of_tokens_too(in_channels: int) -> None:
     """A push multiplies with them: 2**62 would overflow there."""
     table = torch.ones(5, 2)
-    of = NativeOperation(kind=KINDS.index("embed"), source=-1, other=-1, in_channels=5, out_channels=2,
-                         weight=table.data_ptr(), weights=table.numel())  # fmt: skip
+    of = NativeOperation(
+        kind=KINDS.index("embed"), source=-1, other=-1, in_channels=5, out_channels=2,
+        weight=table.data_ptr(), weights=table.numel(),
+    )  # fmt: skip
     tokens = {"vocabulary": 5, "output": 0, "out_channels": 2}
     assert refusal(of, interface(**tokens, in_channels=1)) == 0
     assert refusal(of, interface(**tokens, in_channels=in_channels)) == MISFIT
