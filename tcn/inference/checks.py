@@ -55,13 +55,17 @@ def float_dtype(net: SequenceModule) -> torch.dtype:
 
 
 def check_tensor(name: str, x: object) -> None:
-    """Refuses what is no tensor.
+    """Refuses what is no tensor, and a tensor whose values nobody can look at.
 
     Raises:
         TypeError: naming the argument.
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: {type(x).__name__} is not a tensor; use torch.as_tensor({name})")
+    if x.is_meta or x.layout is not torch.strided:
+        raise TypeError(
+            f"{name}: a tensor of {x.layout} on {x.device}; pass a dense one that has values"
+        )
 
 
 def check_noise(net: SequenceModule, noise: Tensor, rows: int) -> None:

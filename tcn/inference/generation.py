@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 import torch
 from torch import Tensor
 
-from tcn.inference.checks import check_net
+from tcn.inference.checks import check_net, check_tensor
 from tcn.inference.session import StreamSession
 from tcn.layers import SequenceModule
 from tcn.layers.validation import check_positive
@@ -70,11 +70,12 @@ def generate(
         steps)``.
 
     Raises:
-        TypeError: if the net cannot stream, or the seed is no integer.
+        TypeError: if the net cannot stream, a tensor is none or a number is none; naming it.
         ValueError: if an argument does not fit the net, naming it and the cure.
     """
     check_positive("steps", [steps])
     check_net(net)
+    check_tensor("prompt", prompt)
     generator = _generator(seed)
     sampler = _sampler(net, output, temperature, top_k, top_p, generator)
     _check_prompt(net, prompt, categorical=output == "categorical")
@@ -209,7 +210,7 @@ def _sampler(
     generator: torch.Generator,
 ) -> Sampler:
     if callable(output):
-        return output
+        return _own(output)
     channels = getattr(net, "out_channels", None)
     if output == "continuous":
         if channels != getattr(net, "in_channels", None) or _vocabulary(net) is not None:
@@ -226,17 +227,35 @@ def _sampler(
     return _Categorical(temperature, top_k, top_p, generator)
 
 
+def _own(sampler: Sampler) -> Sampler:
+    """A function of the caller's, held to what it says."""
+
+    def sample(outputs: Tensor, generator: torch.Generator) -> Tensor:
+        samples = sampler(outputs, generator)
+        if not isinstance(samples, Tensor):
+            raise TypeError(
+                f"output: the function returned {type(samples).__name__}; return the next input, a "
+                "tensor"
+            )
+        return samples
+
+    return sample
+
+
 def _check_categorical(
     net: SequenceModule, temperature: float, top_k: int | None, top_p: float | None
 ) -> None:
+    _check_number("temperature", temperature)
     if not 0 <= temperature < math.inf:
         raise ValueError(
             f"temperature: {temperature} must be at least 0, the likeliest token, and finite"
         )
     if top_k is not None:
         check_positive("top_k", [top_k])
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p: {top_p} is not in (0, 1]; it is a share of probability")
+    if top_p is not None:
+        _check_number("top_p", top_p)
+        if not 0 < top_p <= 1:
+            raise ValueError(f"top_p: {top_p} is not in (0, 1]; it is a share of probability")
     tokens = _vocabulary(net) or getattr(net, "in_channels", None)
     channels = getattr(net, "out_channels", None)
     if channels != tokens:
@@ -244,6 +263,11 @@ def _check_categorical(
             f"net: {channels} output channels for a vocabulary of {tokens}; a categorical net has "
             "a logit per token: give it out_channels = vocabulary, or pass a function as output"
         )
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, SupportsFloat):
+        raise TypeError(f"{name}: {value!r} is not a number; pass a float")
 
 
 def _generator(seed: SupportsIndex | torch.Generator | None) -> torch.Generator:
@@ -274,8 +298,9 @@ def _check_prompt(net: SequenceModule, prompt: Tensor, *, categorical: bool) -> 
     fits = prompt.dtype == torch.int64 if tokens else prompt.is_floating_point()
     if prompt.dim() != (2 if tokens else 3) or not fits:
         expected = "(batch, time) int64 tokens" if tokens else "(batch, in_channels, time) numbers"
+        cure = "; use prompt.long()" if tokens and prompt.dim() == 2 else ""
         raise ValueError(
-            f"prompt: {prompt.dtype} of shape {tuple(prompt.shape)}; expected {expected}"
+            f"prompt: {prompt.dtype} of shape {tuple(prompt.shape)}; expected {expected}{cure}"
         )
     if not prompt.numel():
         raise ValueError(
@@ -291,8 +316,11 @@ def _check_prompt(net: SequenceModule, prompt: Tensor, *, categorical: bool) -> 
 
 
 def _check_condition(condition: Tensor | None, prompt: Tensor, steps: int) -> None:
+    if condition is None:
+        return
+    check_tensor("condition", condition)
     expected = prompt.shape[-1] + steps
-    if condition is not None and condition.dim() > 2 and condition.shape[-1] != expected:
+    if condition.dim() > 2 and condition.shape[-1] != expected:
         raise ValueError(
             f"condition: {condition.shape[-1]} steps for {prompt.shape[-1]} of the prompt and "
             f"{steps} generated; expected one per step, {expected}"

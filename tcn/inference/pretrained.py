@@ -119,9 +119,10 @@ def from_pretrained(
         )
     config = _read_config(folder)
     tensors = _read_weights(folder, config)
-    _check_tensors(tensors, _build(config, torch.device("meta")), folder / WEIGHTS)
+    where = str(folder / CONFIG)
+    _check_tensors(tensors, _build(config, torch.device("meta"), where), folder / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # the random weights of the new net are of no use
-        net = _build(config, torch.device("cpu"))
+        net = _build(config, torch.device("cpu"), where)
     with torch.no_grad():
         for name, tensor in _tensors(net).items():
             tensor.copy_(tensors[name])
@@ -318,10 +319,10 @@ def _cure(folder: Path) -> str:
     )
 
 
-def _build(config: dict[str, Any], device: torch.device) -> SequenceModule:
-    """The net of a configuration with weights of its own."""
+def _build(config: dict[str, Any], device: torch.device, where: str = CONFIG) -> SequenceModule:
+    """The net of a configuration, which an error calls ``where``, with weights of its own."""
     with device:
-        net: SequenceModule = construct(config["net"], f"{CONFIG}: net")
+        net: SequenceModule = construct(config["net"], f"{where}: net")
     if config["folded"]:
         fold_weight_norm(net)
     dtype: torch.dtype = getattr(torch, config["dtype"])

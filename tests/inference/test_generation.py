@@ -278,3 +278,37 @@ def test_wrong_types() -> None:
         generate(nn.Linear(2, 2), TOKENS, 2)  # type: ignore[arg-type]
     seeded = generate(net, TOKENS, 20, seed=np.int64(3))
     assert torch.equal(seeded, generate(net, TOKENS, 20, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prompt": [[1, 2]]}, r"prompt: list is not a tensor; use torch\.as_tensor"),
+        ({"prompt": np.array([[1, 2]])}, "prompt: ndarray is not a tensor"),
+        ({"prompt": None}, "prompt: NoneType is not a tensor"),
+        ({"prompt": TOKENS.to("meta")}, "prompt: a tensor of .* on meta; pass a dense one"),
+        ({"prompt": TOKENS.to_sparse()}, "prompt: a tensor of torch.sparse_coo .*; pass a dense"),
+        ({"condition": [[1.0, 2.0, 3.0]]}, "condition: list is not a tensor"),
+        ({"condition": np.ones((1, 3))}, "condition: ndarray is not a tensor"),
+        ({"condition": torch.ones(1, 3, device="meta")}, "condition: a tensor of .* on meta"),
+        ({"steps": 3.0}, "steps: 3.0 is not an integer"),
+        ({"temperature": "1"}, "temperature: '1' is not a number; pass a float"),
+        ({"temperature": None}, "temperature: None is not a number"),
+        ({"top_k": 2.5}, "top_k: 2.5 is not an integer"),
+        ({"top_p": "0.5"}, "top_p: '0.5' is not a number"),
+        ({"output": lambda *_: None}, "output: the function returned NoneType; return the next"),
+    ],
+)
+@pytest.mark.parametrize("native", [None, False])
+def test_what_is_of_a_wrong_type_is_named(
+    arguments: dict, message: str, native: bool | None
+) -> None:
+    keywords = {"net": build("conditioned"), "prompt": TOKENS, "steps": 5, "native": native}
+    keywords["condition"] = torch.ones(1, 3).double()
+    with pytest.raises(TypeError, match=message):
+        generate(**{**keywords, **arguments})
+
+
+def test_tokens_as_floats_say_how_to_make_tokens_of_them() -> None:
+    with pytest.raises(ValueError, match=r"prompt: torch.float32 .*; use prompt\.long\(\)"):
+        generate(build("embedded"), TOKENS.float(), 2)

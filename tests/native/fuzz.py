@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fuzz_calls
 import fuzz_streams
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ REFUSED = 1
 
 class Draw:
     """Random sizes and buffers."""
+
+    hostile = HOSTILE
 
     def __init__(self, seed: str) -> None:
         self.random = random.Random(seed)
@@ -364,11 +367,12 @@ KINDS: dict[str, Callable[[Any, Draw], bool]] = {
     "operators": fuzz_operators,
     "others": fuzz_others,
     "streams": fuzz_streams.fuzz,
+    "raw streams": fuzz_calls.fuzz,
 }
-SHARES = (4, 2, 2, 3, 0.2, 2)
+SHARES = (4, 2, 2, 3, 0.2, 2, 4)
 
 
-def run(count: int, seed: int) -> Counter[str]:
+def run(count: int, seed: int, only: str | None = None) -> Counter[str]:
     """So many draws; how many calls of each kind were done and refused."""
     if path := os.environ.get("TCN_SANITIZED_KERNELS"):
         loading._built = lambda: Path(path)
@@ -376,7 +380,7 @@ def run(count: int, seed: int) -> Counter[str]:
     assert kernels is not None
     for number in range(count):
         draw = Draw(f"{seed} {number}")
-        kind = draw.random.choices(list(KINDS), SHARES)[0]
+        kind = only or draw.random.choices(list(KINDS), SHARES)[0]
         try:
             done = KINDS[kind](kernels, draw)
         except BaseException:
@@ -391,10 +395,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=KINDS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     begin = time.monotonic()
-    seen = run(arguments.calls, arguments.seed)
+    seen = run(arguments.calls, arguments.seed, arguments.only)
     counts = ", ".join(f"{kind} {count}" for kind, count in sorted(seen.items()))
     print(f"fuzz: {seen.total()} calls in {time.monotonic() - begin:.0f} s: {counts}")
 

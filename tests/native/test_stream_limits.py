@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tcn.native import library
-from tcn.native.operations import to_native
+from tcn.native.operations import KINDS, to_native
 from tcn.native.program import Interface, NativeOperation, StreamProgram, kernels_of_streams
 from tcn.native.rows import IN_USE, MISFIT, NO_MEMORY, ROW_OUT_OF_RANGE, ROW_TWICE
 from tcn.native.stream import Builder, Value
@@ -243,6 +243,19 @@ def test_wild_operations_are_refused_or_harmless(
             rows, x.data_ptr(), condition.data_ptr(), 1, None, 1, 1, y.data_ptr(), 1
         )
     kernels.tcn_stream_delete_rows(rows)
+
+
+@pytest.mark.parametrize("in_channels", [0, -1, 2**31, 2**62])
+def test_channels_are_checked_of_tokens_too(in_channels: int) -> None:
+    """A push multiplies with them: 2**62 would overflow there."""
+    table = torch.ones(5, 2)
+    of = NativeOperation(
+        kind=KINDS.index("embed"), source=-1, other=-1, in_channels=5, out_channels=2,
+        weight=table.data_ptr(), weights=table.numel(),
+    )  # fmt: skip
+    tokens = {"vocabulary": 5, "output": 0, "out_channels": 2}
+    assert refusal(of, interface(**tokens, in_channels=1)) == 0
+    assert refusal(of, interface(**tokens, in_channels=in_channels)) == MISFIT
 
 
 def arguments() -> dict[str, tuple[Callable[[Any, Any, int], int], int]]:

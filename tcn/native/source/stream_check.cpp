@@ -102,7 +102,8 @@ void check_interface(const Interface& interface) {
     within(interface.vocabulary, 0, LARGEST);
     within(interface.out_channels, 1, LARGEST);
     place(interface.output, interface.out_channels, interface);
-    if (!interface.vocabulary) place(interface.input, within(interface.in_channels, 1, LARGEST), interface);
+    within(interface.in_channels, 1, LARGEST);  // of tokens too: a push counts with them
+    if (!interface.vocabulary) place(interface.input, interface.in_channels, interface);
     if (within(interface.condition_channels, 0, LARGEST))
         place(interface.condition, interface.condition_channels, interface);
 }
