@@ -14,6 +14,8 @@ shortcut behind them one bit per value is kept: a sum rounds away what is small 
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -59,14 +61,21 @@ def convolve(
     """
     compiling = torch.compiler.is_compiling()
     if not compiling:
-        check_sizes("left right stride dilation", *geometry)
+        _check_geometry(geometry)
         if transformed():
             return _plain(x, weight, bias, geometry, relu, dropout, shortcut, size)
     seed = _draw_seed() if dropout else None
-    keep = shortcut is not None and _will_be_differentiated(x, weight, bias, shortcut, size)
+    wanted = _will_be_differentiated(x, weight, bias, shortcut, size)
+    arguments = (x, weight, size, bias, shortcut, seed, *geometry, relu, dropout)
+    if compiling:
+        return torch.ops.tcn.convolve(*arguments, shortcut is not None and wanted)[0]
     # The operator calls the function; calling it oneself saves a tenth of a small convolution.
-    function = torch.ops.tcn.convolve if compiling else operators.Convolve.apply
-    return function(x, weight, size, bias, shortcut, seed, *geometry, relu, dropout, keep)[0]
+    if wanted and shortcut is not None:
+        return operators.Convolve.apply(*arguments, True)[0]
+    if wanted:
+        return operators.Convolve.apply(*arguments, False)
+    with torch._C._AutoDispatchBelowAutograd():
+        return torch.ops.tcn.convolve.default(*arguments, False)[0]
 
 
 def dropout(x: Tensor, probability: float) -> Tensor:
@@ -79,6 +88,11 @@ def dropout(x: Tensor, probability: float) -> Tensor:
     if not torch.compiler.is_compiling() and transformed():
         return F.dropout(x, probability)
     return torch.ops.tcn.dropout(x, _draw_seed(), probability)
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_geometry(geometry: Geometry) -> None:
+    check_sizes("left right stride dilation", *geometry)
 
 
 def _plain(

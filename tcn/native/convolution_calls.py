@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,9 @@ DROPPED = (torch.float32, torch.bfloat16)
 """What the kernel of the dropout takes."""
 
 
-class _Shape(ctypes.Structure):
+class Shape(ctypes.Structure):
+    """As in source/convolution.h."""
+
     _fields_ = [
         (name, ctypes.c_int64)
         for name in ("batch", "in_channels", "out_channels", "kernel_size", "in_steps", "out_steps",
@@ -25,7 +26,9 @@ class _Shape(ctypes.Structure):
     ]  # fmt: skip
 
 
-class _Dropping(ctypes.Structure):
+class Dropping(ctypes.Structure):
+    """As in source/convolution.h."""
+
     _fields_ = [("below", ctypes.c_int64), ("scale", ctypes.c_float), ("seed", ctypes.c_uint64)]
 
 
@@ -35,7 +38,7 @@ class _Finish(ctypes.Structure):
         ("relu", ctypes.c_int64),
         ("shortcut", ctypes.c_void_p),
         ("shortcut_strides", ctypes.c_int64 * 3),
-        ("dropping", _Dropping),
+        ("dropping", Dropping),
         ("kept", ctypes.c_void_p),
     ]
 
@@ -184,10 +187,9 @@ def convolve(
     size: Tensor | None,
     bias: Tensor | None,
     shortcut: Tensor | None,
-    seed: Tensor | None,
-    geometry: Geometry,
+    dropping: Dropping,
     relu: bool,
-    dropout: float,
+    shape: Shape,
     y: Tensor,
     kept: Tensor,
 ) -> None:
@@ -196,12 +198,9 @@ def convolve(
     size = None if size is None else size.contiguous()
     bias = None if bias is None else bias.contiguous()
     strides = (0, 0, 0) if shortcut is None else shortcut.stride()
-    finish = _Finish(
-        _address(bias), relu, _address(shortcut), strides, _dropping(dropout, seed), _address(kept)
-    )
+    finish = _Finish(_address(bias), relu, _address(shortcut), strides, dropping, _address(kept))
     call(
-        kernels.tcn_convolve,
-        ctypes.byref(_shape(x, weight, y, geometry)), ctypes.byref(finish),
+        kernels.tcn_convolve, ctypes.byref(shape), ctypes.byref(finish),
         *map(_address, (x, weight, size, y)), torch.get_num_threads(),
     )  # fmt: skip
 
@@ -214,19 +213,18 @@ def convolve_backward(
     size: Tensor | None,
     y: Tensor,
     kept: Tensor | None,
-    geometry: Geometry,
+    dropping: Dropping,
     relu: bool,
-    dropout: float,
+    shape: Shape,
     results: Sequence[Tensor],
 ) -> None:
     """Writes those of the results that have elements."""
     gradient, x, weight, y = (tensor.contiguous() for tensor in (gradient, x, weight, y))
     size = None if size is None else size.contiguous()
     kept = None if kept is None else kept.contiguous()
-    finish = _Finish(None, relu, None, (0, 0, 0), _dropping(dropout, None), _address(kept))
+    finish = _Finish(None, relu, None, (0, 0, 0), dropping, _address(kept))
     call(
-        kernels.tcn_convolve_backward,
-        ctypes.byref(_shape(x, weight, y, geometry)), ctypes.byref(finish),
+        kernels.tcn_convolve_backward, ctypes.byref(shape), ctypes.byref(finish),
         *map(_address, (x, weight, size, y, gradient, *results)), torch.get_num_threads(),
     )  # fmt: skip
 
@@ -246,14 +244,6 @@ def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _shape(x: Tensor, weight: Tensor, y: Tensor, geometry: Geometry) -> Any:
-    (batch, in_channels, in_steps), (out_channels, _, kernel_size) = x.shape, weight.shape
-    return _Shape(
-        batch, in_channels, out_channels, kernel_size, in_steps, y.shape[2],
-        geometry.dilation, geometry.stride, geometry.left,
-    )  # fmt: skip
-
-
-def _dropping(probability: float, seed: Tensor | None) -> _Dropping:
+def _dropping(probability: float, seed: Tensor | None) -> Dropping:
     below = 0 if seed is None else reference.drop_below(probability)
-    return _Dropping(below, 1 / (1 - probability), 0 if seed is None else int(seed) % 2**64)
+    return Dropping(below, 1 / (1 - probability), 0 if seed is None else int(seed) % 2**64)

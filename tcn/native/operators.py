@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tcn.native import checks, flops, reference
+from tcn.native import checks, flops, plans, reference
 from tcn.native import convolution_calls as calls
 from tcn.native.library import library, transformed
 from tcn.native.reference import Geometry
@@ -65,13 +65,12 @@ def _convolve(
     """``keep``: whether the bits are wanted without which a shortcut has no gradients."""
     geometry = Geometry(left, right, stride, dilation)
     tensors = (x, weight, size, bias, shortcut, seed)
-    shape = calls.check_forward(*tensors, geometry, relu, dropout)
-    calls.check_sizes(x, weight, shape, geometry)
+    plan = plans.plan_forward(*tensors, geometry, relu, dropout)
     kernels = _kernels_for(x)
     if kernels is None:
         return reference.forward(*tensors, geometry, relu, dropout, keep)
-    y, kept = _empty_outputs(x, shape, shortcut, keep)
-    calls.convolve(kernels, *tensors, geometry, relu, dropout, y, kept)
+    y, kept = _empty_outputs(x, plan.out_shape, shortcut, keep)
+    calls.convolve(kernels, *tensors[:-1], plan.dropping(seed), relu, plan.shape, y, kept)
     return y, kept
 
 
@@ -104,8 +103,7 @@ def _convolve_backward(
         Geometry(left, right, stride, dilation),
         (gradient, x, weight, size, y, kept),
     )
-    calls.check_backward(*tensors, geometry, relu, dropout, wanted)
-    calls.check_sizes(x, weight, y.shape, geometry)
+    plan = plans.plan_backward(*tensors, geometry, relu, dropout, wanted)
     kernels = _kernels_for(x)
     if kernels is None:
         found = reference.backward(*tensors, geometry, relu, dropout, wanted)
@@ -114,7 +112,7 @@ def _convolve_backward(
             t if asked and t is not None else x.new_empty(0) for t, asked in gradients
         )
     results = _empty_gradients(x, weight, size, y, wanted)
-    calls.convolve_backward(kernels, *tensors, geometry, relu, dropout, results)
+    calls.convolve_backward(kernels, *tensors, plan.dropping(None), relu, plan.shape, results)
     return results
 
 
@@ -180,20 +178,22 @@ class Convolve(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, size: Tensor | None, *rest: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Arguments as of the operator."""
-        _, shortcut, _, *geometry, relu, dropout, _ = rest
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Arguments as of the operator; the output alone unless bits are kept."""
+        _, shortcut, _, *geometry, relu, dropout, keep = rest
         with torch._C._AutoDispatchBelowAutograd():
             y, kept = torch.ops.tcn.convolve.default(x, weight, size, *rest)
         saved = (y if relu else None, None if shortcut is None else kept)
         ctx.save_for_backward(x, weight, size, *saved)
+        ctx.settings = (*geometry, relu, dropout)
+        if not keep:  # a second output costs a tenth of a small convolution
+            return y
         ctx.mark_non_differentiable(kept)
         ctx.set_materialize_grads(False)
-        ctx.settings = (*geometry, relu, dropout)
         return y, kept
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None, _: Any) -> tuple[Any, ...]:
+    def backward(ctx: Any, gradient: Tensor | None, *_: Any) -> tuple[Any, ...]:
         """The gradients of the five tensors, as far as they are wanted."""
         if gradient is None:
             return (None,) * 13
@@ -211,6 +211,13 @@ class Convolve(torch.autograd.Function):
         return (*gradients, *(None,) * 8)
 
 
+def _differentiably(*arguments: Any) -> tuple[Tensor, Tensor]:
+    """As the operator returns it."""
+    *_, keep = arguments
+    found = Convolve.apply(*arguments)
+    return found if keep else (found, found.new_empty(0, dtype=torch.uint8))
+
+
 def _remember_seed(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
     _, seed, ctx.probability = inputs
     ctx.save_for_backward(seed)
@@ -224,6 +231,6 @@ def _drop_again(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
 
 
 # A function of one's own costs a third of what torch.library.register_autograd adds to each call.
-torch.library.impl("tcn::convolve", "Autograd")(Convolve.apply)
+torch.library.impl("tcn::convolve", "Autograd")(_differentiably)
 torch.library.register_autograd("tcn::dropout", _drop_again, setup_context=_remember_seed)
 flops.register_when_imported()

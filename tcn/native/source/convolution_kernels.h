@@ -55,14 +55,27 @@ static int64_t tile_channels(int64_t channels, int64_t done, int64_t most) {
     return (left + tiles - 1) / tiles;
 }
 
+// One tile's part of pack(); returns where the next one begins.
+template <int CHANNELS>
+static float* pack_tile(int64_t channels, const float* weight, int64_t outer_stride, int64_t inner_stride,
+                        const Pass& pass, float* packed) {
+    if constexpr (CHANNELS > 1)
+        if (channels < CHANNELS)
+            return pack_tile<CHANNELS - 1>(channels, weight, outer_stride, inner_stride, pass, packed);
+    for (int64_t inner = 0; inner < pass.in_channels; ++inner, weight += inner_stride)
+        for (int64_t k = 0; k < pass.taps; ++k, packed += CHANNELS) {
+            const float* from = weight + pass.tap[k].index;
+#pragma GCC unroll 9
+            for (int i = 0; i < CHANNELS; ++i) packed[i] = from[i * outer_stride];
+        }
+    return packed;
+}
+
 // weight[outer][inner][tap] to tile after tile, each [inner][tap][channels of the tile], in the order they are read.
 static void pack(const float* weight, int64_t outer_stride, int64_t inner_stride, const Pass& pass, float* packed) {
     for (int64_t outer = 0, size; outer < pass.out_channels; outer += size) {
         size = tile_channels(pass.out_channels, outer, TILE_CHANNELS);
-        for (int64_t inner = 0; inner < pass.in_channels; ++inner)
-            for (int64_t k = 0; k < pass.taps; ++k)
-                for (int64_t i = 0; i < size; ++i)
-                    *packed++ = weight[(outer + i) * outer_stride + inner * inner_stride + pass.tap[k].index];
+        packed = pack_tile<TILE_CHANNELS>(size, weight + outer * outer_stride, outer_stride, inner_stride, pass, packed);
     }
 }
 
@@ -80,19 +93,29 @@ static Corner corner(const Pass& pass, int64_t example, int64_t channel, int64_t
     return at;
 }
 
-// A vector of outputs on its way into memory.
+// A vector of outputs on its way into memory; with KEEP the bits of what passes are written too.
+template <bool KEEP>
 INLINE Vector finished(Vector y, const Finish& finish, const Place& at) {
     if (finish.relu) y = relu(y);
     const int64_t row = at.example * at.channels + at.channel;
     if (finish.dropping.below) y = drop(y, finish.dropping, row * at.steps + at.step);
     if (!finish.shortcut) return y;
-    if (finish.kept) store_kept(finish.kept + row * kept_bytes(at.steps), y <= 0.0f, at.step, at.steps);
+    if (KEEP) store_kept(finish.kept + row * kept_bytes(at.steps), y <= 0.0f, at.step, at.steps);
     const int64_t* strides = finish.shortcut_strides;
     const float* from = finish.shortcut + at.example * strides[0] + at.channel * strides[1] + at.step * strides[2];
     return relu(y + load_spaced(from, strides[2], at.steps - at.step));
 }
 
+// Whole vectors with no more than a ReLU behind them: most of what is stored, and all of the gradients.
 template <int CHANNELS, int VECTORS>
+INLINE void store_plain(Vector (&sum)[CHANNELS][VECTORS], int64_t row, bool positive, float* out) {
+#pragma GCC unroll 9
+    for (int m = 0; m < CHANNELS; ++m, out += row)
+#pragma GCC unroll 4
+        for (int n = 0; n < VECTORS; ++n) store(out + n * LANES, positive ? relu(sum[m][n]) : sum[m][n]);
+}
+
+template <bool KEEP, int CHANNELS, int VECTORS>
 static void store_tile(Vector (&sum)[CHANNELS][VECTORS], const Pass& pass, const Finish& finish, const Corner& at,
                        float* out) {
     for (int m = 0; m < CHANNELS; ++m) {
@@ -100,7 +123,7 @@ static void store_tile(Vector (&sum)[CHANNELS][VECTORS], const Pass& pass, const
         for (int n = 0; n < VECTORS; ++n) {
             const int64_t step = at.step + n * LANES;
             const Place place{pass.out_channels, pass.steps, at.example, channel, step};
-            store(out + channel * pass.out_row + step, finished(sum[m][n], finish, place), pass.steps - step);
+            store(out + channel * pass.out_row + step, finished<KEEP>(sum[m][n], finish, place), pass.steps - step);
         }
     }
 }
@@ -128,7 +151,12 @@ static void tile(const Pass& pass, const float* rows, const float* weight, const
                 for (int n = 0; n < VECTORS; ++n) sum[m][n] += x[n] * w[m];
         }
     }
-    store_tile(sum, pass, finish, at, out);
+    if (!finish.dropping.below && !finish.shortcut && at.step + VECTORS * LANES <= pass.steps) {
+        float* to = out + at.channel * pass.out_row + at.step;
+        if (finish.relu) store_plain(sum, pass.out_row, true, to);
+        else store_plain(sum, pass.out_row, false, to);
+    } else if (finish.shortcut && finish.kept) store_tile<true>(sum, pass, finish, at, out);
+    else store_tile<false>(sum, pass, finish, at, out);
 }
 
 typedef void (*Tile)(const Pass&, const float*, const float*, const Finish&, const Corner&, float*);

@@ -15,15 +15,22 @@ static void fill_row(const float* from, int64_t step, const Examples& examples, 
 }
 
 // What follows the convolution, for one channel of examples side by side in `row`.
-static void finish_row(const float* row, const Finish& finish, const Layout& layout, const Examples& examples,
-                       Place at, float* y) {
+template <bool KEEP>
+static void finish_row_as(const float* row, const Finish& finish, const Layout& layout, const Examples& examples,
+                          Place at, float* y) {
     for (int64_t e = 0; e < examples.number; ++e, ++at.example) {
         for (at.step = 0; at.step < at.steps; at.step += LANES) {
             const int64_t count = at.steps - at.step;
-            store(y + at.step, finished(load(row + at.step, count), finish, at), count);
+            store(y + at.step, finished<KEEP>(load(row + at.step, count), finish, at), count);
         }
         row += layout.pitch, y += examples.stride;
     }
+}
+
+static void finish_row(const float* row, const Finish& finish, const Layout& layout, const Examples& examples,
+                       const Place& at, float* y) {
+    if (finish.shortcut && finish.kept) finish_row_as<true>(row, finish, layout, examples, at, y);
+    else finish_row_as<false>(row, finish, layout, examples, at, y);
 }
 
 // The phases of a row, the counterpart of fill_row().
