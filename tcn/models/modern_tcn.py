@@ -33,7 +33,7 @@ class LargeKernelTCN(Chain):
     Its reach comes from the length of the kernels rather than from dilation, its width from 1x1
     layers, which take most of the parameters. With ``stride=1`` and ``causal=True`` it streams as
     every TCN does (batch norm: in evaluation mode); a classifier of whole sequences may read both
-    directions and take several steps at a time. Lengths and masks do not follow a stride.
+    directions and take several steps at a time.
 
     Source: the block is that of Liu et al. 2022, arXiv:2201.03545; the net is ours.
     """

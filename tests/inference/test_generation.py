@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tcn.inference import StreamSession, generate
-from tcn.layers import FiLM, SequenceModule
+from tcn.layers import Chain, Conv1d, ConvTranspose1d, FiLM, SequenceModule
 from tcn.models import GRU, LSTM, TCN, SequenceModel
 
 SIZE = 6
@@ -312,3 +312,9 @@ def test_what_is_of_a_wrong_type_is_named(
 def test_tokens_as_floats_say_how_to_make_tokens_of_them() -> None:
     with pytest.raises(ValueError, match=r"prompt: torch.float32 .*; use prompt\.long\(\)"):
         generate(build("embedded"), TOKENS.float(), 2)
+
+
+def test_a_net_without_an_output_for_every_step_is_refused() -> None:
+    net = SequenceModel(Chain(Conv1d(2, 3, 4, stride=2), ConvTranspose1d(3, 2, 2, stride=2)), 2)
+    with pytest.raises(ValueError, match="net: SequenceModel has a stride or an up-sampling, so"):
+        generate(net.eval(), torch.randn(1, 2, 4), 3, output="continuous")
