@@ -32,8 +32,8 @@ FLAGS = [
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 ]
-# Tests that compile, check the registration or start processes say nothing of the kernels; those that differentiate
-# numerically or compare rounding over many sizes call the same code again, and take minutes.
+# Tests that compile, check the registration or start processes say nothing of the kernels; those
+# that differentiate numerically or compare rounding call the same code again, and take minutes.
 LEFT_OUT = " and ".join(
     f"not {name}"
     for name in (
