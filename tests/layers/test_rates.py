@@ -3,15 +3,16 @@
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tcn import receptive_field
-from tcn.inference import StreamSession
+from tcn.inference import StreamSession, export
 from tcn.layers import (
     Add,
     Attention,
@@ -138,6 +139,24 @@ def nets(draw) -> SequenceModule:
         modules.append(READOUTS[readout]())
     torch.manual_seed(draw(st.integers(0, 9)))
     return Chain(*modules).double().eval()
+
+
+@st.composite
+def small_strided_nets(draw) -> SequenceModule:
+    """A stride and one module more, since an export takes seconds."""
+    factor = draw(st.integers(2, 3))
+    modules = [draw(down(factor))]
+    kind = draw(st.sampled_from(["same", "same", "join", "down", "up"]))
+    if kind == "join":
+        joined: type[nn.Module] = draw(st.sampled_from([Add, Multiply]))
+        modules.append(joined(draw(same_rate()), nn.Identity()))
+    else:
+        modules.append(draw({"same": same_rate(), "down": down(2), "up": up(factor)}[kind]))
+    readout = draw(st.sampled_from(["every", "every", "every", *READOUTS]))
+    if readout != "every":
+        modules.append(READOUTS[readout]())
+    torch.manual_seed(0)
+    return Chain(Conv1d(2, WIDTH, 1), *modules).eval()
 
 
 def streamed(net: SequenceModule, x: Tensor, sizes: list[int]) -> Tensor:
@@ -350,3 +369,22 @@ def test_channels_of_containers_are_worked_out() -> None:
 def test_a_part_may_not_hide_an_attribute() -> None:
     with pytest.raises(ValueError, match=r"rate: the name of a part, but Chain has an attribute"):
         Chain(rate=nn.ReLU())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_a_hundred_random_strided_nets_are_exported(part: int, tmp_path: Path) -> None:
+    """export() runs each file on other sizes than it was traced with, and compares."""
+    exported, began = set[str](), time.process_time()
+
+    @seed(part)
+    @settings(max_examples=11, phases=[Phase.generate])  # to shrink would take minutes
+    @given(small_strided_nets())
+    def run(net) -> None:
+        for streaming in (False, True):
+            export(net, tmp_path / "net.onnx", streaming=streaming)
+        exported.add(str(net))
+
+    run()
+    print(f"{len(exported)} nets in {time.process_time() - began:.0f} s")
+    assert len(exported) >= 10
