@@ -72,7 +72,7 @@ struct Finish {
     uint8_t* kept;
 };
 
-constexpr int64_t kept_bytes(int64_t steps) { return (steps + 7) / 8; }
+constexpr int64_t kept_bytes(int64_t steps) { return (steps + 7) >> 3; }
 
 // Rows of several examples, or groups of those side by side, one behind the other: for the weight gradient.
 struct Block {

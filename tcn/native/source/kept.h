@@ -20,9 +20,10 @@ INLINE uint32_t bits_of(Integers lanes) {
 INLINE void store_kept(uint8_t* row, Integers stopped, int64_t step, int64_t steps) {
     const int64_t left = steps - step;
     if (left <= 0) return;
-    const uint32_t within = left < LANES ? (1u << left) - 1 : (1u << LANES) - 1;
-    const uint32_t bits = ~bits_of(stopped) & within;
-    uint8_t* to = row + step / 8;
+    uint32_t bits = ~bits_of(stopped);
+    if (left < LANES) bits &= (1u << left) - 1;
+    else if (LANES == 4) bits &= 15;
+    uint8_t* to = row + static_cast<uint64_t>(step) / 8;  // of an unsigned number: a shift alone
     if (LANES == 4) *to = static_cast<uint8_t>(step % 8 ? *to | bits << 4 : bits);
     else *to = static_cast<uint8_t>(bits);
     if (LANES == 16 && left > 8) to[1] = static_cast<uint8_t>(bits >> 8);
@@ -30,7 +31,7 @@ INLINE void store_kept(uint8_t* row, Integers stopped, int64_t step, int64_t ste
 
 // The other way round: -1 in the lanes that were kept.
 INLINE Integers load_kept(const uint8_t* row, int64_t step, int64_t steps) {
-    const uint8_t* from = row + step / 8;
+    const uint8_t* from = row + static_cast<uint64_t>(step) / 8;
     uint32_t bits = *from;
     if (LANES == 4) bits >>= step % 8;
     if (LANES == 16 && steps - step > 8) bits |= static_cast<uint32_t>(from[1]) << 8;
