@@ -101,6 +101,11 @@ class Container(Composite):
     def _set_channels(self) -> None:
         """Sets ``in_channels`` and ``out_channels`` where the parts say them."""
 
+    def _say(self, name: str, channels: int | None) -> None:
+        """Sets one of them, unless it is not known or a subclass has a property of that name."""
+        if channels is not None and not isinstance(getattr(type(self), name, None), property):
+            setattr(self, name, channels)
+
     def __iter__(self) -> Iterator[nn.Module]:
         return (self._modules[name] for name in self._order)  # type: ignore[misc]
 
@@ -159,10 +164,8 @@ class Chain(Container):
 
     def _set_channels(self) -> None:
         in_channels, out_channels = in_series(list(self))
-        if in_channels is not None:
-            self.in_channels = in_channels
-        if out_channels is not None:
-            self.out_channels = out_channels
+        self._say("in_channels", in_channels)
+        self._say("out_channels", out_channels)
 
 
 def _grids(modules: Sequence[nn.Module], want: Grid) -> list[Grid]:

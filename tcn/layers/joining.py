@@ -203,13 +203,12 @@ class Join(Container):
 
     def _set_channels(self) -> None:
         in_channels, outs = side_by_side(list(self))
-        if in_channels is not None:
-            self.in_channels = in_channels
+        self._say("in_channels", in_channels)
         known = [count for count in outs if count is not None]
-        if self.joins_channels and known and len(known) == len(outs):
-            self.out_channels = sum(known)
-        elif known and not self.joins_channels:
-            self.out_channels = known[0]
+        if not self.joins_channels:
+            self._say("out_channels", known[0] if known else None)
+        elif len(known) == len(outs):
+            self._say("out_channels", sum(known))
 
 
 class Add(Join):

@@ -366,6 +366,15 @@ def test_channels_of_containers_are_worked_out() -> None:
     assert net(torch.randn(1, 3, 5)).shape == (1, 2, 5)
 
 
+def test_a_subclass_may_say_its_channels_itself() -> None:
+    class Net(Chain):
+        @property
+        def in_channels(self) -> int:
+            return 7
+
+    assert Net(Conv1d(3, 2, 1)).in_channels == 7
+
+
 def test_a_part_may_not_hide_an_attribute() -> None:
     with pytest.raises(ValueError, match=r"rate: the name of a part, but Chain has an attribute"):
         Chain(rate=nn.ReLU())
