@@ -107,7 +107,7 @@ def draw_shape(draw: Draw) -> Any:
         limits = {"batch": (0, 6), "in_channels": (1, 9), "out_channels": (1, 9)}
         limits |= {"kernel_size": (1, 6), "in_steps": (0, 70), "out_steps": (1, 80)}
         limits |= {"dilation": (1, 9), "stride": (1, 4), "left_zeros": (-9, 70)}
-        shape = calls._Shape()
+        shape = calls.Shape()
         for name, limit in limits.items():
             setattr(shape, name, draw.integer(*limit))
         if draw.chance(0.4):
@@ -143,7 +143,7 @@ def fuzz_convolution(kernels: Any, draw: Draw) -> bool:
             kept = torch.empty(batch * channels * ((steps + 7) // 8), dtype=torch.uint8)
             finish.kept = draw.pick(None, draw.keep(kept))
         below = draw.pick(0, 2**30, 2**31 - 1, 2**31, -1)
-        finish.dropping = calls._Dropping(below, 1.5, draw.random.getrandbits(64))
+        finish.dropping = calls.Dropping(below, 1.5, draw.random.getrandbits(64))
         possible &= 0 <= below < 2**31
         if draw.chance(0.05):
             weight, possible = None, False
@@ -243,7 +243,7 @@ def fuzz_dropout(kernels: Any, draw: Draw) -> bool:
     possible = 0 <= size <= LARGEST_BUFFER and 0 <= below < 2**31 and 1 <= threads <= 1024
     if 0 <= size <= MOST and size > LARGEST_BUFFER:
         below, possible = -1, False
-    dropping = calls._Dropping(below, 2.0, draw.random.getrandbits(64))
+    dropping = calls.Dropping(below, 2.0, draw.random.getrandbits(64))
     dtype = draw.pick(torch.float32, torch.bfloat16)
     room = size if 0 <= size <= LARGEST_BUFFER else 1
     x, y = torch.randn(room, generator=draw.generator).to(dtype), torch.empty(room, dtype=dtype)
