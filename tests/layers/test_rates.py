@@ -177,7 +177,9 @@ def cut(length: int, sizes: list[int]) -> list[int]:
     return chunks
 
 
-def check(net: SequenceModule, blocks: int, sizes: list[int], valid: int) -> None:
+def check(
+    net: SequenceModule, blocks: int, sizes: list[int], valid: int, *, reach: bool = True
+) -> None:
     multiple = net.multiple_of
     x = torch.randn(2, 2, max(multiple * blocks, multiple), dtype=torch.float64)
     time = x.shape[-1]
@@ -195,7 +197,7 @@ def check(net: SequenceModule, blocks: int, sizes: list[int], valid: int) -> Non
     padded = padded[..., : alone.shape[-1]] if alone.dim() > 2 else padded
     torch.testing.assert_close(padded, alone, rtol=1e-8, atol=1e-8)
     check_blocks(net, x[:1])
-    if whole.dim() > 2:
+    if reach and whole.dim() > 2:
         check_reach(net)
 
 
@@ -241,7 +243,8 @@ def test_a_thousand_random_nets(part: int) -> None:
            st.integers(1 + part, 40 + part))  # fmt: skip
     def run(net, blocks, sizes, valid) -> None:
         nonlocal seen
-        check(net, (6 + part) * blocks, sizes, valid)
+        # To measure the reach takes most of the time: of every fourth net.
+        check(net, (6 + part) * blocks, sizes, valid, reach=seen % 4 == 0)
         seen += 1
 
     run()
