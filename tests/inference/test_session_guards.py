@@ -144,7 +144,7 @@ def test_one_channel_added_to_several_is_refused() -> None:
     net = Add(Chain(Conv1d(2, 3, 2)), Chain(Conv1d(2, 1, 2))).eval()
     session = StreamSession(net)
     assert not session.native
-    with pytest.raises(ValueError, match="Add: its branches return .* differ in channels"):
+    with pytest.raises(ValueError, match=r"Add: its branches return .* differ in channels"):
         session.push(torch.randn(1, 2, 4))
 
 
