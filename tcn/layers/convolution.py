@@ -97,20 +97,12 @@ class Convolution(WeightNormalised, Taps):
         if state is not None:
             self._check_state(state, x)
             x = torch.cat([state, x], dim=-1)
-        if x.shape[-1] <= past and not torch.compiler.is_exporting():
-            # The next output's own position is yet to come.
+        used = self.used(x.shape[-1])
+        if used is None:
             return self.nothing(given[..., :0], x, context)
-        return self._stream(x, past, ending)
-
-    def _stream(self, x: Tensor, past: int, ending: Ending) -> tuple[Tensor, State]:
-        """Convolves ``x``, which begins ``past`` steps before the next output's own position."""
-        span, shift, none = self.span[-1], self.shift[-1], [(0, 0)] * self.ndim
-        outputs = (x.shape[-1] - past + self.stride[-1] - 1) // self.stride[-1]
-        state = x[..., outputs * self.stride[-1] :]
-        if torch.compiler.is_exporting():  # chunks are whole blocks, so as much is held as before
-            state = x[..., x.shape[-1] - past :]
-        seen = x[..., past - span - shift : x.shape[-1] - shift]
-        return self._convolve(seen, none, self.stride, self.dilation, ending), state
+        seen = x[..., past - self.span[-1] - self.shift[-1] : x.shape[-1] - self.shift[-1]]
+        y = self._convolve(seen, [(0, 0)] * self.ndim, self.stride, self.dilation, ending)
+        return y, x[..., used:]
 
     def _check_state(self, state: State, x: Tensor) -> None:
         check_state(self, state, (x.shape[0], self.in_channels, *x.shape[2:-1]), x)

@@ -44,16 +44,12 @@ class Pool(Taps):
         before = self._start(x, exists) if state is None else self._checked(state, x, exists)
         given = x
         x, exists = (torch.cat(pair, -1) for pair in zip(before, (x, exists), strict=True))
-        past, span, stride = self.context_size, self.span[-1], self.stride[-1]
-        if x.shape[-1] <= past and not torch.compiler.is_exporting():
-            # The next output's own position is yet to come.
+        used = self.used(x.shape[-1])
+        if used is None:
             return self.nothing(given[..., :0], (x, exists), context)
-        used = -(-(x.shape[-1] - past) // stride) * stride
-        if torch.compiler.is_exporting():  # chunks are whole blocks, so as much is held as before
-            used = x.shape[-1] - past
         after = (x[..., used:], exists[..., used:])
-        x, exists = x[..., past - span :], exists[..., past - span :]
-        return self._pool(x, exists, time=False), after
+        first = self.context_size - self.span[-1]
+        return self._pool(x[..., first:], exists[..., first:], time=False), after
 
     def _start(self, x: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
         """Nothing exists before a stream begins."""
@@ -97,7 +93,7 @@ class Pool(Taps):
             exists: ``(batch, 1, *sizes)``, 1 or 0.
             time: whether the windows are those of a whole sequence.
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define _pool(x, exists, time)")
 
 
 class MaxPool(Pool):

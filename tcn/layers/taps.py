@@ -139,6 +139,18 @@ class Taps(SequenceModule):
             return steps
         return max(super().out_steps(steps - self._lost(axis), axis), 0)
 
+    def used(self, steps: int) -> int | None:
+        """Steps at the front of a stream that no later output needs; None if no output falls due.
+
+        Args:
+            steps: those held before a chunk and the chunk; they begin ``context_size`` before the
+                next output's own position.
+        """
+        past, stride = self.context_size, self.stride[-1]
+        if torch.compiler.is_exporting():  # chunks are whole blocks, so as much is held as before
+            return steps - past
+        return -(-(steps - past) // stride) * stride if steps > past else None
+
     def phase(self, state: State | None) -> int:
         """Steps by which the state is shorter than it is when an output falls due at once."""
         return 0 if state is None else self.context_size - state.shape[-1]
