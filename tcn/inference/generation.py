@@ -294,6 +294,8 @@ def _vocabulary(net: SequenceModule) -> int | None:
 
 def _check_rate(net: SequenceModule) -> None:
     """Refuses a net that does not have an output for every step as soon as it comes."""
+    if net.preserves_length:
+        return
     if any(net.out_steps(steps) != steps for steps in range(1, net.block_size + 1)):
         raise ValueError(
             f"net: {type(net).__name__} has a stride or an up-sampling, so not every step has an "

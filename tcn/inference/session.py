@@ -118,7 +118,7 @@ class StreamSession:
             raise ValueError(f"nan: {nan!r} is not one of {', '.join(map(repr, POLICIES))}")
         if sample_rate is not None and not sample_rate > 0:
             raise ValueError(f"sample_rate: {sample_rate} must be above 0 steps per second")
-        self._strided = net.block_size != 1 or net.rate != 1
+        self._strided = not net.preserves_length and (net.block_size != 1 or net.rate != 1)
         if self._strided and nan == "skip":
             raise ValueError("nan: 'skip', but the rows of a net with a stride advance together")
         self._program = None if native is False else compile_stream(net)

@@ -70,7 +70,7 @@ class Composite(SequenceModule):
     @property
     def streaming_obstacle(self) -> str | None:
         """A look-ahead beside a change of rate: there is no whole number of steps to wait."""
-        if self.preserves_length or not self.latency:
+        if not self.latency or self.preserves_length:
             return None
         return "a look-ahead cannot stream beside a stride, an up-sampling or 'valid' padding"
 

@@ -157,6 +157,22 @@ struct Instruction {
     size_t sums;       // offset of the sums ahead as of `memory`
 };
 
+// How far it is, in floats, from the weights of one group, panel of outputs or tap, (in / groups, PANEL), to the next.
+struct PanelStrides {
+    size_t group;
+    size_t panel;
+    size_t tap;
+};
+
+// In the order in which a step reads them: all taps of a panel; where past taps are added up ahead, all panels of the
+// present tap.
+inline PanelStrides panel_strides(const Instruction& op) {
+    const size_t size = static_cast<size_t>(op.in_channels / op.groups) * PANEL, taps = op.kernel_size;
+    const size_t panels = (op.out_channels / op.groups + PANEL - 1) / PANEL;
+    if (op.ahead) return {taps * panels * size, size, panels * size};
+    return {taps * panels * size, taps * size, size};
+}
+
 // Where what is remembered of a row lies.
 struct RowMemory {
     std::byte* shared;  // by `rows` rows, of which this is number `row`

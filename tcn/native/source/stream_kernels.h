@@ -66,10 +66,11 @@ static void finish(const Instruction& op, const Block& block) {
 
 // ---------------------------------------------------------------------------------------------------- convolution
 
-// The weights of one group of channels, or of some of its taps: packed as (panel, tap, channel, PANEL).
+// The weights of one group of channels, or of some of its taps.
 struct Group {
     const float* weight;
-    size_t panel_size;  // of all taps
+    size_t panel_stride;
+    size_t tap_stride;
     int taps;
     int channels;
     int panels;
@@ -86,7 +87,6 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
     constexpr int WIDTH = PANELS * VECTORS;
     // Each sum waits for the one before: at least eight of them under way keep the multipliers busy.
     constexpr int PARTS = ITEMS * WIDTH < 8 ? 8 / (ITEMS * WIDTH) : 1;
-    const size_t tap_size = static_cast<size_t>(group.channels) * PANEL;
     const float* initial = group.initial + panel * PANEL;
     Vector sums[PARTS][ITEMS][WIDTH];
     for (int part = 0; part < PARTS; ++part)
@@ -94,7 +94,7 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
             for (int v = 0; v < WIDTH; ++v)
                 sums[part][i][v] = part ? Vector{} : load(initial + i * group.initial_stride + v * LANES);
     for (int tap = 0; tap < group.taps; ++tap, x += group.listed) {
-        const float* weight = group.weight + panel * group.panel_size + tap * tap_size;
+        const float* weight = group.weight + panel * group.panel_stride + tap * group.tap_stride;
         const float* from[ITEMS];
         for (int i = 0; i < ITEMS; ++i) from[i] = x[i] + group.first_channel;
         int c = 0;
@@ -103,12 +103,12 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
                 for (int i = 0; i < ITEMS; ++i)
                     for (int v = 0; v < WIDTH; ++v)
                         sums[part][i][v] += broadcast(from[i][c + part]) *
-                                            load(weight + v / VECTORS * group.panel_size + v % VECTORS * LANES);
+                                            load(weight + v / VECTORS * group.panel_stride + v % VECTORS * LANES);
         for (; c < group.channels; ++c, weight += PANEL)
             for (int i = 0; i < ITEMS; ++i)
                 for (int v = 0; v < WIDTH; ++v)
                     sums[0][i][v] +=
-                        broadcast(from[i][c]) * load(weight + v / VECTORS * group.panel_size + v % VECTORS * LANES);
+                        broadcast(from[i][c]) * load(weight + v / VECTORS * group.panel_stride + v % VECTORS * LANES);
     }
     for (int i = 0; i < ITEMS; ++i)
         for (int v = 0; v < WIDTH; ++v) {
@@ -232,9 +232,10 @@ static void prefetch(const Instruction& op, const float* const* inputs, int list
 // With all taps, and the bias to add to.
 static Group group_of(const Instruction& op, int index, int listed) {
     const int channels = op.in_channels / op.groups, panels = (op.out_channels / op.groups + PANEL - 1) / PANEL;
-    const size_t panel_size = static_cast<size_t>(op.kernel_size) * channels * PANEL;
-    return {op.weight + index * panels * panel_size,
-            panel_size,
+    const PanelStrides strides = panel_strides(op);
+    return {op.weight + index * strides.group,
+            strides.panel,
+            strides.tap,
             op.kernel_size,
             channels,
             panels,
@@ -271,7 +272,7 @@ static void convolve_present(const Instruction& op, const Block& block) {
         remember_step(op, memory, frame);
     }
     list_inputs(op, block);
-    present.weight += static_cast<size_t>(present.taps - 1) * present.channels * PANEL;
+    present.weight += (present.taps - 1) * present.tap_stride;
     present.taps = 1;
     present.initial = block.frames + op.target;
     present.initial_stride = block.frame_size;

@@ -24,19 +24,19 @@ size_t bias_size(const Instruction& op) {
     return checked_product(groups_of(op), size_t{1} * panels(op.out_channels / groups_of(op)) * PANEL);
 }
 
-// (out, in / groups, taps) to (group, panel, tap, in / groups, PANEL); what fills up the last panel is 0.
+// (out, in / groups, taps) to panels of outputs, (in / groups, PANEL) of each group, panel and tap, in the order in which
+// a step reads them; what fills up the last panel is 0.
 void pack_convolution(const Instruction& op, float* to) {
     const int group_in = op.in_channels / op.groups, group_out = op.out_channels / op.groups;
+    const PanelStrides strides = panel_strides(op);
     for (int group = 0; group < op.groups; ++group)
-        for (int panel = 0; panel < panels(group_out); ++panel)
-            for (int tap = 0; tap < op.kernel_size; ++tap)
+        for (int out = 0; out < group_out; ++out)
+            for (int tap = 0; tap < op.kernel_size; ++tap) {
+                const size_t filter = static_cast<size_t>(group) * group_out + out;
+                float* panel = to + group * strides.group + out / PANEL * strides.panel + tap * strides.tap;
                 for (int in = 0; in < group_in; ++in)
-                    for (int lane = 0; lane < PANEL; ++lane, ++to) {
-                        const int out = panel * PANEL + lane;
-                        if (out >= group_out) continue;
-                        const size_t filter = static_cast<size_t>(group) * group_out + out;
-                        *to = op.weight[(filter * group_in + in) * op.kernel_size + tap];
-                    }
+                    panel[in * PANEL + out % PANEL] = op.weight[(filter * group_in + in) * op.kernel_size + tap];
+            }
 }
 
 void pack_weight(const Instruction& op, float* to) {
