@@ -1,6 +1,7 @@
 """The direction of imports, read from the source of every file.
 
     native <- layers <- models <- inference
+              layers <- outputs <- forecasting
               models <- training <- data <- audio, forecasting, vision <- cli
 
 A wrong arrow is cheap to add and expensive to take back, so it fails here.
@@ -22,11 +23,12 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 # which re-exports the nets: whoever may import models and is not imported by it may use it.
 NETS = frozenset({"native", "layers", "models"})
 TRAINING = NETS | {"tcn", "training"}
-PIPELINE = TRAINING | {"inference", "data"}  # data: the one place that downloads
+PIPELINE = TRAINING | {"inference", "data", "outputs"}  # data: the one place that downloads
 ARROWS: dict[str, frozenset[str]] = {
     "native": frozenset({"native"}),
     "layers": frozenset({"native", "layers"}),
     "models": NETS,
+    "outputs": frozenset({"native", "layers", "outputs"}),
     "inference": NETS | {"inference"},
     "testing": NETS | {"testing"},
     "tcn": NETS | {"inference", "testing"},
@@ -40,9 +42,13 @@ ARROWS: dict[str, frozenset[str]] = {
 }
 
 # `import tcn` and everything deployable needs torch alone.
-TORCH_ALONE = frozenset({"native", "layers", "models", "inference", "testing", "tcn"})
-# Beside torch: safetensors, and what an extra brings, which is imported where it is called.
-BESIDE_TORCH = {"inference": frozenset({"safetensors"})}
+TORCH_ALONE = frozenset({"native", "layers", "outputs", "models", "inference", "testing", "tcn"})
+# Beside torch: safetensors, what torch itself needs, and what an extra brings, which is imported
+# where it is called.
+BESIDE_TORCH = {
+    "inference": frozenset({"safetensors"}),
+    "outputs": frozenset({"typing_extensions"}),
+}
 WHERE_CALLED = {
     "inference": frozenset({"huggingface_hub", "onnx", "onnxruntime", "onnxscript"}),
 }
@@ -218,6 +224,8 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
         ("tcn/layers/__init__.py", "from ..models import TCN", "layers must not import models"),
         ("tcn/models/a.py", "def f():\n    import tcn.training", "models must not import training"),
         ("tcn/models/a.py", "from tcn.inference import stream", "models must not import inference"),
+        ("tcn/outputs/a.py", "from tcn.models import TCN", "outputs must not import models"),
+        ("tcn/outputs/a.py", "import scipy", "outputs needs torch alone"),
         ("tcn/models/a.py", "import pytorch_lightning", "models needs torch alone"),
         ("tcn/inference/a.py", "import lightning", "inference needs torch alone"),
         ("tcn/inference/a.py", "import onnxruntime", "onnxruntime is imported where it is called"),

@@ -69,7 +69,7 @@ def compete(data: SeriesSet, model: str, *, seed: int) -> Outcome:
 
 def _ours(data: SeriesSet, model: str, *, seed: int) -> Outcome:
     from tcn.forecasting import Forecaster
-    from tcn.forecasting.outputs import MASE
+    from tcn.outputs import MASE
 
     settings = many_series_settings(data.name, model)
     if settings["loss"] == "mase":  # where time is counted, no frequency says the season

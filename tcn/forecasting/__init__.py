@@ -5,7 +5,7 @@
     forecaster = Forecaster(h=12, input_size=24, loss="quantiles").fit(df)
     forecasts = forecaster.predict(level=[80, 90])
 
-Losses and distributions are in :mod:`tcn.forecasting.outputs`, intervals from past errors in
+Losses and distributions are in :mod:`tcn.outputs`, intervals from past errors in
 :mod:`tcn.forecasting.conformal`, tables too large for one process in
 :mod:`tcn.forecasting.partition`, :mod:`~tcn.forecasting.ray` and :mod:`~tcn.forecasting.spark`.
 """

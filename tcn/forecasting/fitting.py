@@ -12,13 +12,13 @@ from tcn.forecasting.frame import Panel
 from tcn.forecasting.memory import training_in_memory
 from tcn.forecasting.module import ForecastDataModule, ForecastTask, seeded, train
 from tcn.forecasting.net import ForecastNet, Sizes, backbone_of
-from tcn.forecasting.outputs import Mixture, Output, Quantiles
-from tcn.forecasting.outputs import output as output_of
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, scaled_panel
 from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Trained, last_rows
 from tcn.forecasting.windows import Windows
 from tcn.layers import SequenceModule
+from tcn.outputs import Output
+from tcn.outputs import output as output_of
 from tcn.training.schedules import CosineDecay
 
 USUAL_LEVELS = (80.0, 90.0)
@@ -115,7 +115,7 @@ def _sizes(settings: Settings, panel: Panel, output: Output, calendar: int) -> S
         input_size=settings.input_size,
         targets=panel.target.shape[1],
         outputs=output.size,
-        locations=_locations(output),
+        locations=output.locations,
         past=panel.hist.shape[1] + future,
         future=future,
         static=panel.stat.shape[1],
@@ -174,15 +174,6 @@ def _check_val_size(settings: Settings, val_size: int) -> None:
             f"val_size: 0, but intervals={settings.intervals!r} are calibrated on the last "
             f"val_size steps; give at least {settings.h + 19} for intervals of 95 %"
         )
-
-
-def _locations(output: Output) -> tuple[int, ...]:
-    """Which raw numbers of an output say where the target lies."""
-    if isinstance(output, Quantiles):
-        return (output.middle,)
-    if isinstance(output, Mixture):
-        return tuple(range(output.components, 2 * output.components))
-    return (0,)
 
 
 def _real_or_count(output: Output) -> str:

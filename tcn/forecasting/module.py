@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from tcn.forecasting.net import Answer, ForecastNet
-from tcn.forecasting.outputs import MASE, Output, Point, seasonal_error
 from tcn.forecasting.windows import WindowBatch
 from tcn.layers.validation import check_positive
+from tcn.outputs import MASE, Output, Point, seasonal_error
 from tcn.training.denormals import FlushDenormals
 from tcn.training.schedules import Schedule
 

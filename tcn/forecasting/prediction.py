@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from tcn.forecasting.net import Answer, Sizes
-from tcn.forecasting.outputs import Output
 from tcn.forecasting.window_scaling import WindowStatistics
 from tcn.forecasting.windows import WindowBatch
+from tcn.outputs import Output
 
 PATHS = 200
 DRAWS = 8

@@ -11,14 +11,14 @@ from tcn.forecasting.columns import Columns
 from tcn.forecasting.frequency import Frequency
 from tcn.forecasting.gaps import FILLS, Fill
 from tcn.forecasting.net import BACKBONES, SKIPS
-from tcn.forecasting.outputs import Output
-from tcn.forecasting.outputs import output as output_of
 from tcn.forecasting.rows import Missing
 from tcn.forecasting.scaling import SERIES_SCALERS
 from tcn.forecasting.trained import INTERVALS
 from tcn.forecasting.window_scaling import WINDOW_SCALERS
 from tcn.layers import SequenceModule
 from tcn.layers.validation import check_positive, check_probability
+from tcn.outputs import Output
+from tcn.outputs import output as output_of
 
 _SIZES = (
     "h", "input_size", "width", "kernel_size", "max_steps", "batch_size", "val_check_steps",
@@ -86,7 +86,7 @@ class Settings(BaseEstimator):
                 :mod:`tcn.models`, of which a copy is trained.
             loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"mase"``, ``"quantiles"``, ``"normal"``,
                 ``"student_t"``, ``"mixture"``, ``"poisson"``, ``"negative_binomial"``, or an
-                output of :mod:`tcn.forecasting.outputs`.
+                output of :mod:`tcn.outputs`.
             scaler: of every series, by its training part; see
                 :class:`tcn.forecasting.scaling.SeriesScaler`. None: ``"standard"``, and
                 ``"identity"`` for counts.

@@ -29,7 +29,6 @@ from tcn.forecasting.conformal import AdaptiveConformal, ConformalizedQuantiles
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.frequency import Frequency
 from tcn.forecasting.net import ForecastNet, Sizes
-from tcn.forecasting.outputs import Output, build
 from tcn.forecasting.reading import Library
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics
 from tcn.forecasting.stored_schema import ARRAYS, FORMAT_VERSION, SCHEMA
@@ -39,6 +38,7 @@ from tcn.inference.files import replacing_all
 from tcn.inference.schema import first_error
 from tcn.layers import SequenceModule
 from tcn.models.description import describe
+from tcn.outputs import Output, build
 
 SETTINGS = "forecaster.json"
 _MISFIT = (

@@ -21,10 +21,10 @@ from tcn.forecasting.conformal import (
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.memory import by_halves
 from tcn.forecasting.net import ForecastNet
-from tcn.forecasting.outputs import Output
 from tcn.forecasting.prediction import PATHS, AnsweringNet, forecast
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics, scaled_panel
 from tcn.forecasting.windows import WindowBatch, Windows
+from tcn.outputs import Output
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -16,8 +16,8 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from tcn.forecasting import Forecaster
-from tcn.forecasting.outputs import Quantiles
 from tcn.models import LSTM, TCN
+from tcn.outputs import Quantiles
 
 SMALL = {"h": 4, "input_size": 12, "width": 4, "max_steps": 8, "accelerator": "cpu"}
 STATIC = pd.DataFrame({"unique_id": ["a", "b", "c"], "area": [1.0, 2, 4], "kind": ["u", "v", "u"]})

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tcn.forecasting.module import ForecastDataModule, ForecastTask, seeded, train
 from tcn.forecasting.net import ForecastNet, Sizes
-from tcn.forecasting.outputs import output
 from tcn.forecasting.windows import WindowBatch
 from tcn.models import TCN
+from tcn.outputs import output
 
 SIZES = Sizes(h=2, input_size=6)
 

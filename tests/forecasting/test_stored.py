@@ -14,10 +14,10 @@ import torch
 from jsonschema import Draft202012Validator
 
 from tcn.forecasting import Forecaster
-from tcn.forecasting.outputs import Quantiles
 from tcn.forecasting.stored import ARRAYS, SCHEMA, SETTINGS
 from tcn.layers import FiLM, SequenceModule
 from tcn.models import TCN
+from tcn.outputs import Quantiles
 
 SMALL = {"h": 3, "input_size": 8, "width": 3, "max_steps": 4, "accelerator": "cpu"}
 STATIC = pd.DataFrame({"unique_id": ["a", "b"], "area": [1.0, 2], "kind": ["u", "v"]})

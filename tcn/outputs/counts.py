@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from scipy import stats
 from torch import Tensor
 from typing_extensions import override
 
-from tcn.forecasting.outputs.base import Output, Support, check_count, probabilities
-from tcn.forecasting.outputs.distributions import positive, random_source
+from tcn.outputs.base import Output, Support, check_count, probabilities, scipy
+from tcn.outputs.distributions import positive, random_source
 
 LOG_LINK_ENDS = 8.0
 """Raw number up to which a rate is its exponential; from there, at 2981, it goes on linearly."""
@@ -66,7 +65,7 @@ class Poisson(_Counts):
     @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         levels = probabilities(q, raw).view(-1, 1, 1, 1).cpu().numpy()
-        return _whole(stats.poisson.ppf(levels, _array(self.mean(raw))), raw)
+        return _whole(scipy("stats").poisson.ppf(levels, _array(self.mean(raw))), raw)
 
     @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -112,7 +111,9 @@ class NegativeBinomial(_Counts):
         means, concentration = self.mean(raw.double()), self._concentration(raw.double())
         success = concentration / (concentration + means)
         levels = probabilities(q, raw).view(-1, 1, 1, 1).cpu().numpy()
-        return _whole(stats.nbinom.ppf(levels, _array(concentration), _array(success)), raw)
+        return _whole(
+            scipy("stats").nbinom.ppf(levels, _array(concentration), _array(success)), raw
+        )
 
     @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:

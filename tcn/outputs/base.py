@@ -6,6 +6,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -25,7 +26,7 @@ class Output(ABC):
     whatever the precision of the net, and finite for any raw number up to 1e12 in size.
 
     An output is its name and its arguments: two are equal if those are, and ``describe`` gives
-    them as plain data for ``tcn.forecasting.outputs.build``.
+    them as plain data for ``tcn.outputs.build``.
     """
 
     name: ClassVar[str]
@@ -143,7 +144,7 @@ class Output(ABC):
             )
 
     def describe(self) -> dict[str, Any]:
-        """Name and arguments as plain data, the input of ``tcn.forecasting.outputs.build``."""
+        """Name and arguments as plain data, the input of ``tcn.outputs.build``."""
         arguments = dataclasses.asdict(self)
         plain = {key: list(v) if isinstance(v, tuple) else v for key, v in arguments.items()}
         return {"name": self.name, **plain}
@@ -181,6 +182,21 @@ def probabilities(q: Tensor | Sequence[float], like: Tensor) -> Tensor:
             "the pair 0.05 and 0.95"
         )
     return values
+
+
+def scipy(part: Literal["special", "stats"]) -> Any:
+    """A part of scipy, which has quantiles that torch lacks, loaded where one is asked for.
+
+    Raises:
+        ImportError: scipy is not installed.
+    """
+    try:
+        return import_module(f"scipy.{part}")
+    except ImportError as error:
+        raise ImportError(
+            "quantile: that of this output is computed by scipy, which is not installed; "
+            "`pip install scipy`, or draw samples, which need no scipy"
+        ) from error
 
 
 def check_number(name: str, value: float, *, above: float) -> None:

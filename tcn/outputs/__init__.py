@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tcn.forecasting.outputs.base import Output, Support
-from tcn.forecasting.outputs.counts import NegativeBinomial, Poisson
-from tcn.forecasting.outputs.distributions import Mixture, Normal, StudentT
-from tcn.forecasting.outputs.points import MAE, MASE, MSE, Huber, Point, seasonal_error
-from tcn.forecasting.outputs.quantiles import Quantiles
+from tcn.outputs.base import Output, Support
+from tcn.outputs.counts import NegativeBinomial, Poisson
+from tcn.outputs.distributions import Mixture, Normal, StudentT
+from tcn.outputs.points import MAE, MASE, MSE, Huber, Point, seasonal_error
+from tcn.outputs.quantiles import Quantiles
 
 __all__ = [
     "MAE",

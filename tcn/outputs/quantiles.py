@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from tcn.forecasting.outputs.base import Output, check_count, probabilities
+from tcn.outputs.base import Output, check_count, probabilities
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import mean_pinball_loss
 
-from tcn.forecasting.outputs import (
+from tcn.outputs import (
     MAE,
     MASE,
     MSE,

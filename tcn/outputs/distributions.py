@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from scipy import special
 from torch import Tensor
 from typing_extensions import override
 
-from tcn.forecasting.outputs.base import Output, check_count, probabilities
+from tcn.outputs.base import Output, check_count, probabilities, scipy
 
 SMALLEST_SCALE = 1e-4
 """Of a distribution, in scaled units: below it a constant series would drive the loss to -inf."""
@@ -120,7 +119,7 @@ class StudentT(Output):
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         location, spread, freedom = self.parameters(raw.double())
         levels = probabilities(q, raw).view(-1, 1, 1, 1).cpu().numpy()
-        score = torch.from_numpy(special.stdtrit(freedom.detach().cpu().numpy(), levels))
+        score = torch.from_numpy(scipy("special").stdtrit(freedom.detach().cpu().numpy(), levels))
         return (location + spread * score.to(raw.device)).to(raw.dtype)
 
     @override

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from tcn.forecasting.outputs.base import Output, check_count, check_number
+from tcn.outputs.base import Output, check_count, check_number
 
 
 @dataclass(frozen=True)
