@@ -5,6 +5,8 @@ minutes: every variant has 6 levels, at most as many parameters as the net of th
 width follows), and as many optimiser steps. Copying memory is run at T = 100, digits as configured.
 """
 
+from bisect import bisect_right
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +74,20 @@ def points() -> list[Point]:
     return [_point(task, variant) for task in OVERRIDES for variant in VARIANTS]
 
 
+@cache
 def _point(task: str, variant: str) -> Point:
-    label, settings = VARIANTS[variant]
     return Point(
         name=f"{task}/{variant}",
-        label=label,
+        label=VARIANTS[variant][0],
         task=task,
         models=("tcn",),
-        overrides=(*OVERRIDES[task], *_overrides(settings)),
+        overrides=(*OVERRIDES[task], *_overrides(variant)),
     )
 
 
-def _overrides(settings: dict[str, Any]) -> list[str]:
+@cache  # the widths are found by building nets
+def _overrides(variant: str) -> list[str]:
+    settings = VARIANTS[variant][1]
     given = dict(settings)
     written = (
         [] if given.pop("shortcuts", True) else [_key("class_path", __name__ + ".WithoutShortcuts")]
@@ -103,11 +107,13 @@ def _key(name: str, value: Any) -> str:
 
 def width(settings: dict[str, Any]) -> int:
     """The widest levels within the parameters."""
-    most = 1
     with torch.device("meta"):
-        while _parameters(most + 1, settings) <= PARAMETERS:
-            most += 1
-    return most
+        return (
+            bisect_right(
+                range(PARAMETERS), PARAMETERS, lo=1, hi=1000, key=lambda w: _parameters(w, settings)
+            )
+            - 1
+        )
 
 
 def _parameters(width: int, settings: dict[str, Any]) -> int:

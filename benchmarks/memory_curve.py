@@ -6,6 +6,7 @@ the depth of the TCN is the least that covers the length, its width what the par
 the paper chooses them too. What a longer training would change is not said by it.
 """
 
+from functools import cache
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -34,6 +35,7 @@ def points() -> list[Point]:
     return [_point(problem, length) for length in LENGTHS for problem in PROBLEMS]
 
 
+@cache  # the widths are found by building nets
 def _point(problem: str, length: int) -> Point:
     further, channels, kernel_size, most = PROBLEMS[problem]
     net = TCN.for_length(length + further, channels, kernel_size, max_parameters=most)
