@@ -18,7 +18,7 @@ from benchmarks.paper import ACCURACY, LAST_ACCURACY
 from benchmarks.plots import INK, look
 from benchmarks.study import Point, summary_of
 from benchmarks.summary import TaskSummary
-from tcn.forecasting.plots import PALE
+from tcn.figures import PALE
 from tcn.layers import Chain, Dropout, ResidualBlock
 from tcn.models import TCN, SequenceModel
 

@@ -21,8 +21,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from benchmarks.paper import Metric, Task
 from benchmarks.runs import Result
 from benchmarks.summary import Row, TaskSummary, significant
-from tcn.forecasting.plots import INK, SOFT
-from tcn.forecasting.plots import STYLE as PLAIN
+from tcn.figures import COLORS, FURTHER, INK, SOFT
+from tcn.figures import STYLE as PLAIN
 
 SIZE = (4.9, 3.1)
 DECADES = 1.5
@@ -59,12 +59,11 @@ class Look:
 
 
 LOOKS = {
-    "tcn": Look("TCN", "#0072B2", "o", None),
-    "lstm": Look("LSTM", "#D55E00", "s", (5, 1.5)),
-    "gru": Look("GRU", "#009E73", "^", (3, 1.2, 1, 1.2)),
-    "rnn": Look("RNN", "#CC79A7", "D", (1.5, 1.2)),
+    "tcn": Look("TCN", COLORS["TCN"], "o", None),
+    "lstm": Look("LSTM", COLORS["LSTM"], "s", (5, 1.5)),
+    "gru": Look("GRU", COLORS["GRU"], "^", (3, 1.2, 1, 1.2)),
+    "rnn": Look("RNN", COLORS["RNN"], "D", (1.5, 1.2)),
 }
-FURTHER = ("#E69F00", "#56B4E9", "#000000", "#F0E442")
 _numbers = count(1)
 
 

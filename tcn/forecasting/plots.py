@@ -1,8 +1,7 @@
 """Forecasts with their intervals, errors by horizon step, and coverage as figures.
 
 Every function returns a matplotlib ``Figure`` of its own, which ``figure.savefig("name.png")``
-writes; no state of pyplot is touched. Colours are Okabe and Ito's, which people with any common
-colour blindness can tell apart; a model keeps its colour in all figures.
+writes; no state of pyplot is touched. The look is that of :mod:`tcn.figures`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tcn import figures
+from tcn.figures import INK, PALE, SOFT, STYLE
 from tcn.forecasting.comparison import NAIVE, Names, ends_of, models_of
 from tcn.forecasting.reading import read_columns, read_numbers, read_times
 from tcn.forecasting.rows import read_ids, shown
@@ -22,37 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#1f2933"
-SOFT = "#6b7785"
-PALE = "#e4e8ec"
-COLORS = {"TCN": "#0072B2", "LSTM": "#D55E00", "GRU": "#009E73", NAIVE: "#8a94a0"}
-FURTHER = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = {**figures.COLORS, NAIVE: "#8a94a0"}
 PANEL = (4.6, 2.3)
 """Inches of one panel among several."""
-
-STYLE: dict[Any, Any] = {
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": PALE,
-    "grid.linewidth": 0.8,
-    "legend.frameon": False,
-    "savefig.dpi": 160,
-}
 
 
 def plot_forecasts(
@@ -269,7 +242,7 @@ def _time_axis(axes: Axes, times: pd.Series) -> None:
 
 
 def _color(model: Any, number: int) -> str:
-    return COLORS.get(str(model), FURTHER[number % len(FURTHER)])
+    return COLORS.get(str(model), figures.FURTHER[number % len(figures.FURTHER)])
 
 
 def _panels(count: int, size: tuple[float, float] | None = None) -> tuple[Figure, list[Axes]]:
