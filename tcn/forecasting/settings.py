@@ -229,6 +229,11 @@ class Settings(BaseEstimator):
                 raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(repr, known))}")
 
     def _check_output(self, output: Output) -> None:
+        if output.support not in ("real", "count"):
+            raise ValueError(
+                f"loss: {output.name!r} is for other targets than real numbers or counts; to "
+                "forecast, use one of those, such as 'normal', 'quantiles' or 'poisson'"
+            )
         if output.support == "count":
             for name in ("scaler", "window_scaler"):
                 if getattr(self, name) not in (None, "identity"):

@@ -14,18 +14,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from tcn.outputs.base import Output, Support
+from tcn.outputs.classes import Bernoulli, Categorical
 from tcn.outputs.counts import NegativeBinomial, Poisson
 from tcn.outputs.distributions import Mixture, Normal, StudentT
 from tcn.outputs.points import MAE, MASE, MSE, Huber, Point, seasonal_error
 from tcn.outputs.quantiles import Quantiles
+from tcn.outputs.sound import Logistics, MuLaw, mu_law_decode, mu_law_encode
 
 __all__ = [
     "MAE",
     "MASE",
     "MSE",
     "OUTPUTS",
+    "Bernoulli",
+    "Categorical",
     "Huber",
+    "Logistics",
     "Mixture",
+    "MuLaw",
     "NegativeBinomial",
     "Normal",
     "Output",
@@ -35,6 +41,8 @@ __all__ = [
     "StudentT",
     "Support",
     "build",
+    "mu_law_decode",
+    "mu_law_encode",
     "output",
     "seasonal_error",
 ]
@@ -42,7 +50,8 @@ __all__ = [
 OUTPUTS: dict[str, type[Output]] = {
     made.name: made
     for made in (
-        MSE, MAE, Huber, MASE, Quantiles, Normal, StudentT, Mixture, Poisson, NegativeBinomial
+        MSE, MAE, Huber, MASE, Quantiles, Normal, StudentT, Mixture, Poisson, NegativeBinomial,
+        Bernoulli, Categorical, MuLaw, Logistics,
     )
 }  # fmt: skip
 """What a name means."""

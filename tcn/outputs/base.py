@@ -12,18 +12,20 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-Support = Literal["real", "count"]
+Support = Literal["real", "count", "binary", "class", "unit"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Output(ABC):
     """The meaning of a net's raw numbers, and the loss that teaches it.
 
-    Raw numbers are ``(batch, size, target channel, horizon step)``; everything made from them has
-    the axes of the target, ``(batch, target channel, horizon step)``, after an axis of its own for
-    quantiles and samples. All is in the units the net was trained in; a linear rescaling may be
-    applied to points, quantiles and samples alike. Losses are computed in float32 at least,
-    whatever the precision of the net, and finite for any raw number up to 1e12 in size.
+    Raw numbers are ``(batch, size, *axes)``; everything made from them has the axes of the target,
+    ``(batch, *axes)``, after an axis of its own for quantiles and samples. A forecast's axes are
+    target channel and horizon step, those of a sequence of tokens time alone, those of an image
+    channel, height and width. All is in the units the net was trained in; a linear rescaling may be
+    applied to points, quantiles and samples alike of an output whose support is ``"real"``. Losses
+    are computed in float32 at least, whatever the precision of the net, and finite for any raw
+    number up to 1e12 in size.
 
     An output is its name and its arguments: two are equal if those are, and ``describe`` gives
     them as plain data for ``tcn.outputs.build``.
@@ -31,12 +33,16 @@ class Output(ABC):
 
     name: ClassVar[str]
     support: ClassVar[Support] = "real"
-    """``"count"``: whole numbers from 0 on in units of their own, which no scaler may change."""
+    """What targets are; no scaler may change those that are not ``"real"``.
+
+    ``"count"``: whole numbers from 0 on. ``"binary"``: 0 or 1. ``"class"``: classes from 0 on, of
+    which none is more than another. ``"unit"``: values between -1 and 1.
+    """
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """Raw numbers per target channel and horizon step."""
+        """Raw numbers per target."""
 
     @property
     def locations(self) -> tuple[int, ...]:
@@ -54,34 +60,34 @@ class Output(ABC):
 
     @abstractmethod
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
-        """The loss of every target, ``(batch, target channel, horizon step)``.
+        """The loss of every target, ``(batch, *axes)``.
 
         Args:
-            raw: float32 or float64, ``(batch, size, target channel, horizon step)``.
-            target: of the same type, ``(batch, target channel, horizon step)``.
+            raw: float32 or float64, ``(batch, size, *axes)``.
+            target: ``(batch, *axes)``, of the same type; int64 if the support is ``"class"``.
             scale: see ``loss``.
         """
 
     @abstractmethod
     def mean(self, raw: Tensor) -> Tensor:
-        """The point forecast, ``(batch, target channel, horizon step)``."""
+        """The point forecast, ``(batch, *axes)``."""
 
     @abstractmethod
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
-        """Quantiles, ``(len(q), batch, target channel, horizon step)``, never falling in ``q``.
+        """Quantiles, ``(len(q), batch, *axes)``, never falling in ``q``.
 
         Args:
             raw: the net's raw numbers.
             q: probabilities between 0 and 1, both excluded, in any order.
 
         Raises:
-            TypeError: this output is a point forecast.
+            TypeError: this output is a point forecast, or one of several classes.
             ValueError: ``q`` is not one-dimensional or a probability is not inside (0, 1).
         """
 
     @abstractmethod
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Independent draws for every step, ``(n, batch, target channel, horizon step)``.
+        """Independent draws for every target, ``(n, batch, *axes)``.
 
         Args:
             raw: the net's raw numbers.
@@ -104,21 +110,22 @@ class Output(ABC):
         """Mean loss over what was observed, a scalar; 0 where nothing was.
 
         Args:
-            raw: ``(batch, size, target channel, horizon step)``.
-            target: ``(batch, target channel, horizon step)``.
+            raw: ``(batch, size, *axes)``.
+            target: ``(batch, *axes)``.
             mask: where the target was observed, shaped like it; elsewhere neither target nor raw
                 numbers matter, NaN included. None: everywhere.
             scale: a size of error per window that ``mase`` divides by, ``(batch, target channel)``;
                 other outputs ignore it.
 
         Raises:
-            ValueError: shapes do not fit.
+            ValueError: shapes do not fit, or a class is not one of them.
         """
         self.check_raw(raw)
         self._check_shapes(raw, target, mask)
         if raw.dtype != torch.float64:
             raw = raw.float()
-        target = target.to(raw.dtype)
+        if self.support != "class":
+            target = target.to(raw.dtype)
         if mask is None:
             return self.elementwise(raw, target, scale).mean()
         # Nothing is multiplied by the mask: NaN times 0 is NaN, in the gradient too.
@@ -151,10 +158,10 @@ class Output(ABC):
 
     def check_raw(self, raw: Tensor) -> None:
         """Refuses raw numbers of another shape than this output reads."""
-        if raw.dim() != 4 or raw.shape[1] != self.size:
+        if raw.dim() < 2 or raw.shape[1] != self.size:
             raise ValueError(
                 f"raw: shape {tuple(raw.shape)} does not fit output {self.name!r}; expected "
-                f"(batch, {self.size}, target channels, horizon)"
+                f"(batch, {self.size}, *axes)"
             )
 
     def _check_shapes(self, raw: Tensor, target: Tensor, mask: Tensor | None) -> None:
@@ -162,7 +169,7 @@ class Output(ABC):
         if target.shape != expected:
             raise ValueError(
                 f"target: shape {tuple(target.shape)} does not fit raw of shape "
-                f"{tuple(raw.shape)}; expected (batch, target channels, horizon) = {expected}"
+                f"{tuple(raw.shape)}; expected (batch, *axes) = {expected}"
             )
         if mask is not None and (mask.shape != expected or mask.dtype != torch.bool):
             raise ValueError(
@@ -171,9 +178,9 @@ class Output(ABC):
             )
 
 
-def probabilities(q: Tensor | Sequence[float], like: Tensor) -> Tensor:
-    """``q`` as float64 on the device of ``like``, checked; see ``Output.quantile``."""
-    values = torch.as_tensor(q, dtype=torch.float64, device=like.device)
+def levels_of(q: Tensor | Sequence[float], raw: Tensor) -> Tensor:
+    """``q``, checked, as float64 ``(len(q), 1, ...)`` beside a target; see ``Output.quantile``."""
+    values = torch.as_tensor(q, dtype=torch.float64, device=raw.device)
     if values.dim() != 1:
         raise ValueError(f"q: shape {tuple(values.shape)}; give a list such as [0.1, 0.5, 0.9]")
     if not ((values > 0) & (values < 1)).all():
@@ -181,7 +188,22 @@ def probabilities(q: Tensor | Sequence[float], like: Tensor) -> Tensor:
             f"q: {values.tolist()} are not all between 0 and 1, both excluded; a level of 90 is "
             "the pair 0.05 and 0.95"
         )
-    return values
+    return values.view(-1, *[1] * (raw.dim() - 1))
+
+
+def random_source(raw: Tensor, generator: torch.Generator | None) -> torch.device:
+    """Where random numbers are drawn: beside the generator, so that the device is no matter."""
+    return raw.device if generator is None else generator.device
+
+
+def check_range(name: str, target: Tensor) -> None:
+    """Refuses targets beyond [-1, 1]; NaN passes."""
+    wrong = target.abs() > 1
+    if wrong.any():
+        raise ValueError(
+            f"target: {int(wrong.sum())} values such as {float(target[wrong][0]):g}, and output "
+            f"{name!r} is for values between -1 and 1; divide by the largest that may occur"
+        )
 
 
 def scipy(part: Literal["special", "stats"]) -> Any:

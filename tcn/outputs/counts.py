@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from tcn.outputs.base import Output, Support, check_count, probabilities, scipy
-from tcn.outputs.distributions import positive, random_source
+from tcn.outputs.base import Output, Support, check_count, levels_of, random_source, scipy
+from tcn.outputs.distributions import positive
 
 LOG_LINK_ENDS = 8.0
 """Raw number up to which a rate is its exponential; from there, at 2981, it goes on linearly."""
@@ -64,7 +64,7 @@ class Poisson(_Counts):
 
     @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
-        levels = probabilities(q, raw).view(-1, 1, 1, 1).cpu().numpy()
+        levels = levels_of(q, raw).cpu().numpy()
         return _whole(scipy("stats").poisson.ppf(levels, _array(self.mean(raw))), raw)
 
     @override
@@ -110,7 +110,7 @@ class NegativeBinomial(_Counts):
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         means, concentration = self.mean(raw.double()), self._concentration(raw.double())
         success = concentration / (concentration + means)
-        levels = probabilities(q, raw).view(-1, 1, 1, 1).cpu().numpy()
+        levels = levels_of(q, raw).cpu().numpy()
         return _whole(
             scipy("stats").nbinom.ppf(levels, _array(concentration), _array(success)), raw
         )

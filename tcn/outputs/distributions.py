@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from tcn.outputs.base import Output, check_count, probabilities, scipy
+from tcn.outputs.base import Output, check_count, levels_of, random_source, scipy
 
 SMALLEST_SCALE = 1e-4
 """Of a distribution, in scaled units: below it a constant series would drive the loss to -inf."""
@@ -28,11 +28,6 @@ BISECTIONS = 60
 def positive(raw: Tensor) -> Tensor:
     """``exp(raw)`` below 0, ``1 + raw`` above: smooth, 1 at 0, and no overflow."""
     return torch.where(raw < 0, raw.clamp_max(0).exp(), 1 + raw)
-
-
-def random_source(raw: Tensor, generator: torch.Generator | None) -> torch.device:
-    """Where random numbers are drawn: beside the generator, so that the device is no matter."""
-    return raw.device if generator is None else generator.device
 
 
 def normal_loss(target: Tensor, location: Tensor, spread: Tensor) -> Tensor:
@@ -53,7 +48,7 @@ class Normal(Output):
         return 2
 
     def parameters(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """Location and scale, each ``(batch, target channel, horizon step)``."""
+        """Location and scale, each ``(batch, *axes)``."""
         self.check_raw(raw)
         return raw[:, 0], SMALLEST_SCALE + positive(raw[:, 1])
 
@@ -68,7 +63,7 @@ class Normal(Output):
     @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         location, spread = self.parameters(raw.double())
-        score = torch.special.ndtri(probabilities(q, raw)).view(-1, 1, 1, 1)
+        score = torch.special.ndtri(levels_of(q, raw))
         return (location + spread * score).to(raw.dtype)
 
     @override
@@ -96,7 +91,7 @@ class StudentT(Output):
         return 3
 
     def parameters(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Location, scale, degrees of freedom, each ``(batch, target channel, horizon step)``."""
+        """Location, scale, degrees of freedom, each ``(batch, *axes)``."""
         self.check_raw(raw)
         freedom = (2 + positive(raw[:, 2])).clamp_max(LARGEST_FREEDOM)
         return raw[:, 0], SMALLEST_SCALE + positive(raw[:, 1]), freedom
@@ -118,7 +113,7 @@ class StudentT(Output):
     @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         location, spread, freedom = self.parameters(raw.double())
-        levels = probabilities(q, raw).view(-1, 1, 1, 1).cpu().numpy()
+        levels = levels_of(q, raw).cpu().numpy()
         score = torch.from_numpy(scipy("special").stdtrit(freedom.detach().cpu().numpy(), levels))
         return (location + spread * score.to(raw.device)).to(raw.dtype)
 
@@ -165,11 +160,11 @@ class Mixture(Output):
         return tuple(range(self.components, 2 * self.components))
 
     def parameters(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logarithms of weights, locations, scales: ``(batch, components, target, step)``."""
+        """Logarithms of weights, locations, scales: ``(batch, components, *axes)``."""
         self.check_raw(raw)
         logits, location, spread = raw.chunk(3, dim=1)
         apart = torch.linspace(-1, 1, self.components, dtype=raw.dtype, device=raw.device)
-        location = location + (apart - apart.mean()).view(-1, 1, 1)
+        location = location + (apart - apart.mean()).view(-1, *[1] * (raw.dim() - 2))
         return logits.log_softmax(dim=1), location, SMALLEST_SCALE + positive(spread)
 
     @override
@@ -185,14 +180,13 @@ class Mixture(Output):
     @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         weight, location, spread = self.parameters(raw.detach().double())
-        wanted = probabilities(q, raw)
+        wanted = levels_of(q, raw)
         # A quantile of the mixture lies between those of its components. All q share one interval
         # and so one grid of midpoints, on which the answers cannot change their order.
         score = torch.special.ndtri(torch.stack([wanted.min(), wanted.max()]))
         shape = (len(wanted), *location[:, 0].shape)
         low = (location + spread * score[0]).amin(dim=1).expand(shape)
         high = (location + spread * score[1]).amax(dim=1).expand(shape)
-        wanted = wanted.view(-1, 1, 1, 1)
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             distance = (middle.unsqueeze(2) - location) / spread

@@ -116,10 +116,10 @@ class MASE(Point):
                 "scale: None, but loss 'mase' divides by the error of the seasonal naive "
                 "forecast; pass scale=seasonal_error(past, observed, season)"
             )
-        if scale.shape != target.shape[:2]:
+        if scale.shape != target.shape[:-1]:
             raise ValueError(
-                f"scale: shape {tuple(scale.shape)}; expected (batch, target channels) = "
-                f"{tuple(target.shape[:2])}"
+                f"scale: shape {tuple(scale.shape)}; expected the target's without steps = "
+                f"{tuple(target.shape[:-1])}"
             )
         usable = (scale > 0) & scale.isfinite()
         divisor = torch.where(usable, scale, 1).to(raw.dtype).unsqueeze(-1)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from tcn.outputs.base import Output, check_count, probabilities
+from tcn.outputs.base import Output, check_count, levels_of
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Quantiles(Output):
         return min(range(self.size), key=lambda index: abs(self.levels[index] - 0.5))
 
     def values(self, raw: Tensor) -> Tensor:
-        """The quantiles at the trained levels, ``(batch, size, target channel, horizon step)``."""
+        """The quantiles at the trained levels, ``(batch, size, *axes)``."""
         self.check_raw(raw)
         values, steps = [raw[:, self.middle]], F.softplus(raw)
         # Added one by one: a parallel cumulative sum may round two equal levels to a crossing.
@@ -95,7 +95,8 @@ class Quantiles(Output):
     @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         error = target.unsqueeze(1) - self.values(raw)
-        levels = torch.tensor(self.levels, dtype=raw.dtype, device=raw.device).view(1, -1, 1, 1)
+        levels = torch.tensor(self.levels, dtype=raw.dtype, device=raw.device)
+        levels = levels.view(-1, *[1] * (raw.dim() - 2))
         return torch.maximum(levels * error, (levels - 1) * error).mean(dim=1)
 
     @override
@@ -107,7 +108,7 @@ class Quantiles(Output):
     @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         values = self._several(raw)
-        return self._at(values.unsqueeze(0), probabilities(q, raw).view(-1, 1, 1, 1)).to(raw.dtype)
+        return self._at(values.unsqueeze(0), levels_of(q, raw)).to(raw.dtype)
 
     @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:

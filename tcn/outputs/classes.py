@@ -1,0 +1,163 @@
+"""Distributions over classes: tokens, keys of a piano, and the levels of quantized sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from typing_extensions import override
+
+from tcn.outputs.base import Output, Support, check_count, levels_of, random_source
+
+
+def draw_class(logits: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    """``(n, batch, *axes)`` int64 classes drawn from logits ``(batch, classes, *axes)``.
+
+    By the largest sum of logit and Gumbel noise (Gumbel 1954), which needs no normalized sums.
+    """
+    check_count("n", n)
+    device = random_source(logits, generator)
+    uniform = torch.rand(
+        n, *logits.shape, dtype=torch.float64, device=device, generator=generator
+    ).to(logits.device)
+    tiny = torch.finfo(torch.float64).tiny  # rand may give 0
+    noise = -(-uniform.clamp_min(tiny).log()).log()
+    return (logits.double() + noise).argmax(dim=2)
+
+
+@dataclass(frozen=True)
+class Categorical(Output):
+    """One of several classes, such as a token; the loss is the cross entropy, in nats.
+
+    Targets are int64 classes ``(batch, *axes)``; the point forecast is the likeliest class.
+
+    Args:
+        classes: how many there are, at least 1.
+    """
+
+    name: ClassVar[str] = "categorical"
+    support: ClassVar[Support] = "class"
+    classes: int = 256
+
+    def __post_init__(self) -> None:
+        check_count("classes", self.classes)
+
+    @property
+    @override
+    def size(self) -> int:
+        return self.classes
+
+    @property
+    @override
+    def locations(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    @override
+    def intervals(self) -> bool:
+        return False
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """Those of all classes, ``(batch, classes, *axes)``."""
+        self.check_raw(raw)
+        return raw.softmax(dim=1)
+
+    @override
+    def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
+        self.check_target(target)
+        return F.cross_entropy(raw, target, reduction="none")
+
+    @override
+    def check_target(self, target: Tensor) -> None:
+        """Refuses what is not one of the classes.
+
+        Raises:
+            ValueError: a target is not an integer, below 0 or beyond the last class.
+        """
+        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+            raise ValueError(f"target: {target.dtype} are not classes; use target.long()")
+        if target.numel() and not 0 <= target.min() <= target.max() < self.classes:
+            raise ValueError(
+                f"target: classes from {int(target.min())} to {int(target.max())}; they lie "
+                f"between 0 and {self.classes - 1}"
+            )
+
+    @override
+    def mean(self, raw: Tensor) -> Tensor:
+        """The likeliest class, int64."""
+        self.check_raw(raw)
+        return raw.argmax(dim=1)
+
+    @override
+    def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> NoReturn:
+        raise TypeError(
+            f"output {self.name!r} has classes, which have no order and so no quantiles; use "
+            "probabilities(raw), or sample"
+        )
+
+    @override
+    def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
+        self.check_raw(raw)
+        return draw_class(raw, n, generator)
+
+
+@dataclass(frozen=True)
+class Bernoulli(Output):
+    """Yes or no, such as a key that is pressed; the loss is the binary cross entropy, in nats.
+
+    Targets are 0 or 1 (or a probability between them); the point forecast is the probability of 1.
+    """
+
+    name: ClassVar[str] = "bernoulli"
+    support: ClassVar[Support] = "binary"
+
+    @property
+    @override
+    def size(self) -> int:
+        return 1
+
+    @override
+    def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
+        return F.binary_cross_entropy_with_logits(raw[:, 0], target, reduction="none")
+
+    @override
+    def check_target(self, target: Tensor) -> None:
+        """Refuses what is not between 0 and 1; NaN passes.
+
+        Raises:
+            ValueError: a value is below 0 or above 1.
+        """
+        wrong = (target < 0) | (target > 1)
+        if wrong.any():
+            raise ValueError(
+                f"target: {int(wrong.sum())} values such as {float(target[wrong][0]):g} are "
+                "neither 0 nor 1; use a loss for counts or numbers, such as 'poisson' or 'normal'"
+            )
+
+    @override
+    def mean(self, raw: Tensor) -> Tensor:
+        self.check_raw(raw)
+        return raw[:, 0].sigmoid()
+
+    @override
+    def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
+        """0 up to the probability of 0, then 1."""
+        return (levels_of(q, raw) > torch.sigmoid(-self._logit(raw))).to(raw.dtype)
+
+    @override
+    def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check_count("n", n)
+        logit = self._logit(raw)
+        device = random_source(raw, generator)
+        uniform = torch.rand(
+            n, *logit.shape, dtype=torch.float64, device=device, generator=generator
+        )
+        return (uniform.to(raw.device) < logit.sigmoid()).to(raw.dtype)
+
+    def _logit(self, raw: Tensor) -> Tensor:
+        self.check_raw(raw)
+        return raw[:, 0].double()
