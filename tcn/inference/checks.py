@@ -31,6 +31,22 @@ def check_net(net: SequenceModule) -> None:
         raise in_training(net)
 
 
+def check_rate(net: SequenceModule) -> None:
+    """Refuses a net that does not have an output for every step as soon as it comes.
+
+    Raises:
+        ValueError: naming the net.
+    """
+    if net.preserves_length:
+        return
+    if any(net.out_steps(steps) != steps for steps in range(1, net.block_size + 1)):
+        raise ValueError(
+            f"net: {type(net).__name__} has a stride or an up-sampling, so not every step has an "
+            "output from which the next one could be made; generate with a net that has one, or "
+            "join a branch of every step (Add, Concat)"
+        )
+
+
 def in_training(net: SequenceModule) -> ValueError:
     """The error for a net that would drop out, or average over the batch, in a live stream."""
     return ValueError(

@@ -19,7 +19,7 @@ from typing import SupportsFloat, SupportsIndex
 import torch
 from torch import Tensor
 
-from tcn.inference.checks import check_net, check_tensor
+from tcn.inference.checks import check_net, check_rate, check_tensor
 from tcn.inference.session import StreamSession
 from tcn.layers import SequenceModule
 from tcn.layers.validation import check_positive
@@ -75,7 +75,7 @@ def generate(
     """
     check_positive("steps", [steps])
     check_net(net)
-    _check_rate(net)
+    check_rate(net)
     check_tensor("prompt", prompt)
     generator = _generator(seed)
     sampler = _sampler(net, output, temperature, top_k, top_p, generator)
@@ -290,18 +290,6 @@ def _vocabulary(net: SequenceModule) -> int | None:
     """How many tokens the net embeds; None if it takes channels."""
     embedding = getattr(net, "embedding", None)
     return None if embedding is None else embedding.num_embeddings
-
-
-def _check_rate(net: SequenceModule) -> None:
-    """Refuses a net that does not have an output for every step as soon as it comes."""
-    if net.preserves_length:
-        return
-    if any(net.out_steps(steps) != steps for steps in range(1, net.block_size + 1)):
-        raise ValueError(
-            f"net: {type(net).__name__} has a stride or an up-sampling, so not every step has an "
-            "output from which the next one could be made; generate with a net that has one, or "
-            "join a branch of every step (Add, Concat)"
-        )
 
 
 def _check_prompt(net: SequenceModule, prompt: Tensor, *, categorical: bool) -> None:

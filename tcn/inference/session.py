@@ -24,6 +24,7 @@ from tcn.inference.checks import (
     check_condition,
     check_net,
     check_noise,
+    check_rate,
     check_tensor,
     input_dtype,
     takes_tokens,
@@ -225,6 +226,8 @@ class StreamSession:
 
     def _advance(self, x: Tensor, rows: Tensor | None, condition: Tensor | None) -> Tensor:
         """Pushes a chunk that has been checked and is finite."""
+        if self._strided:
+            rows = None  # all of them, see _moving
         beginning = self._begin(x, rows, condition) if self._waiting else None
         y = self._engine.push(x, rows, condition)
         if self._reads_last:
@@ -256,6 +259,7 @@ class StreamSession:
             ValueError: if a shape or type does not fit, or a condition is not finite.
         """
         check_tensor("tokens", tokens)
+        check_rate(self.net)
         check_noise(self.net, noise, self.batch_size)
         if self.native and not self._waiting and not self._policy.remembers:
             if condition is not None:
@@ -415,8 +419,19 @@ class StreamSession:
             record, state = other._copied(other._index(None))
             sizes = other._sizes
         with self._lock:
+            self._check_together(index, record)
             self._restore(index, record, state, "other")
             self._sizes = sizes
+
+    def _check_together(self, rows: Tensor, record: RowRecord) -> None:
+        """Refuses rows that have begun beside others that have not, where all advance together."""
+        begun = self._record.begun.clone()
+        begun[rows] = record.begun
+        if self._strided and begun.any() and not begun.all():
+            raise ValueError(
+                "other: with a stride all rows must advance together, and some would have begun "
+                "and others not; scatter into all rows at once, or into a session that is as far"
+            )
 
     def _copied(self, rows: Tensor) -> tuple[RowRecord, State | None]:
         """The record of some rows, and the state of those of them that have begun."""
@@ -499,12 +514,13 @@ class StreamSession:
 
     def _moving(self, rows: Rows | None) -> Tensor:
         """The rows that are to advance or to begin."""
-        if rows is not None and self._strided and self.batch_size > 1:
+        index = self._index(rows)
+        if self._strided and rows is not None and not index.equal(self._index(None)):
             raise ValueError(
                 f"rows: {rows!r}, but with a stride all rows must advance together; pass "
                 "rows=None, or use a session per user"
             )
-        return self._index(rows)
+        return index
 
     def _check_chunk(self, chunk: Tensor, rows: Tensor | None) -> None:
         count = self.batch_size if rows is None else len(rows)

@@ -68,6 +68,11 @@ class Composite(SequenceModule):
         return self.advance(x, state, context)
 
     @property
+    def reads_out(self) -> bool:
+        """Whether a part reads out."""
+        return any(getattr(part, "reads_out", False) for part in self.children())
+
+    @property
     def streaming_obstacle(self) -> str | None:
         """A look-ahead beside a change of rate: there is no whole number of steps to wait."""
         if not self.latency or self.preserves_length:

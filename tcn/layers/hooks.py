@@ -9,7 +9,7 @@ from torch.nn.modules import module as torch_module
 
 
 def watched(*modules: nn.Module | None) -> bool:
-    """Whether a hook, forward or backward, sits on one of the modules or a part of them."""
+    """Whether a hook, or a ``forward`` of the instance's own, sits on a module or a part of it."""
     return everywhere() or _any_watched(modules)
 
 
@@ -29,7 +29,8 @@ def _any_watched(modules: Iterable[nn.Module | None]) -> bool:
         if module is None:
             continue
         if (
-            module._forward_hooks
+            "forward" in vars(module)  # put on the instance, as libraries that move weights do
+            or module._forward_hooks
             or module._forward_pre_hooks
             or module._backward_hooks
             or module._backward_pre_hooks

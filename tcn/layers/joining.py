@@ -52,7 +52,7 @@ class Join(Container):
         super().__init__(*modules, **named)
         if not self._order:
             raise ValueError(f"modules: none; {type(self).__name__} joins at least one branch")
-        self.uneven = SideBySide(self).uneven()
+        self.uneven = not self.reads_out and SideBySide(self).uneven()
 
     def join(self, outputs: Sequence[Tensor]) -> Tensor:
         """One tensor from the outputs of all branches."""
@@ -74,7 +74,6 @@ class Join(Container):
         self, x: Tensor, state: State | None, context: Context
     ) -> tuple[Tensor, State]:
         """Joins the steps that every branch has; the others wait in the state."""
-        self._check_rates()
         states, waiting = self._split(state)
         results = [
             advance(module, x, before, context) for module, before in zip(self, states, strict=True)
@@ -93,6 +92,8 @@ class Join(Container):
         """A step is valid if it is in every branch; its condition is that of the first one."""
         if context.latency:
             return context.delayed(self.latency)
+        if self.reads_out:
+            return context
         if not (self.uneven and context.streaming):
             contexts = self._contexts(context, children_states(self, state, len(self)))
             masks = [c.mask for c in contexts if c.mask is not None]
@@ -124,8 +125,12 @@ class Join(Container):
         return tuple(tensor if h is None else self._append(h, tensor) for h, tensor in pairs)
 
     def _append(self, held: State, new: Tensor) -> Tensor:
-        if not isinstance(held, Tensor) or held.dim() != new.dim() or held.dtype != new.dtype:
-            raise wrong_state(self, f"a {new.dtype} tensor that waits", type(held).__name__)
+        if not isinstance(held, Tensor) or held.dim() != new.dim():
+            raise wrong_state(self, f"a tensor of {new.dim()} axes", type(held).__name__)
+        if 0 in (held.shape[-1], new.shape[-1]):  # under autocast what is empty has another type
+            held, new = (t.to(held.dtype if held.shape[-1] else new.dtype) for t in (held, new))
+        if held.dtype != new.dtype:
+            raise wrong_state(self, f"{new.dtype} of what waits", f"{held.dtype}")
         try:
             return torch.cat([held, new.expand(*held.shape[:-1], new.shape[-1])], dim=-1)
         except RuntimeError as error:
@@ -152,8 +157,9 @@ class Join(Container):
         what = f"{type(self).__name__}: its branches return {shapes}, which differ"
         if len({output.shape[2:] for output in outputs}) == 1:
             return f"{what} in channels; end one of them with a 1x1 convolution to the other's"
-        rates = [geometry_of(module).rates for module in self]
-        if len(set(rates)) > 1:
+        axes = range(-self.ndim, 0)
+        rates = {tuple(geometry_of(module).rate_along(axis) for axis in axes) for module in self}
+        if len(rates) > 1:
             return f"{what} in size because their rates differ; {self._rates_by_name()}"
         blocks = " x ".join(map(str, self.block_sizes))
         return (
@@ -167,16 +173,17 @@ class Join(Container):
         )
         return f"input steps per output: {', '.join(rates)}; up-sample or stride one of them"
 
-    def _check_rates(self) -> None:
-        if len({geometry_of(module).rate for module in self}) > 1:
-            raise ValueError(
-                f"{type(self).__name__}: its branches have different rates; {self._rates_by_name()}"
-            )
-
     @property
     def geometry(self) -> Composed:
         """Side by side."""
         return SideBySide(self)
+
+    @property
+    def streaming_obstacle(self) -> str | None:
+        """Rates that differ: one branch would wait for the others for ever."""
+        if not self.reads_out and len({geometry_of(module).rate for module in self}) > 1:
+            return f"{type(self).__name__}'s branches have different rates; {self._rates_by_name()}"
+        return super().streaming_obstacle
 
     @property
     def latency(self) -> int:

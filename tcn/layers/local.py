@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tcn.layers.context import Context, silence
 from tcn.layers.module import State
 from tcn.layers.taps import Taps, check_windows_fit, pad
-from tcn.layers.validation import check_channels, check_input, check_positive, per_axis
+from tcn.layers.validation import check_bias, check_channels, check_input, check_positive, per_axis
 
 
 class LocallyConnected(Taps):
@@ -99,6 +99,7 @@ class LocallyConnected(Taps):
         weight = self.weight.unflatten(self.ndim, (self.groups, -1))
         equation = {1: "bgcxi,xgoci->bgox", 2: "bgcxyij,xygocij->bgoxy"}[self.ndim]
         y = torch.einsum(equation, windows, weight).flatten(1, 2)
+        check_bias(self, self.bias, tuple(y.shape[1:]))
         return y if self.bias is None else y + self.bias, ()
 
     @property

@@ -115,8 +115,7 @@ class SequenceModule(Geometry, nn.Module):
             TypeError: if the module cannot stream, with the reason.
             ValueError: if the chunk is empty or the state is not one of this module's.
         """
-        obstacles = self.streaming_obstacles()
-        if obstacles:
+        if obstacles := self.streaming_obstacles():
             raise TypeError(
                 f"{type(self).__name__} has no step(): {'; '.join(obstacles)}. "
                 "Use forward() on whole sequences, or build the net without it."
@@ -127,11 +126,12 @@ class SequenceModule(Geometry, nn.Module):
                 "step on the last axis: skip the call when nothing has arrived"
             )
         x, context = self._enter(x, lengths, condition, mask, streaming=True)
-        latency = self.latency
-        if latency == 0:
+        if self.joins_unevenly:  # what waits may have come with a mask
+            context = context.completed(x)
+        if not self.latency:
             return self.advance(x, state, context)
         past, state = self._past_of(state)
-        context, past = with_history(x, context, latency, past)
+        context, past = with_history(x, context, self.latency, past)
         y, state = self.advance(x, state, context)
         return y, (past, state)
 
@@ -171,8 +171,7 @@ class SequenceModule(Geometry, nn.Module):
         return silence(x, mask), Context(mask, condition, streaming)
 
     def _takes_condition(self) -> bool:
-        modules = (m for m in self.modules() if isinstance(m, SequenceModule))
-        return any(module.reads_condition for module in modules)
+        return any(m.reads_condition for m in self.modules() if isinstance(m, SequenceModule))
 
     @property
     def streaming_obstacle(self) -> str | None:
@@ -208,18 +207,22 @@ class SequenceModule(Geometry, nn.Module):
         return False
 
     @property
+    def reads_out(self) -> bool:
+        """Whether the outputs have no time axis: each call of :meth:`step` reads out all so far."""
+        return False
+
+    @property
     def preserves_length(self) -> bool:
         """Whether output and input have the same sizes (no stride, no ``"valid"`` padding)."""
-        modules = (m for m in self.modules() if isinstance(m, SequenceModule))
-        return not any(module.changes_length for module in modules)
+        parts = (m for m in self.modules() if isinstance(m, SequenceModule))
+        return not any(part.changes_length for part in parts)
 
     def sampling(self, state: State | None) -> tuple[Sampling, ...]:
         """Which inputs of the next chunk have outputs of their own, per axis, time last."""
-        axes = range(-self.axes, 0)
-        rates = [self.rate_along(axis) for axis in axes]
+        rates = {axis: self.rate_along(axis) for axis in range(-self.axes, 0)}
         return tuple(
             Sampling(self.phase(state) if axis == -1 else 0, rate.numerator, rate.denominator)
-            for axis, rate in zip(axes, rates, strict=True)
+            for axis, rate in rates.items()
         )
 
     def phase(self, state: State | None) -> int:
@@ -252,12 +255,13 @@ class SequenceModule(Geometry, nn.Module):
 
     @property
     def multiple_of(self) -> int:
-        """Steps of which whole sequences must be a multiple, so that all branches end together.
+        """Steps of which whole sequences must be a multiple, so that all branches end together."""
+        return self.block_size if self.joins_unevenly else 1
 
-        1 unless branches that are joined have other numbers of outputs within a block.
-        """
-        joins = any(getattr(module, "uneven", False) for module in self.modules())
-        return self.block_size if joins else 1
+    @property
+    def joins_unevenly(self) -> bool:
+        """Whether joined branches somewhere have other numbers of outputs within a block."""
+        return any(getattr(module, "uneven", False) for module in self.modules())
 
     def grids(self, want: Grid) -> Iterator[tuple[nn.Module, Grid]]:
         """This module, or its parts, with the positions that each computes for ``want``."""

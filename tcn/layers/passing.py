@@ -33,6 +33,11 @@ def is_sequence_module(module: Any) -> bool:
     )
 
 
+def is_nothing(x: Tensor) -> bool:
+    """Whether no step falls due; an exported graph takes whole blocks, in which one always does."""
+    return not torch.compiler.is_exporting() and x.shape[-1] == 0
+
+
 def call(module: nn.Module, x: Tensor, context: Context) -> Tensor:
     """The outputs for a whole sequence, through ``Module.__call__``."""
     if isinstance(module, Pointwise) or context.says_nothing or not is_sequence_module(module):
@@ -50,8 +55,7 @@ def advance(
         return module(x), ()
     if not context.streaming and state is None:
         return call(module, x, context), ()
-    # An exported graph takes whole blocks, in which something always falls due.
-    if not torch.compiler.is_exporting() and x.shape[-1] == 0:
+    if is_nothing(x):
         return module.nothing(x, state, context)  # type: ignore[operator]
     return module.advance(x, state, context)  # type: ignore[operator]
 
@@ -69,19 +73,26 @@ def latency_of(module: nn.Module) -> int:
 
 
 def needs(module: nn.Module, want: Grid) -> Grid:
-    """``module.needs``, where a plain activation needs the same positions."""
-    return module.needs(want) if isinstance(module, SequenceModule) else want
+    """``module.needs``; a plain activation needs the same positions, a wrapped module all."""
+    if isinstance(module, SequenceModule):
+        return module.needs(want)
+    return Grid.whole(want.sizes) if is_sequence_module(module) else want
 
 
 def grids(module: nn.Module, want: Grid) -> Iterator[tuple[nn.Module, Grid]]:
-    """``module.grids``, where a plain activation has nothing to say."""
+    """``module.grids``; a plain activation and a wrapped module have nothing to say."""
     return module.grids(want) if isinstance(module, SequenceModule) else iter(())
 
 
 def on_grid(module: nn.Module, x: Tensor, have: Grid, want: Grid, context: Context) -> Tensor:
-    """``module.on_grid``, where a plain activation takes no notice of positions."""
+    """``module.on_grid``; a plain activation takes no notice of positions.
+
+    A wrapped module is called over the whole sequence: what the wrapper does, it does to a call.
+    """
     if isinstance(module, SequenceModule):
         return module.on_grid(x, have, want, context)
+    if is_sequence_module(module):
+        return want.take(call(module, x, context), have)
     return module(x)
 
 
@@ -90,6 +101,8 @@ def hold_back(module: nn.Module, x: Tensor, held: State | None, steps: int) -> t
     if held is None:
         held = x.new_zeros((*x.shape[:-1], steps))
     check_state(module, held, tuple(x.shape[:-1]), x)
+    if held.shape[-1] != steps:
+        raise wrong_state(module, f"{steps} steps held back", f"{held.shape[-1]}")
     both, time = torch.cat([held, x], -1), x.shape[-1]
     return both[..., :time], both[..., time:]
 

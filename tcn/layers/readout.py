@@ -58,6 +58,11 @@ class Readout(SequenceModule):
         return True
 
     @property
+    def reads_out(self) -> bool:
+        """There is no time axis left."""
+        return True
+
+    @property
     def reach(self) -> tuple[Reach, ...]:
         """Everything."""
         return WHOLE_TIME

@@ -13,6 +13,7 @@ from tcn.layers.context import Context, silence
 from tcn.layers.module import SequenceModule, State
 from tcn.layers.reach import Reach
 from tcn.layers.validation import (
+    check_bias,
     check_channels,
     check_input,
     check_positive,
@@ -102,6 +103,7 @@ class TransposedConvolution(SequenceModule):
         return self._biased(now), later
 
     def _biased(self, y: Tensor) -> Tensor:
+        check_bias(self, self.bias, (self.out_channels,))
         return y if self.bias is None else y + self.bias.view(-1, *[1] * self.ndim)
 
     def _spread(self, x: Tensor) -> Tensor:

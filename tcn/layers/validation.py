@@ -91,6 +91,15 @@ def check_state(module: nn.Module, state: Any, leading: tuple[int, ...], x: Tens
         )
 
 
+def check_bias(module: nn.Module, bias: Tensor | None, expected: tuple[int, ...]) -> None:
+    """Refuses a bias that would be broadcast over the channels it does not have."""
+    if bias is not None and tuple(bias.shape) != expected:
+        raise ValueError(
+            f"bias: shape {tuple(bias.shape)} in {type(module).__name__}; expected {expected}: "
+            "load weights that fit, or build it anew"
+        )
+
+
 def padding_per_axis(
     padding: str | Sequence[str] | None,
     kernel_size: Sequence[int],

@@ -9,7 +9,7 @@ from tcn.layers import Context, Dropout, Reach, SequenceModule, State
 from tcn.layers.containers import Composite
 from tcn.layers.grid import Grid
 from tcn.layers.hooks import watched
-from tcn.layers.passing import advance, after
+from tcn.layers.passing import advance, after, grids, needs, on_grid
 from tcn.layers.reach import Composed, InSeries
 from tcn.layers.readout import readout_of
 from tcn.layers.validation import check_input, check_positive, wrong_state
@@ -162,9 +162,9 @@ class SequenceModel(Composite):
         if lengths is not None:
             x, context = _align_right(x, lengths, context)
         want = Grid.last(x.shape[2:])
-        have = self.backbone.needs(want)
+        have = needs(self.backbone, want)
         part = have.take(x, Grid.whole(want.sizes))
-        last = self.backbone.on_grid(part, have, want, context).flatten(1)
+        last = on_grid(self.backbone, part, have, want, context).flatten(1)
         return (
             last if lengths is None else last.masked_fill((lengths == 0).to(x.device)[:, None], 0)
         )
@@ -175,8 +175,7 @@ class SequenceModel(Composite):
         """Every step is computed, but what is dropped is that of the last step alone."""
         if lengths is not None:
             x, context = _align_right(x, lengths, context)
-        grids = dict(self.backbone.grids(Grid.last(x.shape[2:])))
-        return x, context._replace(grids=grids)
+        return x, context._replace(grids=dict(grids(self.backbone, Grid.last(x.shape[2:]))))
 
     def _embed(self, x: Tensor) -> Tensor:
         if self.embedding is None:
@@ -248,3 +247,9 @@ def check_backbone(backbone: object) -> None:
             f"backbone: {type(backbone).__name__} is not a tcn.layers.SequenceModule; use TCN, "
             "LSTM, GRU, RNN or a subclass with in_channels and out_channels"
         )
+    for name in ("in_channels", "out_channels"):
+        if not hasattr(backbone, name):
+            raise ValueError(
+                f"backbone: {type(backbone).__name__} has no {name}, and its parts do not say it; "
+                f"set backbone.{name} to the number"
+            )

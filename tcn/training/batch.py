@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from tcn.layers import Context, SequenceModule
 
 
 class Batch(NamedTuple):
@@ -13,7 +16,8 @@ class Batch(NamedTuple):
         y: targets. One per step: ``(batch, time)`` int64 classes or ``(batch, channels, time)``
             floats. One per sequence: ``(batch,)`` int64 classes or ``(batch, channels)`` floats.
         lengths: ``(batch,)`` int64, the valid steps of each row when the rows are padded on the
-            right; ``None`` when every row is whole.
+            right; ``None`` when every row is whole. They count steps of ``x``: behind a stride
+            or an up-sampling those steps of ``y`` count whose own position is one of them.
     """
 
     x: Tensor
@@ -32,3 +36,16 @@ class Prediction(NamedTuple):
 
     y: Tensor
     lengths: Tensor | None = None
+
+
+def behind(net: nn.Module, batch: Batch) -> Batch:
+    """The batch with its lengths as ``net``'s outputs have them, where it changes the rate."""
+    if batch.lengths is None or not isinstance(net, SequenceModule):
+        return batch
+    if net.preserves_length or net.reads_out:
+        return batch
+    steps = torch.arange(batch.x.shape[-1], device=batch.lengths.device)
+    valid = steps < batch.lengths.view(-1, *[1] * (net.ndim + 1))
+    mask = net.context_after(Context(valid), None).mask
+    assert mask is not None
+    return batch._replace(lengths=mask.flatten(1).sum(1))

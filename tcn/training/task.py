@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from tcn.layers.batch_norm import uncounted
 from tcn.training.accumulation import Accumulation
-from tcn.training.batch import Batch, Prediction
+from tcn.training.batch import Batch, Prediction, behind
 from tcn.training.denormals import FlushDenormals
 from tcn.training.processes import gathered, process_count, row_of_zeros, summed
 from tcn.training.repetition import without_repetition
@@ -74,7 +74,10 @@ class Task(pl.LightningModule):
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        """The loss, a mean, and how many things it is the mean of (0: none, the loss is 0)."""
+        """The loss, a mean, and how many things it is the mean of (0: none, the loss is 0).
+
+        The lengths of ``batch`` are those of ``output``, see ``tcn.training.batch.behind``.
+        """
 
     @abstractmethod
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
@@ -88,7 +91,7 @@ class Task(pl.LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         batch = self._own_rows("train", batch, batch_idx)
-        loss, weight = self.loss(self._output(batch), batch)
+        loss, weight = self.loss(self._output(batch), behind(self.net, batch))
         complaint = self._complaint(batch, batch_idx, loss)
         if process_count() > 1:
             loss, weight, complaint = _shared(loss, weight, complaint)
@@ -133,7 +136,8 @@ class Task(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """The output of the net, as each task turns it into predictions."""
         batch = Batch(*batch)
-        return Prediction(self.predict(self(batch.x, batch.lengths)), batch.lengths)
+        output = self.predict(self(batch.x, batch.lengths))
+        return Prediction(output, behind(self.net, batch).lengths)
 
     def predict(self, output: Tensor) -> Tensor:
         """Turns the output of the net into predictions; as it is, unless a task says otherwise."""
@@ -241,7 +245,7 @@ class Task(pl.LightningModule):
         return int(steps)
 
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
-        output = self._output(batch)
+        output, batch = self._output(batch), behind(self.net, batch)
         loss, weight = self.loss(output, batch)
         self.log_mean(f"{stage}_loss", loss, weight)
         self.evaluate(stage, output, batch)

@@ -17,7 +17,7 @@ from tcn.layers import SequenceModule, State
 from tcn.layers.running import at_least_float32
 from tcn.models.joint import JointModel
 from tcn.models.language import LOGITS, TokenModel, TokenScorer
-from tcn.training.batch import Batch, Prediction
+from tcn.training.batch import Batch, Prediction, behind
 from tcn.training.schedules import Schedule
 from tcn.training.task import Task
 
@@ -241,7 +241,7 @@ class LanguageModel(Task):
     @override
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
         # Not the base's, which computes the loss before: the vocabulary is what takes the time.
-        self.evaluate(stage, self._output(batch), batch)
+        self.evaluate(stage, self._output(batch), behind(self.net, batch))
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:

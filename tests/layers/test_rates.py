@@ -332,7 +332,7 @@ def test_branches_of_other_sizes_are_named() -> None:
         Add(Conv1d(2, 1, 1), Conv1d(2, 4, 1))(torch.randn(1, 2, 5))
     with pytest.raises(ValueError, match="because their rates differ; input steps per output: 'a'"):
         Multiply(a=nn.Identity(), b=Conv1d(1, 1, 2, stride=2))(torch.randn(1, 1, 4))
-    with pytest.raises(ValueError, match="Concat: its branches have different rates"):
+    with pytest.raises(TypeError, match=r"no step.*: Concat's branches have different rates"):
         Concat(nn.Identity(), Conv1d(1, 1, 2, stride=2)).step(torch.randn(1, 1, 4))
     with pytest.raises(ValueError, match="modules: none; Add joins at least one branch"):
         Add()

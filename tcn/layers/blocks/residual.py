@@ -17,7 +17,7 @@ from tcn.layers.grid import Grid
 from tcn.layers.hooks import watched
 from tcn.layers.joining import Add
 from tcn.layers.module import State
-from tcn.layers.passing import after, call, children_states, on_grid
+from tcn.layers.passing import after, call, children_states, is_nothing, needs, on_grid
 
 
 class ConvolutionLayer(Chain):
@@ -27,7 +27,7 @@ class ConvolutionLayer(Chain):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """As the chain does."""
-        if not self.is_one_pass or context.grids is not None or watched(*self):
+        if not self.is_one_pass or context.grids is not None or watched(*self) or is_nothing(x):
             return super().advance(x, state, context)
         first, *others = children_states(self, state, len(self))
         x, remembered = self.convolution.advance(x, first, context, self.ending())
@@ -137,7 +137,8 @@ class ResidualBlock(Chain):
         if layers is None:
             return super().on_grid(x, have, want, context)
         first, second = layers
-        shortcut = on_grid(self.shortcut, want.take(x, have), want, want, context)
+        beside = needs(self.shortcut, want)
+        shortcut = on_grid(self.shortcut, beside.take(x, have), beside, want, context)
         between = second.needs(want)
         before = first.needs(between)
         x = before.take(x, have)
