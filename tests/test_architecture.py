@@ -1,7 +1,7 @@
 """The direction of imports, read from the source of every file.
 
     native <- layers <- models <- inference
-              models <- training <- data <- audio, forecasting, vision <- cli
+              models <- training <- data <- audio, forecasting, vision <- commands
 
 A wrong arrow is cheap to add and expensive to take back, so it fails here.
 """
@@ -35,8 +35,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "audio": PIPELINE | {"audio"},
     "forecasting": PIPELINE | {"forecasting"},
     "vision": PIPELINE | {"vision"},
-    "cli": PIPELINE | {"audio", "forecasting", "vision", "testing", "cli"},
-    "__main__": frozenset({"cli"}),
+    "commands": PIPELINE | {"tcn", "audio", "forecasting", "vision", "testing", "commands"},
+    "__main__": frozenset({"commands"}),
 }
 
 # `import tcn` and everything deployable needs torch alone.
@@ -199,8 +199,9 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
             "tcn/data/digits.py": "import sklearn.datasets\nfrom tcn.training.batch import Batch\n",
             "tcn/audio/features.py": "import torchaudio\nfrom tcn.inference import stream\n",
             "tcn/forecasting/windows.py": "import pandas as pd\nfrom tcn import data\n",
-            "tcn/cli.py": "import tcn.audio\nfrom tcn import data, training\n",
-            "benchmarks/report.py": "import pandas\nfrom tcn.cli import build\n",
+            "tcn/__main__.py": "from tcn.commands import main\n",
+            "tcn/commands/fit.py": "import tcn.audio\nfrom tcn import data, training\n",
+            "benchmarks/report.py": "import pandas\nfrom tcn.commands.training import build\n",
         },
     )
     assert violations(tmp_path) == []
@@ -229,8 +230,8 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
             "from tcn.data import AddingProblem",
             "training must not import data",
         ),
-        ("tcn/training/a.py", "from tcn import cli", "training must not import cli"),
-        ("tcn/data/a.py", "import tcn.cli", "data must not import cli"),
+        ("tcn/training/a.py", "from tcn import commands", "training must not import commands"),
+        ("tcn/data/a.py", "import tcn.commands.fit", "data must not import commands"),
         ("tcn/data/a.py", "import pandas", "pandas stops at tcn/forecasting"),
         ("tcn/data/a.py", "from torchaudio import transforms", "torchaudio stops at tcn/audio"),
         ("tcn/audio/a.py", "from tcn import forecasting", "audio must not import forecasting"),
@@ -240,9 +241,9 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
             "forecasting must not import vision",
         ),
         ("tcn/vision/a.py", "import tcn.audio.features", "vision must not import audio"),
-        ("tcn/cli.py", "from benchmarks import report", "tcn never imports benchmarks"),
-        ("tcn/cli.py", "import tests.conftest", "tcn never imports tests"),
-        ("tcn/cli.py", "import configs", "tcn never imports configs"),
+        ("tcn/commands/a.py", "from benchmarks import report", "tcn never imports benchmarks"),
+        ("tcn/commands/a.py", "import tests.conftest", "tcn never imports tests"),
+        ("tcn/commands/a.py", "import configs", "tcn never imports configs"),
         ("benchmarks/a.py", "from tests import conftest", "benchmarks never import tests"),
         ("tcn/extras/a.py", "", "give tcn.extras.a its arrows"),
         ("tcn/layers/utils/a.py", "", "no name of its own: utils"),
