@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tcn.commands.names import check_options
+from tcn.commands.names import check_extra, check_options
 
 PARTS = ("help", "config", "print_config", "seed_everything", "trainer", "model", "data")
 OPTIONS = {
@@ -18,6 +18,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
     """Runs one of the four commands, or with none of their names what stands before one."""
     if name in OPTIONS:
         check_options(f"tcn {name}", arguments, OPTIONS[name])
+    check_extra(f"tcn {name}".strip(), "training", "jsonargparse", "pytorch_lightning")
     from tcn.commands.training import TCNCLI
 
     TCNCLI([*([name] if name in OPTIONS else []), *arguments])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tcn.commands.names import check_options
+from tcn.commands.names import check_extra, check_options
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -62,6 +62,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
     check_options(
         f"tcn {name}", arguments, [*OPTIONS, "help", "config", "print_config", "forecaster"]
     )
+    check_extra(f"tcn {name}", "forecasting", "jsonargparse", "pandas", "pytorch_lightning")
     made = parser()
     given = made.parse_args(list(arguments))
     try:

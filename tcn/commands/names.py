@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from tcn.extras import need
+
 FILES = (".yaml", ".yml", ".json")
 
 
@@ -51,6 +53,14 @@ def check_options(program: str, arguments: Sequence[str], known: Sequence[str]) 
 def _check_file(program: str, name: str, value: str) -> None:
     if value.endswith(FILES) and "\n" not in value and not Path(value).is_file():
         refuse(program, f"{name.strip('-')}: {value!r} is not a file; give the path of a YAML file")
+
+
+def check_extra(program: str, extra: str, *packages: str) -> None:
+    """Refuses a command whose extra is not installed, and says which one it is."""
+    try:
+        need(program, extra, *packages)
+    except ImportError as error:
+        refuse(program, str(error))
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,5 +1,9 @@
 """Any task on any data, from a YAML file: behind ``tcn fit`` and its like, and for programs."""
 
+from tcn.extras import need
+
+need("tcn.commands.training", "training", "jsonargparse", "pytorch_lightning", "torchmetrics")
+
 import warnings
 from collections.abc import Sequence
 from os import PathLike
