@@ -54,6 +54,7 @@ from tcn.inference.files import replacing
 from tcn.inference.graph import Graph
 from tcn.inference.recurrence import onnx_translation
 from tcn.layers import SequenceModule
+from tcn.layers.compiled import uncompiled
 
 OPSET = 18
 """The ONNX operator set, which every runtime since early 2023 reads."""
@@ -138,6 +139,7 @@ def initial_state(
 
 def _evaluated(net: SequenceModule) -> SequenceModule:
     """A copy for evaluation on the CPU."""
+    net = uncompiled(net)
     if not isinstance(net, SequenceModule):
         raise TypeError(
             f"net: {type(net).__name__} is not a tcn.layers.SequenceModule; make it a subclass, or "
