@@ -1,4 +1,4 @@
-"""Trains and tests one run through ``tcn.cli.build``, and describes it as a ``Result``."""
+"""Trains and tests one run and describes it as a ``Result``."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from pytorch_lightning.cli import SaveConfigCallback
 from benchmarks.provenance import commit, machine, versions
 from benchmarks.recorder import Recorder
 from benchmarks.runs import CONFIGS, Recipe, Result, Run
-from tcn.cli import build
+from tcn.commands.training import build
 
 QUIET = (
     "trainer.logger=false",

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tcn.layers.compiled import uncompiled
 from tcn.layers.receptive_field import ReceptiveField, receptive_field
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
@@ -59,6 +60,7 @@ def check_sequence_module(
         ValueError: if no example is given and the net does not say what it takes, or its length is
             no multiple of what the net takes.
     """
+    net = uncompiled(net)
     example = _example(net) if example is None else example
     multiple = getattr(net, "multiple_of", 1)
     if example.shape[-1] % multiple:

@@ -12,7 +12,7 @@ import torch
 import yaml
 from pytorch_lightning.callbacks import EarlyStopping
 
-from tcn.cli import TCNCLI, build
+from tcn.commands.training import TCNCLI, build
 from tcn.data import CopyingMemory
 from tcn.layers import Dropout
 

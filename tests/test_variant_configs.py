@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from tcn.cli import TCNCLI, build
+from tcn.commands.training import TCNCLI, build
 from tcn.models import JointModel, LargeKernelTCN
 
 ROOT = Path(__file__).parent.parent / "configs"

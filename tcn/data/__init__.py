@@ -4,6 +4,10 @@ Every module hands out :class:`tcn.training.batch.Batch`, says how many channels
 (``in_channels``, ``out_channels``) and names its data by a ``fingerprint``.
 """
 
+from tcn.extras import need
+
+need("tcn.data", "training", "pytorch_lightning", "torchmetrics", "pooch", "requests", "filelock")
+
 from tcn.data.digits import SequentialDigits
 from tcn.data.fetch import FileUnavailableError, RemoteFile, locate
 from tcn.data.lambada import Lambada

@@ -4,6 +4,7 @@ import torch
 
 from tcn.data.loading import Split, TensorSequences
 from tcn.data.pixels import PixelDataModule
+from tcn.extras import need
 
 TEST_SIZE = 300
 VALIDATION_SIZE = 200
@@ -44,6 +45,7 @@ class SequentialDigits(PixelDataModule):
     def make_dataset(self, split: Split) -> TensorSequences:
         """Split, standardise and order the pixels."""
         # Imported here: scikit-learn takes a second, and the other data do without it.
+        need("tcn.data.SequentialDigits", "training", "sklearn")
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
 

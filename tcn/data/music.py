@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tcn.data.fetch import RemoteFile, locate
 from tcn.data.loading import SequenceDataModule, SequenceDataset, Split
+from tcn.extras import need
 from tcn.training.batch import Batch
 
 Collection = Literal["jsb", "nottingham", "muse", "piano"]
@@ -139,6 +140,7 @@ def read_piano_rolls(path: Path, split: Split) -> list[Tensor]:
 
 
 def _load_mat(path: Path) -> dict[str, numpy.ndarray]:
+    need("tcn.data.PolyphonicMusic", "training", "scipy")
     from scipy.io import loadmat  # imported here: the other data do without SciPy
 
     with path.open("rb") as stream:

@@ -10,6 +10,12 @@ Losses and distributions are in :mod:`tcn.outputs`, intervals from past errors i
 :mod:`tcn.forecasting.partition`, :mod:`~tcn.forecasting.ray` and :mod:`~tcn.forecasting.spark`.
 """
 
+from tcn.extras import need
+
+need(
+    "tcn.forecasting", "forecasting", "pandas", "narwhals", "scipy", "sklearn", "pytorch_lightning"
+)
+
 from tcn.forecasting.evaluation import coverage_by_level, error_by_step, evaluate
 from tcn.forecasting.forecaster import Forecaster
 from tcn.forecasting.partition import predict_partition

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tcn.extras import need
 from tcn.forecasting.comparison import NAIVE, Comparison, Names, compare, ends_of, models_of
 from tcn.forecasting.reading import frame_like, read_columns
 from tcn.forecasting.rows import shown
@@ -212,11 +213,7 @@ def _without_zeros(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
 
 
 def _losses() -> Any:
-    try:
-        from utilsforecast import losses
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "evaluate needs utilsforecast: pip install -e '.[forecasting]' in a clone of tcn, or "
-            "pip install utilsforecast"
-        ) from error
+    need("tcn.forecasting.evaluate", "forecasting", "utilsforecast")
+    from utilsforecast import losses
+
     return losses

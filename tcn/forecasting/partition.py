@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tcn.extras import need
 from tcn.forecasting.backtest import forecast_column
 from tcn.forecasting.forecaster import Forecaster
 from tcn.forecasting.trained import Forecasts
@@ -222,10 +223,7 @@ def _loaded(folder: Path, changed: int) -> Forecaster:
 
 
 def _pyarrow() -> Any:
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise ImportError(
-            "tables of Arrow need pyarrow: pip install -e '.[forecasting]'"
-        ) from error
+    need("tcn.forecasting.partition", "forecasting", "pyarrow")
+    import pyarrow as pa
+
     return pa

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tcn import figures
+from tcn.extras import need
 from tcn.figures import INK, PALE, SOFT, STYLE
 from tcn.forecasting.comparison import NAIVE, Names, ends_of, models_of
 from tcn.forecasting.reading import read_columns, read_numbers, read_times
@@ -269,11 +270,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _style() -> Any:
-    try:
-        import matplotlib as mpl
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "plots need matplotlib: pip install -e '.[forecasting]' in a clone of tcn, or "
-            "pip install matplotlib"
-        ) from error
+    need("tcn.forecasting.plots", "forecasting", "matplotlib")
+    import matplotlib as mpl
+
     return mpl.rc_context(STYLE)

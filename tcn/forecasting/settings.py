@@ -16,6 +16,7 @@ from tcn.forecasting.scaling import SERIES_SCALERS
 from tcn.forecasting.trained import INTERVALS
 from tcn.forecasting.window_scaling import WINDOW_SCALERS
 from tcn.layers import SequenceModule
+from tcn.layers.compiled import uncompiled
 from tcn.layers.validation import check_positive, check_probability
 from tcn.outputs import Output
 from tcn.outputs import output as output_of
@@ -133,7 +134,7 @@ class Settings(BaseEstimator):
         """
         self.h = h
         self.input_size = input_size
-        self.model = model
+        self.model = uncompiled(model)
         self.loss = loss
         self.scaler = scaler
         self.window_scaler = window_scaler

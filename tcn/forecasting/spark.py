@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tcn.extras import need
 from tcn.forecasting.forecaster import Forecaster
 from tcn.forecasting.partition import SERIES_AT_ONCE, forecast_schema, predict_stream
 
@@ -45,6 +46,7 @@ def predict(
     Raises:
         ValueError: when it is read, as of :func:`tcn.forecasting.partition.predict_partition`.
     """
+    need("tcn.forecasting.spark", "spark", "pyspark", "pyarrow")
     from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
     model = forecaster if isinstance(forecaster, Forecaster) else Forecaster.load(forecaster)

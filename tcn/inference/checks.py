@@ -7,15 +7,20 @@ from torch import Tensor
 
 from tcn.inference.finite import all_finite, refuse_not_finite
 from tcn.layers import SequenceModule
+from tcn.layers.compiled import uncompiled
 
 
-def check_net(net: SequenceModule) -> None:
+def check_net(net: SequenceModule) -> SequenceModule:
     """Refuses a net that cannot stream, or not as it is.
+
+    Returns:
+        The net, or that inside ``torch.compile(net)``.
 
     Raises:
         TypeError: if it is no sequence module, or one that cannot stream, with the reason.
         ValueError: if it is in training mode.
     """
+    net = uncompiled(net)
     if not isinstance(net, SequenceModule):
         raise TypeError(
             f"net: {type(net).__name__} is not a tcn.layers.SequenceModule; use a net of "
@@ -29,6 +34,7 @@ def check_net(net: SequenceModule) -> None:
         )
     if any(module.training for module in net.modules()):
         raise in_training(net)
+    return net
 
 
 def check_rate(net: SequenceModule) -> None:

@@ -36,7 +36,6 @@ could say where the stream ends: its last ``latency`` outputs cannot be had from
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -48,12 +47,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tcn.extras import need
 from tcn.inference.agreement import Run, compare
 from tcn.inference.checks import float_dtype
 from tcn.inference.files import replacing
 from tcn.inference.graph import Graph
 from tcn.inference.recurrence import onnx_translation
 from tcn.layers import SequenceModule
+from tcn.layers.compiled import uncompiled
 
 OPSET = 18
 """The ONNX operator set, which every runtime since early 2023 reads."""
@@ -138,6 +139,7 @@ def initial_state(
 
 def _evaluated(net: SequenceModule) -> SequenceModule:
     """A copy for evaluation on the CPU."""
+    net = uncompiled(net)
     if not isinstance(net, SequenceModule):
         raise TypeError(
             f"net: {type(net).__name__} is not a tcn.layers.SequenceModule; make it a subclass, or "
@@ -157,7 +159,7 @@ class Format(NamedTuple):
 
 
 def _write_onnx(graph: Graph, file: Path) -> None:
-    _require("onnx", "onnxscript", "onnxruntime")
+    need("tcn.inference.export", "export", "onnx", "onnxscript", "onnxruntime")
     if float_dtype(graph.net) == torch.bfloat16:
         raise _not_runnable(torch.bfloat16, "it has no convolution and no product of this type")
     with warnings.catch_warnings():
@@ -265,14 +267,3 @@ def _format_of(path: Path, format: str | None) -> Format:
         what = f"path: the suffix of {str(path)!r}" if format is None else f"format: {format!r}"
         raise ValueError(f"{what} is not one of {', '.join(map(repr, FORMATS))}")
     return FORMATS[found]
-
-
-def _require(*packages: str) -> None:
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise ImportError(
-                f"{package} is missing: pip install -e '.[export]' in a clone of tcn, or "
-                f"pip install {package}"
-            ) from error

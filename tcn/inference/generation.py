@@ -74,7 +74,7 @@ def generate(
         ValueError: if an argument does not fit the net, naming it and the cure.
     """
     check_positive("steps", [steps])
-    check_net(net)
+    net = check_net(net)
     check_rate(net)
     check_tensor("prompt", prompt)
     generator = _generator(seed)

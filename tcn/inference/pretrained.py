@@ -33,6 +33,7 @@ from tcn.inference.construction import construct, refuse_opaque
 from tcn.inference.files import replacing_all
 from tcn.inference.schema import Schema, first_error
 from tcn.layers import SequenceModule, fold_weight_norm
+from tcn.layers.compiled import uncompiled
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -61,6 +62,7 @@ def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
             as a builder), or has other tensors or other layers than one built anew, such as those
             of a net made to look ahead afterwards.
     """
+    net = uncompiled(net)
     folder = Path(folder)
     tensors = _tensors(net)
     config: dict[str, Any] = {

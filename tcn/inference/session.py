@@ -112,8 +112,7 @@ class StreamSession:
             ValueError: if it is in training mode, a name is unknown, ``initial`` does not fit the
                 net, or ``native`` is True and cannot be.
         """
-        check_net(net)
-        self.net = net
+        net = self.net = check_net(net)
         check_positive("batch_size", [batch_size])
         if nan not in POLICIES:
             raise ValueError(f"nan: {nan!r} is not one of {', '.join(map(repr, POLICIES))}")
@@ -488,7 +487,7 @@ class StreamSession:
             ValueError: naming the path, if it is damaged, no session, of another version of the
                 format or of another net.
         """
-        check_net(net)
+        net = check_net(net)
         settings, states, record = stored.read(Path(path), net)
         initial = states["initial"] if settings["initial"] == "carried" else settings["initial"]
         with stored.damaged(Path(path)):

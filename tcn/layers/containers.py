@@ -12,6 +12,7 @@ from fractions import Fraction
 from torch import Tensor, nn
 
 from tcn.layers.channels import in_series
+from tcn.layers.compiled import uncompiled
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
 from tcn.layers.module import SequenceModule, State
@@ -87,6 +88,7 @@ class Container(Composite):
         super().__init__()
         self._order: list[str] = []
         for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
+            module = uncompiled(module)
             if not (isinstance(module, POINTWISE) or is_sequence_module(module)):
                 raise TypeError(
                     f"{name}: {type(module).__name__} is neither a tcn.layers.SequenceModule nor a "

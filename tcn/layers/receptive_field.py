@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from tcn.layers.compiled import uncompiled
 from tcn.layers.pooling import MaxPool
 from tcn.layers.taps import Taps
 from tcn.layers.weight_norm import fold_weight_norm
@@ -89,6 +90,7 @@ def receptive_field(
         ValueError: if the channels are not known, or the sizes of the output are not those that the
             net's rates say.
     """
+    net = uncompiled(net)
     in_channels = getattr(net, "in_channels", None) if in_channels is None else in_channels
     if not isinstance(in_channels, int):
         raise ValueError("in_channels: not given and the net has none; pass it, as in_channels=2")

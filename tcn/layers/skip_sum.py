@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from tcn.layers.compiled import uncompiled
 from tcn.layers.containers import Composite
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
@@ -63,6 +64,7 @@ class SkipSum(Composite):
             ValueError: if there is no block, or one has no skip output.
         """
         super().__init__()
+        blocks = [uncompiled(block) for block in blocks]
         if not blocks or any(getattr(block, "skip", None) is None for block in blocks):
             raise ValueError(
                 "blocks: SkipSum needs at least one block, each with skip_channels set"

@@ -89,7 +89,7 @@ class TokenModel(SequenceModel):
             ValueError: if weights are to be tied that do not fit, the cutoffs do not rise from 1 to
                 below the vocabulary, or a number is out of range.
         """
-        check_backbone(backbone)
+        backbone = check_backbone(backbone)
         check_positive("vocabulary", [vocabulary])
         check_probability("embedding_dropout", embedding_dropout)
         if embedding_deviation < 0:

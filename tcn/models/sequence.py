@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers import Context, Dropout, Reach, SequenceModule, State
+from tcn.layers.compiled import uncompiled
 from tcn.layers.containers import Composite
 from tcn.layers.grid import Grid
 from tcn.layers.hooks import watched
@@ -52,7 +53,7 @@ class SequenceModel(Composite):
             ValueError: if a name is unknown, or weights are to be tied that do not fit.
         """
         super().__init__()
-        check_backbone(backbone)
+        backbone = check_backbone(backbone)
         check_positive("out_channels", [out_channels])
         self.backbone = backbone
         self.ndim = backbone.ndim
@@ -240,8 +241,9 @@ def _align_right(x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, 
     return align(x), Context(align(mask), condition)
 
 
-def check_backbone(backbone: object) -> None:
-    """Refuses what is no net of the contract."""
+def check_backbone(backbone: SequenceModule) -> SequenceModule:
+    """The net inside ``torch.compile``; refuses what is no net of the contract."""
+    backbone = uncompiled(backbone)
     if not isinstance(backbone, SequenceModule):
         raise TypeError(
             f"backbone: {type(backbone).__name__} is not a tcn.layers.SequenceModule; use TCN, "
@@ -253,3 +255,4 @@ def check_backbone(backbone: object) -> None:
                 f"backbone: {type(backbone).__name__} has no {name}, and its parts do not say it; "
                 f"set backbone.{name} to the number"
             )
+    return backbone

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from tcn.extras import need
+
 Support = Literal["real", "count", "binary", "class", "unit"]
 
 
@@ -210,15 +212,10 @@ def scipy(part: Literal["special", "stats"]) -> Any:
     """A part of scipy, which has quantiles that torch lacks, loaded where one is asked for.
 
     Raises:
-        ImportError: scipy is not installed.
+        ModuleNotFoundError: scipy is not installed.
     """
-    try:
-        return import_module(f"scipy.{part}")
-    except ImportError as error:
-        raise ImportError(
-            "quantile: that of this output is computed by scipy, which is not installed; "
-            "`pip install scipy`, or draw samples, which need no scipy"
-        ) from error
+    need("the quantile of this output", "training", "scipy")
+    return import_module(f"scipy.{part}")
 
 
 def check_number(name: str, value: float, *, above: float) -> None:

@@ -9,7 +9,6 @@ from typing import ClassVar, NoReturn
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from typing_extensions import override
 
 from tcn.outputs.base import Output, Support, check_count, levels_of, random_source
 
@@ -47,17 +46,14 @@ class Categorical(Output):
         check_count("classes", self.classes)
 
     @property
-    @override
     def size(self) -> int:
         return self.classes
 
     @property
-    @override
     def locations(self) -> tuple[int, ...]:
         return ()
 
     @property
-    @override
     def intervals(self) -> bool:
         return False
 
@@ -66,12 +62,10 @@ class Categorical(Output):
         self.check_raw(raw)
         return raw.softmax(dim=1)
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         self.check_target(target)
         return F.cross_entropy(raw, target, reduction="none")
 
-    @override
     def check_target(self, target: Tensor) -> None:
         """Refuses what is not one of the classes.
 
@@ -86,20 +80,17 @@ class Categorical(Output):
                 f"between 0 and {self.classes - 1}"
             )
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         """The likeliest class, int64."""
         self.check_raw(raw)
         return raw.argmax(dim=1)
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> NoReturn:
         raise TypeError(
             f"output {self.name!r} has classes, which have no order and so no quantiles; use "
             "probabilities(raw), or sample"
         )
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         self.check_raw(raw)
         return draw_class(raw, n, generator)
@@ -116,15 +107,12 @@ class Bernoulli(Output):
     support: ClassVar[Support] = "binary"
 
     @property
-    @override
     def size(self) -> int:
         return 1
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         return F.binary_cross_entropy_with_logits(raw[:, 0], target, reduction="none")
 
-    @override
     def check_target(self, target: Tensor) -> None:
         """Refuses what is not between 0 and 1; NaN passes.
 
@@ -138,17 +126,14 @@ class Bernoulli(Output):
                 "neither 0 nor 1; use a loss for counts or numbers, such as 'poisson' or 'normal'"
             )
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         self.check_raw(raw)
         return raw[:, 0].sigmoid()
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         """0 up to the probability of 0, then 1."""
         return (levels_of(q, raw) > torch.sigmoid(-self._logit(raw))).to(raw.dtype)
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         check_count("n", n)
         logit = self._logit(raw)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from tcn.outputs.base import Output, Support, check_count, levels_of, random_source, scipy
 from tcn.outputs.distributions import positive
@@ -37,7 +36,6 @@ class _Counts(Output):
 
     support: ClassVar[Support] = "count"
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         self.check_raw(raw)
         return rate(raw[:, 0])
@@ -53,21 +51,17 @@ class Poisson(_Counts):
     name: ClassVar[str] = "poisson"
 
     @property
-    @override
     def size(self) -> int:
         return 1
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         raw = raw[:, 0]
         return rate(raw) - target * log_rate(raw) + torch.lgamma(target + 1)
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         levels = levels_of(q, raw).cpu().numpy()
         return _whole(scipy("stats").poisson.ppf(levels, _array(self.mean(raw))), raw)
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         check_count("n", n)
         means = self.mean(raw).to(random_source(raw, generator))
@@ -85,11 +79,9 @@ class NegativeBinomial(_Counts):
     name: ClassVar[str] = "negative_binomial"
 
     @property
-    @override
     def size(self) -> int:
         return 2
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         # float64 throughout: logarithms of gamma near 1e7 leave float32 no digit after the point.
         raw64, count = raw.double(), target.double()
@@ -106,7 +98,6 @@ class NegativeBinomial(_Counts):
     def _concentration(self, raw: Tensor) -> Tensor:
         return positive(raw[:, 1]).clamp(*CONCENTRATIONS)
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         means, concentration = self.mean(raw.double()), self._concentration(raw.double())
         success = concentration / (concentration + means)
@@ -115,7 +106,6 @@ class NegativeBinomial(_Counts):
             scipy("stats").nbinom.ppf(levels, _array(concentration), _array(success)), raw
         )
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws a rate from the gamma distribution, then a count with it."""
         check_count("n", n)

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from tcn.outputs.base import Output, check_count, levels_of, random_source, scipy
 
@@ -43,7 +42,6 @@ class Normal(Output):
     name: ClassVar[str] = "normal"
 
     @property
-    @override
     def size(self) -> int:
         return 2
 
@@ -52,21 +50,17 @@ class Normal(Output):
         self.check_raw(raw)
         return raw[:, 0], SMALLEST_SCALE + positive(raw[:, 1])
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         return normal_loss(target, *self.parameters(raw))
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         return self.parameters(raw)[0]
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         location, spread = self.parameters(raw.double())
         score = torch.special.ndtri(levels_of(q, raw))
         return (location + spread * score).to(raw.dtype)
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         check_count("n", n)
         location, spread = self.parameters(raw)
@@ -86,7 +80,6 @@ class StudentT(Output):
     name: ClassVar[str] = "student_t"
 
     @property
-    @override
     def size(self) -> int:
         return 3
 
@@ -96,7 +89,6 @@ class StudentT(Output):
         freedom = (2 + positive(raw[:, 2])).clamp_max(LARGEST_FREEDOM)
         return raw[:, 0], SMALLEST_SCALE + positive(raw[:, 1]), freedom
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         location, spread, freedom = self.parameters(raw)
         half = freedom.double() / 2
@@ -106,18 +98,15 @@ class StudentT(Output):
         tail = (freedom + 1) / 2 * torch.log1p(distance.square() / freedom)
         return normalizer.to(raw.dtype) + tail + spread.log()
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         return self.parameters(raw)[0]
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         location, spread, freedom = self.parameters(raw.double())
         levels = levels_of(q, raw).cpu().numpy()
         score = torch.from_numpy(scipy("special").stdtrit(freedom.detach().cpu().numpy(), levels))
         return (location + spread * score.to(raw.device)).to(raw.dtype)
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws by Bailey's polar method (Bailey 1994), from two uniform numbers each."""
         check_count("n", n)
@@ -150,12 +139,10 @@ class Mixture(Output):
         check_count("components", self.components)
 
     @property
-    @override
     def size(self) -> int:
         return 3 * self.components
 
     @property
-    @override
     def locations(self) -> tuple[int, ...]:
         return tuple(range(self.components, 2 * self.components))
 
@@ -167,17 +154,14 @@ class Mixture(Output):
         location = location + (apart - apart.mean()).view(-1, *[1] * (raw.dim() - 2))
         return logits.log_softmax(dim=1), location, SMALLEST_SCALE + positive(spread)
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         weight, location, spread = self.parameters(raw)
         return -torch.logsumexp(weight - normal_loss(target.unsqueeze(1), location, spread), dim=1)
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         weight, location, _ = self.parameters(raw)
         return (weight.exp() * location).sum(dim=1)
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         weight, location, spread = self.parameters(raw.detach().double())
         wanted = levels_of(q, raw)
@@ -194,7 +178,6 @@ class Mixture(Output):
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return ((low + high) / 2).to(raw.dtype)
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws a component, then from it."""
         check_count("n", n)

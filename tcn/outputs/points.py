@@ -9,7 +9,6 @@ from typing import ClassVar, NoReturn
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from typing_extensions import override
 
 from tcn.outputs.base import Output, check_count, check_number
 
@@ -19,25 +18,20 @@ class Point(Output):
     """The raw number is the forecast; how far it may be off is left to conformal intervals."""
 
     @property
-    @override
     def size(self) -> int:
         return 1
 
     @property
-    @override
     def intervals(self) -> bool:
         return False
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         self.check_raw(raw)
         return raw[:, 0]
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> NoReturn:
         raise self._no_distribution("quantiles")
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> NoReturn:
         raise self._no_distribution("samples")
 
@@ -55,7 +49,6 @@ class MSE(Point):
 
     name: ClassVar[str] = "mse"
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         return F.mse_loss(raw[:, 0], target, reduction="none")
 
@@ -66,7 +59,6 @@ class MAE(Point):
 
     name: ClassVar[str] = "mae"
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         return F.l1_loss(raw[:, 0], target, reduction="none")
 
@@ -85,7 +77,6 @@ class Huber(Point):
     def __post_init__(self) -> None:
         check_number("delta", self.delta, above=0)
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         return F.huber_loss(raw[:, 0], target, reduction="none", delta=self.delta)
 
@@ -109,7 +100,6 @@ class MASE(Point):
         if self.season is not None:
             check_count("season", self.season)
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         if scale is None:
             raise ValueError(

@@ -10,7 +10,6 @@ from typing import ClassVar, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from typing_extensions import override
 
 from tcn.outputs.base import Output, check_count, levels_of
 
@@ -62,17 +61,14 @@ class Quantiles(Output):
         return cls(tuple(sorted({0.5, *tails, *(round(1 - tail, 12) for tail in tails)})))
 
     @property
-    @override
     def size(self) -> int:
         return len(self.levels)
 
     @property
-    @override
     def locations(self) -> tuple[int, ...]:
         return (self.middle,)
 
     @property
-    @override
     def intervals(self) -> bool:
         return self.size > 1
 
@@ -92,25 +88,21 @@ class Quantiles(Output):
             values.insert(0, values[0] - steps[:, index])
         return torch.stack(values, dim=1)
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         error = target.unsqueeze(1) - self.values(raw)
         levels = torch.tensor(self.levels, dtype=raw.dtype, device=raw.device)
         levels = levels.view(-1, *[1] * (raw.dim() - 2))
         return torch.maximum(levels * error, (levels - 1) * error).mean(dim=1)
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         if not self.intervals or self.levels[self.middle] == 0.5:
             return self.values(raw)[:, self.middle]
         return self.quantile(raw, [0.5])[0]
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         values = self._several(raw)
         return self._at(values.unsqueeze(0), levels_of(q, raw)).to(raw.dtype)
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         check_count("n", n)
         values = self._several(raw)

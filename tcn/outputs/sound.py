@@ -10,7 +10,6 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from typing_extensions import override
 
 from tcn.outputs.base import Output, Support, check_count, check_range, levels_of, random_source
 from tcn.outputs.classes import draw_class
@@ -77,38 +76,31 @@ class MuLaw(Output):
         _mu(self.levels)
 
     @property
-    @override
     def size(self) -> int:
         return self.levels
 
     @property
-    @override
     def locations(self) -> tuple[int, ...]:
         return ()
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         self.check_target(target)
         return F.cross_entropy(raw, mu_law_encode(target, self.levels), reduction="none")
 
-    @override
     def check_target(self, target: Tensor) -> None:
         """Refuses what does not lie in [-1, 1]; NaN passes."""
         check_range(self.name, target)
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         self.check_raw(raw)
         return torch.einsum("bl...,l->b...", raw.softmax(dim=1), self._values(raw))
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         self.check_raw(raw)
         below = raw.double().softmax(dim=1).cumsum(dim=1)[:, :-1]
         level = (below < levels_of(q, raw).unsqueeze(2)).sum(dim=2)
         return self._values(raw)[level]
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         self.check_raw(raw)
         return self._values(raw)[draw_class(raw, n, generator)]
@@ -144,12 +136,10 @@ class Logistics(Output):
         _mu(self.levels)
 
     @property
-    @override
     def size(self) -> int:
         return 3 * self.components
 
     @property
-    @override
     def locations(self) -> tuple[int, ...]:
         return tuple(range(self.components, 2 * self.components))
 
@@ -164,7 +154,6 @@ class Logistics(Output):
         location = location + apart.view(-1, *[1] * (raw.dim() - 2))
         return logits.log_softmax(dim=1), location, log_scale.clamp(*LOG_SCALES)
 
-    @override
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         self.check_target(target)
         # float64: neighboring levels of 16 bits differ in the fifth digit.
@@ -182,18 +171,15 @@ class Logistics(Output):
         found = torch.where(level == self.levels - 1, F.logsigmoid(-lower), found)
         return -torch.logsumexp(weight + found, dim=1).to(raw.dtype)
 
-    @override
     def check_target(self, target: Tensor) -> None:
         """Refuses what does not lie in [-1, 1]; NaN passes."""
         check_range(self.name, target)
 
-    @override
     def mean(self, raw: Tensor) -> Tensor:
         """That of the mixture before it is cut, its locations held in [-1, 1]."""
         weight, location, _ = self.parameters(raw)
         return (weight.exp() * location.clamp(-1, 1)).sum(dim=1)
 
-    @override
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         weight, location, log_scale = self.parameters(raw.detach().double())
         wanted = levels_of(q, raw)
@@ -206,7 +192,6 @@ class Logistics(Output):
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return self._nearest((low + high) / 2).to(raw.dtype)
 
-    @override
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws a component, then from it."""
         weight, location, log_scale = self.parameters(raw.double())

@@ -1,5 +1,9 @@
 """Lightning modules that train a net: loss, metrics, optimiser, nothing of the net itself."""
 
+from tcn.extras import need
+
+need("tcn.training", "training", "pytorch_lightning", "torchmetrics", "typing_extensions")
+
 from tcn.training.batch import Batch, Prediction
 from tcn.training.denormals import FlushDenormals
 from tcn.training.reproducibility import SeedEveryEpoch

@@ -14,6 +14,7 @@ from torchmetrics import Metric
 from typing_extensions import override
 
 from tcn.layers.batch_norm import uncounted
+from tcn.layers.compiled import uncompiled, without_wrapper
 from tcn.training.accumulation import Accumulation
 from tcn.training.batch import Batch, Prediction, behind
 from tcn.training.denormals import FlushDenormals
@@ -43,7 +44,8 @@ class Task(pl.LightningModule):
     epoch, however few.
 
     Args:
-        net: the net to train.
+        net: the net to train, or ``torch.compile(net)``: then that is called, and what is checked,
+            saved and found as ``task.net`` is the net inside.
         optimizer: called with the parameters, returns the optimiser.
         lr_scheduler: called with the optimiser, returns a scheduler that is stepped after every
             epoch (``ReduceLROnPlateau``: with the metric in its attribute ``monitor``, by default
@@ -61,11 +63,14 @@ class Task(pl.LightningModule):
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
-        self.net = net
+        self.net = uncompiled(net)
+        # Not a part of its own, or every weight would be there twice, once as `_orig_mod`.
+        self._compiled = () if self.net is net else (net,)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self._validated = False
         self._accumulation = Accumulation()
+        self.register_load_state_dict_pre_hook(without_wrapper)
 
     @property
     @abstractmethod
@@ -85,8 +90,17 @@ class Task(pl.LightningModule):
 
     @override
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        output: Tensor = self.net(x) if lengths is None else self.net(x, lengths=lengths)
+        net = self.called
+        output: Tensor = net(x) if lengths is None else net(x, lengths=lengths)
         return output
+
+    @property
+    def called(self) -> nn.Module:
+        """The net that is called: ``torch.compile(net)`` where one was given, else ``net``."""
+        for compiled in self._compiled:
+            if uncompiled(compiled) is self.net:
+                return compiled
+        return self.net
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from tcn.layers import SequenceModule, State
+from tcn.layers.compiled import compiled_method
 from tcn.layers.running import at_least_float32
 from tcn.models.joint import JointModel
 from tcn.models.language import LOGITS, TokenModel, TokenScorer
@@ -167,6 +168,7 @@ class LanguageModel(Task):
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        net = self.net
         if isinstance(net, SequenceModule) and net.reach and net.reach[-1].right > 0:
             raise ValueError(
                 f"net: {type(net).__name__} sees {net.reach[-1].right} steps of the future, and "
@@ -217,7 +219,8 @@ class LanguageModel(Task):
     @override
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """What the loss is computed from: outputs of the net, of a ``TokenModel`` its features."""
-        whole = self.net.features if isinstance(self.net, TokenModel) else self.net
+        tokens = isinstance(self.net, TokenModel)
+        whole = compiled_method(self.called, "features") if tokens else self.called
         if self._stream is None:
             output: Tensor = whole(x) if lengths is None else whole(x, lengths=lengths)
             return output
@@ -227,7 +230,7 @@ class LanguageModel(Task):
                 "continue each other; make it a tcn.layers.SequenceModule, or have the data cut "
                 "into windows (context='windows', evaluation='authors')"
             )
-        step = self.net.step_features if isinstance(self.net, TokenModel) else self.net.step
+        step = compiled_method(self.called, "step_features" if tokens else "step")
         output, state = step(x, self._states.get(self._stream))
         self._states[self._stream] = detached(state)
         return output
@@ -338,9 +341,9 @@ class JointMultiLabel(MultiLabel):
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
-        if not isinstance(net, JointModel):
+        if not isinstance(self.net, JointModel):
             raise TypeError(
-                f"net: {type(net).__name__} says nothing of channels together; use a "
+                f"net: {type(self.net).__name__} says nothing of channels together; use a "
                 "tcn.models.JointModel around the backbone, or the task MultiLabel"
             )
 

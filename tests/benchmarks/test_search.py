@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from benchmarks.__main__ import main
 from benchmarks.runs import CONFIGS, ROOT, SEARCH, Run, Store
 from benchmarks.search import Search, print_trials, read_space
-from tcn.cli import build
+from tcn.commands.training import build
 
 TASKS = sorted(path.parent.name for path in CONFIGS.glob("*/search.yaml"))
 TINY = (

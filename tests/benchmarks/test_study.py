@@ -12,7 +12,7 @@ from benchmarks.report import write_report
 from benchmarks.runs import Store, select
 from benchmarks.sections import sections
 from benchmarks.study import points_named, store_of, summary_of
-from tcn.cli import build
+from tcn.commands.training import build
 
 POINTS = [*memory_curve.points(), *ablations.points()]
 QUIET = ["trainer.logger=false", "trainer.enable_checkpointing=false"]

@@ -431,7 +431,7 @@ def test_without_onnxruntime_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"onnxruntime is missing: pip install -e '\.\[export\]'"):
+    with pytest.raises(ImportError, match=r'"tcn\[export\]" \(missing: onnxruntime\)'):
         export(tcn(), tmp_path / "net.onnx")
 
 

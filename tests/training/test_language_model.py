@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from tcn.cli import TCNCLI, build
+from tcn.commands.training import TCNCLI, build
 from tcn.data import Lambada, PennTreebankCharacters, PennTreebankWords, Text8, WikiText103
 from tcn.data.fetch import RemoteFile
 from tcn.data.lambada import Passages

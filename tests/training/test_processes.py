@@ -135,7 +135,7 @@ def command(folder: Path, processes: int, *arguments: str) -> list[str]:
     }
     config = str(ROOT / "configs" / "adding_quick" / "tcn.yaml")
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    return [sys.executable, "-m", "tcn.cli", "fit", "--config", config, *flags, *arguments]
+    return [sys.executable, "-m", "tcn", "fit", "--config", config, *flags, *arguments]
 
 
 def environment() -> dict[str, str]:

@@ -11,7 +11,7 @@ import torch
 import yaml
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from tcn.cli import TCNCLI, build
+from tcn.commands.training import TCNCLI, build
 from tcn.training import SeedEveryEpoch
 
 CONFIG = """
@@ -45,7 +45,7 @@ data:
 # The library of this clone, for processes of their own.
 # One thread, as conftest.py has it for this process: two add up in another order.
 ENVIRONMENT = os.environ | {
-    "PYTHONPATH": str(Path(__file__).parent.parent),
+    "PYTHONPATH": str(Path(__file__).parents[2]),
     "OMP_NUM_THREADS": "1",
 }
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of Lightning, about tiny epochs
@@ -122,11 +122,12 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(config: Path):
     """Killed in epoch 2 of 4: weights and metrics of the resumed run equal to the bit."""
     whole = tcn("fit", config, "--trainer.max_epochs=4")
     kill = (
-        "import os, sys; from tcn import cli, training\n"
+        "import os, sys; from tcn import commands, training\n"
+        "from tcn.commands import training as cli\n"
         "class Kill(training.SeedEveryEpoch):\n"
         "    def on_train_batch_end(self, trainer, *others):\n"
         "        if trainer.global_step == 5: os._exit(9)\n"
-        "cli.SeedEveryEpoch = Kill; cli.main()\n"
+        "cli.SeedEveryEpoch = Kill; commands.main()\n"
     )
     arguments = ["fit", f"--config={config}", "--trainer.max_epochs=4"]
     killed = subprocess.run([sys.executable, "-c", kill, *arguments], env=ENVIRONMENT)
@@ -174,6 +175,20 @@ def test_a_wrong_value_says_what_is_wrong(config: Path):
         build(config, ["trainer"])
 
 
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_every_command_reads_the_file_of_any_other(config: Path, capsys, command: str):
+    """Such a file names what only one of them takes; `build` reads it too, and runs nothing."""
+    config.write_text(
+        f"{CONFIG}\nckpt_path: null\nweights_only: null\nverbose: true\nreturn_predictions: null\n"
+    )
+    with pytest.raises(SystemExit) as stopped:
+        tcn(command, config, "--print_config")
+    assert not stopped.value.code
+    assert yaml.safe_load(capsys.readouterr().out)["trainer"]["max_epochs"] == 2
+    if command == "fit":
+        assert build(config).trainer.max_epochs == 2
+
+
 def callbacks(cli: TCNCLI, kind: type) -> list:
     return [callback for callback in cli.trainer.callbacks if isinstance(callback, kind)]
 
@@ -210,7 +225,7 @@ def test_the_console_script_knows_short_class_names(config: Path):
     """In a process of its own, where nothing else has imported the classes."""
     config.write_text(CONFIG.replace("tcn.models.", "").replace("tcn.data.", ""))
     run = subprocess.run(
-        [sys.executable, "-m", "tcn.cli", "fit", "--print_config", f"--config={config}"],
+        [sys.executable, "-m", "tcn", "fit", "--print_config", f"--config={config}"],
         capture_output=True,
         text=True,
         check=True,

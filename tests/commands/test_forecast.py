@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tcn.commands.forecast import parser, run
 from tcn.forecasting import Forecaster
-from tcn.forecasting.command import forecast_command, parser
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "forecasting").glob("*.yaml"))
 QUICK = ["--forecaster.h=3", "--forecaster.input_size=6", "--forecaster.max_steps=3"]
@@ -40,7 +40,7 @@ def test_every_configuration_builds(config: Path) -> None:
 def test_one_series_from_a_csv_file_to_another(data: Path, names: list[str]) -> None:
     output, folder = data.with_name("out.csv"), data.with_name("saved")
     plot = data.with_name("plot.svg")
-    forecast_command([
+    run("forecast", [
         "--data", str(data), "--output", str(output), "--save", str(folder), "--plot", str(plot),
         "--level=[80]", "--forecaster.loss=normal", *QUICK, *names,
     ])  # fmt: skip
@@ -56,7 +56,7 @@ def test_windows_are_reported_beside_the_naive_forecast(
     data: Path, names: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = data.with_name("windows.csv")
-    forecast_command(["--data", str(data), "--n_windows=2", "--output", str(output),
+    run("forecast", ["--data", str(data), "--n_windows=2", "--output", str(output),
                       *QUICK, *names])  # fmt: skip
     assert len(pd.read_csv(output)) == 6
     said = capsys.readouterr().out
@@ -69,7 +69,7 @@ def test_covariates_of_the_future_come_from_a_file(
 ) -> None:
     later = pd.DataFrame({"month": ["2027-05", "2027-06", "2027-07"], "price": [1, 2, 3]})
     later.to_csv(data.with_name("later.csv"), index=False)
-    forecast_command(["--data", str(data), "--future", str(data.with_name("later.csv")),
+    run("forecast", ["--data", str(data), "--future", str(data.with_name("later.csv")),
                       "--forecaster.futr_exog_list=[price]", *QUICK, *names])  # fmt: skip
     assert "2027-07-01" in capsys.readouterr().out
 
@@ -87,14 +87,14 @@ def test_what_is_wrong_is_said_without_a_traceback(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
-        forecast_command([*QUICK, *arguments])
+        run("forecast", [*QUICK, *arguments])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
 
 
 def test_the_console_script_knows_the_command() -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "tcn.cli", "forecast", "--help"],
+        [sys.executable, "-m", "tcn", "forecast", "--help"],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert "--forecaster.input_size" in answer.stdout

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tcn.cli import TCNCLI, build, export_command, main
-from tcn.inference.export import initial_state
+from tcn.commands import main
+from tcn.commands.export import SUFFIXES, run
+from tcn.commands.training import TCNCLI, build
+from tcn.inference.export import FORMATS, initial_state
 from tcn.inference.pretrained import load_checkpoint, save_pretrained
 from tcn.models import TCN
 
@@ -44,8 +46,16 @@ def test_the_net_of_a_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Path("config.yaml").write_text(CONFIG)
     TCNCLI(["fit", "--config", "config.yaml"])
     (checkpoint,) = tmp_path.rglob("best.ckpt")
-    flags = ["--config", "config.yaml", "--ckpt_path", str(checkpoint), "--output", "net.onnx"]
-    export_command(flags)
+    # The file that the run wrote, with the options of the run itself.
+    flags = [
+        "--config",
+        "version_0/config.yaml",
+        "--ckpt_path",
+        str(checkpoint),
+        "--output",
+        "net.onnx",
+    ]
+    run("export", flags)
     net = load_checkpoint(build("config.yaml").model.net, checkpoint).eval()
     x = torch.randn(3, 2, 17)
     session = onnxruntime.InferenceSession("net.onnx")
@@ -96,7 +106,7 @@ def test_a_wrong_call_says_what_is_wrong(
     monkeypatch.chdir(tmp_path)
     save_pretrained(TCN(2, [4], 2), "net")
     with pytest.raises(SystemExit) as stopped:
-        export_command(arguments)
+        run("export", arguments)
     assert stopped.value.code == status
     assert message in capsys.readouterr().err
 
@@ -104,7 +114,10 @@ def test_a_wrong_call_says_what_is_wrong(
 def test_the_help_of_tcn_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["tcn"])
-    with pytest.raises(SystemExit):
-        TCNCLI(["--help"])
-    assert "`tcn export`" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["tcn", "--help"])
+    main()
+    assert "export " in capsys.readouterr().out
+
+
+def test_suffixes_are_those_of_the_formats() -> None:
+    assert set(SUFFIXES) == set(FORMATS)

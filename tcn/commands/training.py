@@ -1,12 +1,9 @@
-"""The command line.
+"""Any task on any data, from a YAML file: behind ``tcn fit`` and its like, and for programs."""
 
-tcn fit|validate|test|predict --config configs/<task>/<model>.yaml
-tcn export [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT]
-tcn forecast --config configs/forecasting/<name>.yaml --data FILE
-"""
+from tcn.extras import need
 
-import argparse
-import sys
+need("tcn.commands.training", "training", "jsonargparse", "pytorch_lightning", "torchmetrics")
+
 import warnings
 from collections.abc import Sequence
 from os import PathLike
@@ -14,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import SUPPRESS, ArgumentError, ArgumentParser, Namespace
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -23,9 +20,11 @@ from typing_extensions import override
 
 # Imported for their names: `class_path: tcn.models.TCN` and, shorter, `class_path: TCN`.
 from tcn import data, models  # noqa: F401
-from tcn.inference.export import export
-from tcn.inference.pretrained import from_pretrained, load_checkpoint
+from tcn.commands.parsing import TrainingParser
 from tcn.training import SeedEveryEpoch, Task
+
+WHEN_RUN = ("ckpt_path", "weights_only", "verbose", "return_predictions")
+"""What fit, validate, test and predict take beside the parts; each takes only some of them."""
 
 
 class TCNCLI(LightningCLI):
@@ -42,10 +41,7 @@ class TCNCLI(LightningCLI):
         # Otherwise --trainer.max_epoch is taken for --trainer.max_epochs, but not in a file.
         strict: dict[str, Any] = {"allow_abbrev": False}
         per_command = dict.fromkeys(self.subcommands(), strict)
-        epilog = (
-            "A trained net becomes a file by `tcn export`, and a table its forecasts by "
-            "`tcn forecast`: see `tcn export --help` and `tcn forecast --help`."
-        )
+        self._runs = run
         super().__init__(
             Task,
             LightningDataModule,
@@ -53,8 +49,9 @@ class TCNCLI(LightningCLI):
             subclass_mode_data=True,
             seed_everything_default=1111,  # the authors' default
             save_config_kwargs={"overwrite": True},
+            parser_class=TrainingParser,
             parser_kwargs=strict
-            | {"epilog": epilog}
+            | {"prog": "tcn"}
             | (per_command if run else {"exit_on_error": False}),
             auto_configure_optimizers=False,
             # The configuration stands beside the log: a checkpoint need not name code to be run.
@@ -68,6 +65,16 @@ class TCNCLI(LightningCLI):
         parser.add_class_arguments(ModelCheckpoint, "checkpoint", instantiate=False)
         parser.set_defaults({"checkpoint.filename": "best", "checkpoint.mode": "min"})
         parser.set_defaults({"checkpoint.enable_version_counter": False})
+        if not self._runs:
+            _accept_when_run(parser)
+
+    @override
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        _accept_when_run(parser)
+        return parser
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -123,73 +130,14 @@ def build(config_path: str | PathLike[str], overrides: Sequence[str] = ()) -> TC
             raise ValueError(f"{config_path}: {said}") from error
 
 
-def export_command(arguments: Sequence[str]) -> None:
-    """``tcn export``: writes the net of a folder, or of a configuration, to a file."""
-    parser = argparse.ArgumentParser(
-        prog="tcn export",
-        usage="%(prog)s [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT] [--streaming]",
-        description="Writes a net to an ONNX (.onnx) or torch.export (.pt2) file for every batch "
-        "size and length. The file is run and compared with the net before it is called done.",
-        epilog="Either `tcn export FOLDER model.onnx`, or `tcn export --config "
-        "configs/digits/tcn.yaml --ckpt_path runs/digits/tcn/version_0/checkpoints/best.ckpt "
-        "--output model.onnx`.",
-    )
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        metavar="FOLDER FILE",
-        help="a folder that save_pretrained wrote, and the file to write",
-    )
-    parser.add_argument("--config", help="the YAML file that the net was trained with")
-    parser.add_argument("--ckpt_path", help="its checkpoint; read without running code in it")
-    parser.add_argument("--output", help="the file to write, if not the last argument")
-    parser.add_argument(
-        "--streaming",
-        action="store_true",
-        help="take a chunk and a state and give the next state, instead of whole sequences",
-    )
-    given = parser.parse_args(arguments)
-    paths = given.paths + ([] if given.output is None else [given.output])
-    configured = given.config is not None and given.ckpt_path is not None
-    halfway = not configured and (given.config is not None or given.ckpt_path is not None)
-    if halfway or len(paths) != (1 if configured else 2):
-        parser.error("expected FOLDER and FILE, or --config, --ckpt_path and FILE")
-    try:
-        net = _trained(given.config, given.ckpt_path) if configured else _saved(paths[0])
-        path = export(net, paths[-1], streaming=given.streaming)
-    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
-        parser.exit(1, f"tcn export: {error}\n")
-    print(f"{path}: {path.stat().st_size:,} bytes; its outputs are those of the net")
-
-
-def _trained(config: str, checkpoint: str) -> Any:
-    task = build(config, ["trainer.accelerator=cpu"]).model
-    return load_checkpoint(task.net, checkpoint)
-
-
-def _saved(folder: str) -> Any:
-    if not Path(folder).is_dir():
-        raise ValueError(f"FOLDER: {folder!r} is no folder; save_pretrained writes one")
-    return from_pretrained(folder)
-
-
-def main() -> None:
-    """The console script ``tcn``."""
-    if sys.argv[1:2] == ["export"]:  # needs neither task nor trainer, so it is none of LightningCLI
-        export_command(sys.argv[2:])
-    elif sys.argv[1:2] == ["forecast"]:
-        from tcn.forecasting.command import forecast_command  # pandas, for this command alone
-
-        forecast_command(sys.argv[2:])
-    else:
-        TCNCLI()
-
-
 def _loggers(root: str | None) -> list[Logger]:
     """A table and event files in one numbered folder."""
     table = CSVLogger(root or ".", name=None)
     return [table, TensorBoardLogger(root or ".", name=None, version=table.version)]
 
 
-if __name__ == "__main__":
-    main()
+def _accept_when_run(parser: ArgumentParser) -> None:
+    """Every command reads the file that any other wrote, and leaves what is not for it."""
+    for name in WHEN_RUN:
+        if f"--{name}" not in parser._option_string_actions:
+            parser.add_argument(f"--{name}", type=Any, default=SUPPRESS, help=SUPPRESS)

@@ -1,0 +1,96 @@
+"""``tcn forecast``: a table in, a table of forecasts out, by a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tcn.commands.names import check_extra, check_options
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from tcn.forecasting.forecaster import Forecaster
+
+
+class Option(NamedTuple):
+    """The type of an option, its default and its help."""
+
+    type: Any
+    default: Any
+    help: str
+
+
+OPTIONS = {
+    "data": Option(str, None, "csv, parquet or json file: id, time, target, covariates; "
+                   "without a column of ids it is one series"),
+    "static": Option(str | None, None, "file of the static columns"),
+    "future": Option(str | None, None, "file of the covariates to come"),
+    "val_size": Option(int, 0, "last steps that choose the weights"),
+    "level": Option(list[float] | None, None, "of the intervals, in percent"),
+    "horizon": Option(int | None, None, "steps; those trained for if None"),
+    "n_windows": Option(int | None, None, "evaluate on the last so many windows"),
+    "step_size": Option(int | None, None, "steps from one window to the next"),
+    "output": Option(str | None, None, "csv or parquet file; printed if None"),
+    "plot": Option(str | None, None, "svg, png or pdf file"),
+    "save": Option(str | None, None, "folder for the forecaster"),
+}  # fmt: skip
+
+
+def parser() -> ArgumentParser:
+    """The parser of ``tcn forecast``; the group ``forecaster`` are the arguments of the class."""
+    from tcn.commands.parsing import ActionConfigFile, Parser
+    from tcn.forecasting.forecaster import Forecaster
+
+    made = Parser(
+        prog="tcn forecast",
+        allow_abbrev=False,
+        description="Trains a forecaster on a table and writes what comes next, or, with "
+        "--n_windows, what it would have forecast before its last windows.",
+    )
+    made.add_argument(
+        "--config", action=ActionConfigFile, help="YAML file with any of these settings"
+    )
+    for name, option in OPTIONS.items():
+        made.add_argument(f"--{name}", type=option.type, default=option.default, help=option.help)
+    made.add_class_arguments(Forecaster, "forecaster")
+    return made
+
+
+def run(name: str, arguments: Sequence[str]) -> None:
+    """Runs ``tcn forecast``; what is wrong is said without a traceback."""
+    check_options(
+        f"tcn {name}", arguments, [*OPTIONS, "help", "config", "print_config", "forecaster"]
+    )
+    check_extra(f"tcn {name}", "forecasting", "jsonargparse", "pandas", "pytorch_lightning")
+    made = parser()
+    given = made.parse_args(list(arguments))
+    try:
+        _run(given, made.instantiate(given).forecaster)
+    except (ValueError, TypeError, OSError) as error:
+        made.error(str(error))
+
+
+def _run(given: Namespace, forecaster: Forecaster) -> None:
+    from tcn.forecasting import tables
+
+    if given.data is None:
+        raise ValueError("data: no file is named; give --data FILE or data: FILE in the config")
+    tables.check_written(given.output, given.plot, forecaster)  # before hours of training
+    df = tables.read_series(given.data, forecaster)
+    static = None if given.static is None else tables.read_table(given.static)
+    if given.n_windows is not None:
+        result = forecaster.cross_validation(
+            df, given.n_windows, given.step_size, static_df=static, val_size=given.val_size,
+            level=given.level,
+        )  # fmt: skip
+        tables.print_report(result, df, forecaster)
+    else:
+        future = None if given.future is None else tables.read_series(given.future, forecaster)
+        forecaster.fit(df, static, given.val_size)
+        result = forecaster.predict(futr_df=future, h=given.horizon, level=given.level)
+        if given.save is not None:
+            print(f"the forecaster is in {forecaster.save(given.save)}")
+    tables.write_table(result, given.output)
+    if given.plot is not None:
+        tables.write_plot(df, result, given.plot, forecaster)
