@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from tcn.layers.compiled import uncompiled
 from tcn.layers.receptive_field import ReceptiveField, receptive_field
+from tcn.layers.validation import is_integer
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 """Largest difference between two ways of computing the same, relative and absolute."""
@@ -446,7 +447,7 @@ def _example(net: nn.Module) -> Tensor:
     if isinstance(embedding, nn.Embedding):
         return torch.randint(embedding.num_embeddings, (3, steps), generator=generator)
     channels = getattr(net, "in_channels", None)
-    if not isinstance(channels, int):
+    if not is_integer(channels):
         raise ValueError(
             f"example: not given, and {type(net).__name__} has no in_channels; pass an input"
         )

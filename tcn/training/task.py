@@ -69,6 +69,7 @@ class Task(pl.LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self._validated = False
+        self._lr: float | None = None
         self._accumulation = Accumulation()
         self.register_load_state_dict_pre_hook(without_wrapper)
 
@@ -76,6 +77,17 @@ class Task(pl.LightningModule):
     @abstractmethod
     def monitor(self) -> tuple[str, str]:
         """The metric that chooses the best checkpoint, and ``"min"`` or ``"max"``."""
+
+    @property
+    def lr(self) -> float | None:
+        """The learning rate of the optimizer; ``Tuner.lr_find`` reads and sets it."""
+        if self._lr is None:
+            return self.optimizer([nn.Parameter(torch.zeros(()))]).defaults.get("lr")
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float | None) -> None:
+        self._lr = value
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
@@ -194,6 +206,9 @@ class Task(pl.LightningModule):
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.parameters())
+        if self._lr is not None:
+            for group in [optimizer.defaults, *optimizer.param_groups]:
+                group["lr"] = self._lr
         if self.lr_scheduler is None:
             return optimizer
         config: LRSchedulerConfigType

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from tcn.layers.validation import is_integer
+
 Support = Literal["real", "count"]
 
 
@@ -193,7 +195,7 @@ def check_number(name: str, value: float, *, above: float) -> None:
 
 def check_count(name: str, value: int) -> None:
     """Refuses what is no integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_integer(value):
         raise TypeError(f"{name}: {value!r} is not an integer")
     if value < 1:
         raise ValueError(f"{name}: {value}; give 1 or more")
