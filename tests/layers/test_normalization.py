@@ -217,7 +217,7 @@ def test_group_norm_of_one_value_is_the_shift() -> None:
     padded = TCN(1, [1], 1, norm="group")
     x = torch.randn(1, 1, 4)
     alone, among = padded(x[..., :1]), padded(x, lengths=torch.tensor([1]))[..., :1]
-    torch.testing.assert_close(alone, among)
+    torch.testing.assert_close(alone, among, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
