@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from tcn.layers.compiled import uncompiled
 from tcn.layers.receptive_field import ReceptiveField, receptive_field
-from tcn.layers.validation import is_integer
+from tcn.layers.validation import check_switch, is_integer
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 """Largest difference between two ways of computing the same, relative and absolute."""
@@ -61,6 +61,7 @@ def check_sequence_module(
         ValueError: if no example is given and the net does not say what it takes, or its length is
             no multiple of what the net takes.
     """
+    check_switch(export=export)
     net = uncompiled(net)
     example = _example(net) if example is None else example
     multiple = getattr(net, "multiple_of", 1)

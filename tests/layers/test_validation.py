@@ -9,7 +9,7 @@ import torch
 import tcn.layers
 import tcn.models
 from tcn.data import SequentialDigits
-from tcn.forecasting import Forecaster
+from tcn.forecasting import Forecaster, evaluate
 from tcn.inference import StreamSession, export, from_pretrained, generate, save_pretrained
 from tcn.layers import (
     Conv1d,
@@ -28,6 +28,7 @@ from tcn.models import GRU, LSTM, TCN, SequenceModel
 from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
 from tcn.models.modern_tcn import LargeKernelTCN
+from tcn.testing import check_sequence_module
 from tcn.training import OneCycle
 
 # Every class with a switch, and what else it needs.
@@ -84,6 +85,12 @@ def test_switches_of_functions(tmp_path) -> None:
         generate(words, prompt=torch.tensor([[1]]), steps=1, native="no")
     with pytest.raises(TypeError, match=r"progress: 'no' is not True or False"):
         Forecaster(h=2, input_size=4, progress="no")
+    with pytest.raises(TypeError, match=r"refit: 'no' is not True or False"):
+        Forecaster(h=2, input_size=4).cross_validation(None, refit="no")
+    with pytest.raises(TypeError, match=r"per_series: 'no' is not True or False"):
+        evaluate(None, None, per_series="no")
+    with pytest.raises(TypeError, match=r"export: 'no' is not True or False"):
+        check_sequence_module(net, export="no")
 
 
 def test_one_switch_per_axis() -> None:
