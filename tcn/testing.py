@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from tcn.layers.compiled import uncompiled
 from tcn.layers.receptive_field import ReceptiveField, receptive_field
+from tcn.layers.validation import check_switch, is_integer
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 """Largest difference between two ways of computing the same, relative and absolute."""
@@ -60,6 +61,7 @@ def check_sequence_module(
         ValueError: if no example is given and the net does not say what it takes, or its length is
             no multiple of what the net takes.
     """
+    check_switch(export=export)
     net = uncompiled(net)
     example = _example(net) if example is None else example
     multiple = getattr(net, "multiple_of", 1)
@@ -446,7 +448,7 @@ def _example(net: nn.Module) -> Tensor:
     if isinstance(embedding, nn.Embedding):
         return torch.randint(embedding.num_embeddings, (3, steps), generator=generator)
     channels = getattr(net, "in_channels", None)
-    if not isinstance(channels, int):
+    if not is_integer(channels):
         raise ValueError(
             f"example: not given, and {type(net).__name__} has no in_channels; pass an input"
         )

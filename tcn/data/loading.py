@@ -21,6 +21,7 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
+from tcn.layers.validation import is_integer
 from tcn.training.batch import Batch
 from tcn.training.processes import is_shared, process_count, process_index, share
 
@@ -54,7 +55,7 @@ def check_at_least(name: str, value: int, minimum: int) -> None:
         TypeError: ``value`` is not an int.
         ValueError: ``value`` is too small.
     """
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not is_integer(value):
         raise TypeError(f"{name} must be an int, got {value!r}")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")

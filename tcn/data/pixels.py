@@ -9,6 +9,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from tcn.data.loading import SequenceDataModule, derived_generator
+from tcn.layers.validation import check_switch
 
 
 class PixelDataModule(SequenceDataModule):
@@ -35,6 +36,7 @@ class PixelDataModule(SequenceDataModule):
         self, *, pixels: int, batch_size: int, seed: int, permuted: bool, permutation_seed: int
     ) -> None:
         super().__init__(batch_size=batch_size, seed=seed)
+        check_switch(permuted=permuted)
         self.permutation: Tensor | None = None
         if permuted:
             generator = derived_generator(permutation_seed, "pixel permutation")

@@ -26,6 +26,7 @@ from tcn.extras import need
 from tcn.forecasting.comparison import NAIVE, Comparison, Names, compare, ends_of, models_of
 from tcn.forecasting.reading import frame_like, read_columns
 from tcn.forecasting.rows import shown
+from tcn.layers.validation import check_switch
 
 __all__ = ["NAIVE", "coverage_by_level", "error_by_step", "evaluate"]
 
@@ -68,6 +69,7 @@ def evaluate(
         ValueError: a column is absent, a forecast is missing where a value came, no value came, or
             a series has no past.
     """
+    check_switch(per_series=per_series)
     names = Names(id_col, time_col, target_col)
     comparison = compare(forecasts, train_df, names, season=season, models=models)
     _name_unscaled(comparison)

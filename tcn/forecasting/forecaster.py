@@ -29,7 +29,7 @@ from tcn.forecasting.live import LiveForecaster
 from tcn.forecasting.rows import Rows
 from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Forecasts, Predictor, Trained
-from tcn.layers.validation import check_positive
+from tcn.layers.validation import check_positive, check_switch
 
 _MAKING = threading.Lock()
 """Held while a forecaster's live state is made."""
@@ -222,6 +222,7 @@ class Forecaster(Settings):
             ValueError: likewise; or if no series is long enough.
         """
         self.check()
+        check_switch(refit=refit)
         panel = self._read(df, static_df)
         where = cutoffs(panel, n_windows=n_windows, h=self.h, step_size=step_size,
                         val_size=val_size)  # fmt: skip

@@ -17,7 +17,7 @@ from tcn.forecasting.trained import INTERVALS
 from tcn.forecasting.window_scaling import WINDOW_SCALERS
 from tcn.layers import SequenceModule
 from tcn.layers.compiled import uncompiled
-from tcn.layers.validation import check_positive, check_probability
+from tcn.layers.validation import check_positive, check_probability, check_switch
 from tcn.outputs import Output
 from tcn.outputs import output as output_of
 
@@ -195,6 +195,7 @@ class Settings(BaseEstimator):
             TypeError: if an argument is of the wrong kind.
             ValueError: if a size, name or share is not possible, naming it.
         """
+        check_switch(progress=self.progress)
         self._check_numbers()
         self._check_names()
         self._check_output(output_of(self.loss))

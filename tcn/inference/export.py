@@ -55,6 +55,7 @@ from tcn.inference.graph import Graph
 from tcn.inference.recurrence import onnx_translation
 from tcn.layers import SequenceModule
 from tcn.layers.compiled import uncompiled
+from tcn.layers.validation import check_switch
 
 OPSET = 18
 """The ONNX operator set, which every runtime since early 2023 reads."""
@@ -68,6 +69,7 @@ def export(
     format: str | None = None,
     example: Tensor | None = None,
     condition: Tensor | None = None,
+    lengths: None = None,
 ) -> Path:
     """Writes a net to a file, and runs that file before calling it done.
 
@@ -89,6 +91,7 @@ def export(
         condition: for a net that is conditioned, what goes with the example: ``(batch, channels)``
             for a graph that takes one for the whole sequence or chunk, ``(batch, channels,
             *sizes)`` for one per step. The former unless given.
+        lengths: always refused, with what to do instead: a file takes rows of equal length.
 
     Returns:
         The path of the file.
@@ -100,6 +103,12 @@ def export(
         ValueError: if the suffix or format is unknown, the net cannot stream, the example does not
             fit, or the runtime cannot run a net of this dtype.
     """
+    check_switch(streaming=streaming)
+    if lengths is not None:
+        raise ValueError(
+            "lengths: a file takes rows of equal length; cut or pad the rows before, or write one "
+            "that takes lengths by torch.export.export(net, (x, lengths))"
+        )
     path = Path(path)
     chosen = _format_of(path, format)
     given = [None if tensor is None else tensor.detach().cpu() for tensor in (example, condition)]

@@ -36,7 +36,7 @@ from tcn.inference.state import row_indices
 from tcn.inference.steady import Beginning, padding_like
 from tcn.inference.torch_rows import TorchRows
 from tcn.layers import SequenceModule, State
-from tcn.layers.validation import check_positive
+from tcn.layers.validation import check_positive, check_switch
 
 _Given = ParamSpec("_Given")
 _Returned = TypeVar("_Returned")
@@ -114,6 +114,8 @@ class StreamSession:
         """
         net = self.net = check_net(net)
         check_positive("batch_size", [batch_size])
+        if native is not None:
+            check_switch(native=native)
         if nan not in POLICIES:
             raise ValueError(f"nan: {nan!r} is not one of {', '.join(map(repr, POLICIES))}")
         if sample_rate is not None and not sample_rate > 0:

@@ -62,9 +62,14 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
         if self._is_half():
             return self._remembered(flat).view_as(x), ()
         if valid is None:
+            if measures and flat.shape[0] * flat.shape[2] == 1:
+                raise _single_step()
             return nn.BatchNorm1d.forward(self, flat).view_as(x), ()
         steps, valid = flat.transpose(1, 2), valid[:, 0]
-        normalised = nn.BatchNorm1d.forward(self, steps[valid])
+        rows = steps[valid]
+        if len(rows) == 1:
+            raise _single_step()
+        normalised = nn.BatchNorm1d.forward(self, rows)
         placed = torch.zeros_like(steps).masked_scatter(valid.unsqueeze(-1), normalised)
         return placed.transpose(1, 2).reshape_as(x), ()
 
@@ -113,10 +118,7 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
         sums = _Sum.apply(sums, self.process_group) if shared else sums
         count = sums[0].detach()
         if count == 1:
-            raise ValueError(
-                "x: 1 valid step in the batch, of which a norm over batch and time takes no "
-                "deviation; train with more steps or sequences, or call eval()"
-            )
+            raise _single_step()
         mean = sums[1:] / count.clamp_min(1)
         centred = x - mean[:, None]
         squares = (centred.square() * counts).sum((0, 2))
@@ -196,3 +198,11 @@ def _summed(x: Tensor, group: Any) -> Tensor:
     total = x.detach().clone()
     distributed.all_reduce(total, group=group)
     return total
+
+
+def _single_step() -> ValueError:
+    return ValueError(
+        "x: 1 valid step in the batch, of which a norm over batch and time takes no deviation; "
+        "train with more steps or sequences (a last batch of one row is left out by drop_last=True "
+        "of the loader), build the net with norm='layer', or call eval()"
+    )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from tcn.layers.validation import is_integer
+
 
 def taken(module: nn.Module) -> int | None:
     """Channels that a module takes, None if it takes any number."""
@@ -44,4 +46,4 @@ def _changes(module: nn.Module) -> bool:
 
 def _named(module: nn.Module, *names: str) -> int | None:
     values = (getattr(module, name, None) for name in names)
-    return next((v for v in values if isinstance(v, int) and not isinstance(v, bool)), None)
+    return next((v for v in values if is_integer(v)), None)

@@ -18,6 +18,7 @@ from tcn.layers.validation import (
     check_input,
     check_positive,
     check_state,
+    check_switch,
     padding_per_axis,
     per_axis,
     wrong_state,
@@ -67,6 +68,7 @@ class Convolution(WeightNormalised, Taps):
             ValueError: if a size is not positive, the padding has no such name or is not given of
                 an image, or ``groups`` does not divide the channels.
         """
+        check_switch(bias=bias, weight_norm=weight_norm)
         check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
         sizes = {"kernel_size": kernel_size, "dilation": dilation, "stride": stride}
         axes = {name: per_axis(name, value, self.ndim) for name, value in sizes.items()}

@@ -9,7 +9,7 @@ from torch import Tensor
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
 from tcn.layers.module import SequenceModule, State
-from tcn.layers.validation import check_probability, check_state
+from tcn.layers.validation import check_probability, check_state, check_switch
 from tcn.native import convolution as native
 
 
@@ -36,6 +36,7 @@ class Dropout(SequenceModule):
         """
         super().__init__()
         check_probability("dropout", probability)
+        check_switch(spatial=spatial)
         self.probability = probability
         self.spatial = spatial
 

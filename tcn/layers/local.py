@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from tcn.layers.context import Context, silence
 from tcn.layers.module import State
 from tcn.layers.taps import Taps, check_windows_fit, pad
-from tcn.layers.validation import check_bias, check_channels, check_input, check_positive, per_axis
+from tcn.layers.validation import (
+    check_bias,
+    check_channels,
+    check_input,
+    check_positive,
+    check_switch,
+    per_axis,
+)
 
 
 class LocallyConnected(Taps):
@@ -57,6 +64,7 @@ class LocallyConnected(Taps):
                 not divide the channels, the padding has no such name, or none is given in 2-D.
         """
         super().__init__()
+        check_switch(bias=bias)
         check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.sizes = per_axis("sizes", sizes, self.ndim)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from tcn.layers.convolution import Convolution
+from tcn.layers.validation import is_integer
 
 
 def look_ahead(module: nn.Module, steps: int) -> nn.Module:
@@ -23,7 +24,7 @@ def look_ahead(module: nn.Module, steps: int) -> nn.Module:
     """
     convolutions = [m for m in module.modules() if isinstance(m, Convolution) and m.span[-1]]
     span = sum(convolution.span[-1] for convolution in convolutions)
-    if not isinstance(steps, int) or not 0 <= steps <= span:
+    if not is_integer(steps) or not 0 <= steps <= span:
         raise ValueError(
             f"lookahead: {steps!r} is not between 0 and {span}, the steps that the taps of all "
             "convolutions span; use more levels or a larger kernel_size"

@@ -16,7 +16,7 @@ from tcn.layers.module import SequenceModule, State
 from tcn.layers.normalization import PAST_TIME, WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import at_least_float32, flatten_to_time, running_sum, valid_steps
-from tcn.layers.validation import check_input_of_any_rank, check_positive
+from tcn.layers.validation import check_input_of_any_rank, check_positive, check_switch
 
 
 class _Conditioned(SequenceModule):
@@ -62,7 +62,8 @@ class _Conditioned(SequenceModule):
                 f"{tuple(x.shape)}; expected {expected}"
             )
         if condition.dim() == 2:
-            return self.projection(condition).view(x.shape[0], -1, *[1] * (x.dim() - 2))
+            projected: Tensor = self.projection(condition)
+            return projected.view(*projected.shape, *[1] * (x.dim() - 2))
         return self.projection(condition.movedim(1, -1)).movedim(-1, 1)
 
     def modulate(self, x: Tensor, projected: Tensor) -> Tensor:
@@ -119,6 +120,7 @@ class SqueezeExcite(SequenceModule):
         super().__init__()
         check_positive("channels", [channels])
         check_positive("reduction", [reduction])
+        check_switch(causal=causal)
         self.squeeze = nn.Linear(channels, max(channels // reduction, 1))
         self.excite = nn.Linear(self.squeeze.out_features, channels)
         self.averages_past = causal

@@ -152,7 +152,8 @@ class GroupNorm(_Affine):
         """Normalises by the statistics of each group over all valid positions."""
         check_input_of_any_rank(self, x, self.channels)
         if context.mask is None:
-            return F.group_norm(x, self.groups, self.weight, self.bias, EPSILON), ()
+            # Not that of nn.functional, which refuses one value; its deviation is 0, padded or not.
+            return torch.group_norm(x, self.groups, self.weight, self.bias, EPSILON), ()
         precise = at_least_float32(x)
         valid = valid_steps(x, context.mask).to(precise.dtype).flatten(1).unsqueeze(1)
         grouped = precise.reshape(x.shape[0], self.groups, -1, valid.shape[-1])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tcn.layers.compiled import uncompiled
 from tcn.layers.pooling import MaxPool
 from tcn.layers.taps import Taps
+from tcn.layers.validation import is_integer
 from tcn.layers.weight_norm import fold_weight_norm
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ def receptive_field(
     """
     net = uncompiled(net)
     in_channels = getattr(net, "in_channels", None) if in_channels is None else in_channels
-    if not isinstance(in_channels, int):
+    if not is_integer(in_channels):
         raise ValueError("in_channels: not given and the net has none; pass it, as in_channels=2")
     axes = getattr(net, "ndim", 1) if ndim is None else ndim
     probes = [_averaging_copy(net, seed) for seed in range(PROBES)]

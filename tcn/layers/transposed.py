@@ -18,6 +18,7 @@ from tcn.layers.validation import (
     check_input,
     check_positive,
     check_state,
+    check_switch,
     padding_per_axis,
     per_axis,
     wrong_state,
@@ -66,6 +67,7 @@ class TransposedConvolution(SequenceModule):
             ValueError: if a size is below 1, ``kernel_size`` below ``stride``, which would leave
                 outputs that no input reaches, the padding has no such name, or is not given in 2-D.
         """
+        check_switch(bias=bias)
         check_channels(in_channels=in_channels, out_channels=out_channels)
         kernel = per_axis("kernel_size", kernel_size, self.ndim)
         strides = per_axis("stride", stride, self.ndim)

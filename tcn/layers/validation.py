@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from numbers import Integral
+from typing import Any, TypeGuard, TypeVar
 
 from torch import Tensor, nn
 
@@ -12,26 +13,41 @@ T = TypeVar("T", int, str)
 SIZE_NAMES = {1: "time", 2: "height, time"}
 
 
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether a value is an integer, of NumPy too; True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def per_axis(name: str, value: T | Sequence[T], ndim: int) -> tuple[T, ...]:
     """One value per axis; a single one is repeated.
 
     Raises:
         ValueError: if the number of values is not ``ndim``.
     """
-    if isinstance(value, int | str):
-        return (value,) * ndim
-    if len(value) != ndim:
-        raise ValueError(f"{name}: {tuple(value)} has {len(value)} values for {ndim} axes")
-    return tuple(value)
+    single = isinstance(value, str) or not hasattr(value, "__len__")
+    values: Any = (value,) * ndim if single else tuple(value)  # type: ignore[arg-type]
+    if len(values) != ndim:
+        raise ValueError(f"{name}: {values} has {len(values)} values for {ndim} axes")
+    # NumPy's integers are not what PyTorch's exporters and a JSON file take.
+    plain: Any = (int(each) if is_integer(each) else each for each in values)
+    return tuple(plain)
 
 
 def check_positive(name: str, values: Sequence[int]) -> None:
     """Refuses sizes that are not integers of at least 1."""
     for value in values:
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not is_integer(value):
             raise TypeError(f"{name}: {value!r} is not an integer")
         if value < 1:
             raise ValueError(f"{name}: {value} must be at least 1")
+
+
+def check_switch(**switches: object) -> None:
+    """Refuses what is not True or False: every text is true, ``"no"`` too."""
+    for name, value in switches.items():
+        # NumPy's is called bool too, or in its first version bool_.
+        if type(value).__name__ not in ("bool", "bool_"):
+            raise TypeError(f"{name}: {value!r} is not True or False; write {name}=False")
 
 
 def check_channels(*, groups: int = 1, **channels: int) -> None:

@@ -44,6 +44,8 @@ def recorded(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
     @functools.wraps(init)
     def build(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> None:
+        arguments = tuple(map(_plain, arguments))  # type: ignore[assignment]
+        keywords = {name: _plain(value) for name, value in keywords.items()}  # type: ignore[assignment]
         init(*arguments, **keywords)
         bound = signature.bind(*arguments, **keywords)
         bound.apply_defaults()
@@ -70,6 +72,15 @@ def describe(value: Any) -> Description:
     if isinstance(value, nn.Module) and hasattr(value, "construction"):
         return value.construction
     return Opaque(repr(value)[:80])
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of NumPy as Python's own, in lists too: a JSON file knows no others."""
+    if type(value).__module__ == "numpy":
+        return value.tolist()
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value
 
 
 def _built(cls: type, arguments: Mapping[str, Any]) -> Description:

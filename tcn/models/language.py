@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from tcn.layers import SequenceModule, State
 from tcn.layers.running import at_least_float32
-from tcn.layers.validation import check_positive, check_probability
+from tcn.layers.validation import check_positive, check_probability, check_switch
 from tcn.models.description import recorded
 from tcn.models.sequence import SequenceModel, check_backbone
 
@@ -90,6 +90,7 @@ class TokenModel(SequenceModel):
                 below the vocabulary, or a number is out of range.
         """
         backbone = check_backbone(backbone)
+        check_switch(tie_weights=tie_weights)
         check_positive("vocabulary", [vocabulary])
         check_probability("embedding_dropout", embedding_dropout)
         if embedding_deviation < 0:

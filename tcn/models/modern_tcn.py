@@ -23,7 +23,7 @@ from torch import Tensor
 
 from tcn.layers import BatchNorm, Chain, Context, Conv1d, Reach, SequenceModule, State
 from tcn.layers.blocks.large_kernel import LargeKernelBlock, large_kernel_block, normalise
-from tcn.layers.validation import check_positive, check_probability
+from tcn.layers.validation import check_positive, check_probability, check_switch
 from tcn.models.description import recorded
 
 
@@ -77,6 +77,7 @@ class LargeKernelTCN(Chain):
             ValueError: if a size is not positive, a name unknown, a share not in [0, 1), or
                 ``dilations`` has another length than ``levels``.
         """
+        check_switch(squeeze_excite=squeeze_excite, causal=causal)
         check_positive("levels", [levels])
         check_positive("stride", [stride])
         dilations = [1] * levels if dilations is None else list(dilations)

@@ -13,7 +13,7 @@ from tcn.layers.hooks import watched
 from tcn.layers.passing import advance, after, grids, needs, on_grid
 from tcn.layers.reach import Composed, InSeries
 from tcn.layers.readout import readout_of
-from tcn.layers.validation import check_input, check_positive, wrong_state
+from tcn.layers.validation import check_input, check_positive, check_switch, wrong_state
 from tcn.models.description import recorded
 
 
@@ -54,6 +54,7 @@ class SequenceModel(Composite):
         """
         super().__init__()
         backbone = check_backbone(backbone)
+        check_switch(tie_weights=tie_weights, zero_head=zero_head)
         check_positive("out_channels", [out_channels])
         self.backbone = backbone
         self.ndim = backbone.ndim

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tcn.layers import BLOCKS, Chain, Dropout, look_ahead
 from tcn.layers.blocks import Builder
 from tcn.layers.initialization import initialize
-from tcn.layers.validation import check_positive, per_axis, unsaid
+from tcn.layers.validation import check_positive, check_switch, is_integer, per_axis, unsaid
 from tcn.models.description import recorded
 
 Block = Callable[..., nn.Module]
@@ -79,7 +79,7 @@ class TCN(Chain):
             ValueError: if ``channels`` is empty, ``dilations`` has another length, a size is not
                 positive, a name unknown, ``dropout`` not in [0, 1), or ``causal`` not given in 2-D.
         """
-        if isinstance(channels, int):
+        if is_integer(channels):
             raise TypeError(
                 f"channels: {channels} is not a sequence; give one width per level, such as "
                 f"[{channels}] * 8"
@@ -221,7 +221,10 @@ class TCN(Chain):
 def _causal_axes(causal: bool | Sequence[bool] | None, ndim: int) -> tuple[bool, ...]:
     if causal is None and ndim == 2:
         raise unsaid("causal", "(False, True)", "False", [True, False])
-    return tuple(map(bool, per_axis("causal", True if causal is None else causal, ndim)))
+    axes = per_axis("causal", True if causal is None else causal, ndim)
+    for axis in axes:
+        check_switch(causal=axis)
+    return tuple(map(bool, axes))
 
 
 _LOCUSLAB_KEY = re.compile(

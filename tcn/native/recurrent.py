@@ -95,6 +95,8 @@ def wins(x: Tensor, layers: nn.RNNBase, *, masked: bool) -> bool:
     """
     if not _known(layers):
         return False
+    if masked and torch.compiler.is_exporting():
+        return True  # PyTorch packs rows, the sizes of which no graph knows
     training, one_call = torch.is_grad_enabled(), layers.mode == "LSTM" and not masked
     if one_call and not (training and _shared_out(x)):
         return False

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tcn.extras import need
+from tcn.layers.validation import is_integer
 
 Support = Literal["real", "count", "binary", "class", "unit"]
 
@@ -228,7 +229,7 @@ def check_number(name: str, value: float, *, above: float) -> None:
 
 def check_count(name: str, value: int) -> None:
     """Refuses what is no integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_integer(value):
         raise TypeError(f"{name}: {value!r} is not an integer")
     if value < 1:
         raise ValueError(f"{name}: {value}; give 1 or more")

@@ -72,3 +72,17 @@ def share(batch: Rows, *, index: int, count: int) -> Rows:
 def row_of_zeros(tensor: Tensor) -> Tensor:
     """One row of the kind that ``tensor`` has none of."""
     return torch.zeros(1, *tensor.shape[1:], dtype=tensor.dtype, device=tensor.device)
+
+
+def shared(loss: Tensor, weight: int, complaint: str | None) -> tuple[Tensor, int, str | None]:
+    """The loss of a share, scaled for the mean over the processes; the weight of the whole batch.
+
+    Gradients are averaged over the processes, and so is what they log: the mean of the scaled
+    losses is the mean over all that the batch holds. If one process complains all do, for it leaves
+    and the others would wait for it.
+    """
+    facts = torch.tensor([weight, complaint is not None], dtype=torch.float64, device=loss.device)
+    everything, wrong = (int(fact) for fact in summed(facts).tolist())
+    if wrong:
+        complaint = next(filter(None, gathered(complaint)))
+    return loss * (weight * process_count() / max(everything, 1)), everything, complaint

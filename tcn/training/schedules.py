@@ -3,9 +3,12 @@
 import math
 from abc import ABC, abstractmethod
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from typing_extensions import override
+
+from tcn.layers.validation import check_switch
 
 
 class Schedule(ABC):
@@ -50,6 +53,7 @@ class OneCycle(Schedule):
         if max_lr <= 0:
             raise ValueError(f"max_lr is {max_lr}: give a learning rate above 0")
         _check_share("rise", rise)
+        check_switch(cycle_momentum=cycle_momentum)
         self.max_lr = max_lr
         self.rise = rise
         self.div_factor = div_factor
@@ -64,7 +68,7 @@ class OneCycle(Schedule):
                 f"cycle_momentum is True and {type(optimizer).__name__} has no momentum: "
                 "set cycle_momentum to False or give the optimiser a momentum"
             )
-        return OneCycleLR(
+        return _OneCycleLR(
             optimizer,
             self.max_lr,
             total_steps=total_steps,
@@ -73,6 +77,20 @@ class OneCycle(Schedule):
             final_div_factor=self.final_div_factor,
             cycle_momentum=self.cycle_momentum,
         )
+
+
+class _OneCycleLR(OneCycleLR):
+    """PyTorch's, which in a run that goes on longer than planned says what happened."""
+
+    @override
+    def get_lr(self) -> list[float | Tensor]:
+        if self.last_epoch > self.total_steps:
+            raise ValueError(
+                f"lr_scheduler: step {self.last_epoch} of a OneCycle that was built for "
+                f"{self.total_steps} steps, and whose rate is almost 0; continue a run with the "
+                "epochs it was begun with, or train on from its weights without --ckpt_path"
+            )
+        return super().get_lr()
 
 
 class CosineDecay(Schedule):

@@ -18,7 +18,7 @@ from tcn.layers.compiled import uncompiled, without_wrapper
 from tcn.training.accumulation import Accumulation
 from tcn.training.batch import Batch, Prediction, behind
 from tcn.training.denormals import FlushDenormals
-from tcn.training.processes import gathered, process_count, row_of_zeros, summed
+from tcn.training.processes import process_count, row_of_zeros, shared
 from tcn.training.repetition import without_repetition
 from tcn.training.schedules import Schedule
 
@@ -69,6 +69,7 @@ class Task(pl.LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self._validated = False
+        self._lr: float | None = None
         self._accumulation = Accumulation()
         self.register_load_state_dict_pre_hook(without_wrapper)
 
@@ -76,6 +77,17 @@ class Task(pl.LightningModule):
     @abstractmethod
     def monitor(self) -> tuple[str, str]:
         """The metric that chooses the best checkpoint, and ``"min"`` or ``"max"``."""
+
+    @property
+    def lr(self) -> float | None:
+        """That of the optimizer; ``Tuner.lr_find`` sets it. A ``OneCycle`` has one of its own."""
+        if self._lr is None:
+            return self.optimizer([nn.Parameter(torch.zeros(()))]).defaults.get("lr")
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float | None) -> None:
+        self._lr = value
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
@@ -108,7 +120,7 @@ class Task(pl.LightningModule):
         loss, weight = self.loss(self._output(batch), behind(self.net, batch))
         complaint = self._complaint(batch, batch_idx, loss)
         if process_count() > 1:
-            loss, weight, complaint = _shared(loss, weight, complaint)
+            loss, weight, complaint = shared(loss, weight, complaint)
         if complaint is not None:
             raise ValueError(complaint)
         self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True,
@@ -198,6 +210,9 @@ class Task(pl.LightningModule):
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.parameters())
+        if self._lr is not None:
+            for group in [optimizer.defaults, *optimizer.param_groups]:
+                group["lr"] = self._lr
         if self.lr_scheduler is None:
             return optimizer
         config: LRSchedulerConfigType
@@ -279,17 +294,3 @@ class Task(pl.LightningModule):
             f"training loss is {loss.item()} in {where}: lower the learning rate "
             "or set gradient_clip_val of the trainer"
         )
-
-
-def _shared(loss: Tensor, weight: int, complaint: str | None) -> tuple[Tensor, int, str | None]:
-    """The loss of a share, scaled for the mean over the processes; the weight of the whole batch.
-
-    Gradients are averaged over the processes, and so is what they log: the mean of the scaled
-    losses is the mean over all that the batch holds. If one process complains all do, for it leaves
-    and the others would wait for it.
-    """
-    facts = torch.tensor([weight, complaint is not None], dtype=torch.float64, device=loss.device)
-    everything, wrong = (int(fact) for fact in summed(facts).tolist())
-    if wrong:
-        complaint = next(filter(None, gathered(complaint)))
-    return loss * (weight * process_count() / max(everything, 1)), everything, complaint

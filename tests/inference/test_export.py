@@ -459,3 +459,9 @@ def test_a_recurrent_layer_without_counterpart_is_refused(tmp_path: Path) -> Non
     net.recurrence = nn.LSTM(3, 4, batch_first=True, bias=False)
     with pytest.raises(ValueError, match=r"LSTM\(3, 4, bias=False, batch_first=True\) cannot be"):
         export(net, tmp_path / "net.onnx")
+
+
+def test_lengths_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"lengths: a file takes rows of equal length; cut or pad"):
+        export(tcn(), tmp_path / "net.pt2", lengths=torch.tensor([3]))  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())

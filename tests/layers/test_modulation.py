@@ -126,3 +126,10 @@ def test_squeeze_excite_streams_only_if_causal() -> None:
     torch.testing.assert_close(torch.cat([first, layer.step(x[..., 2:], state)[0]], -1), layer(x))
     with pytest.raises(TypeError, match=r"no step\(\): squeeze-and-excite with causal=False avera"):
         SqueezeExcite(4, causal=False).step(x)
+
+
+@pytest.mark.parametrize("layer", [FiLM, AddCondition])
+def test_a_batch_without_rows(layer) -> None:
+    net = TCN(2, [4], 2, modulation=lambda channels: layer(channels, 3))
+    for condition in (torch.randn(0, 3), torch.randn(0, 3, 5)):
+        assert net(torch.randn(0, 2, 5), condition=condition).shape == (0, 4, 5)

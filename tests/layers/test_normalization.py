@@ -206,3 +206,26 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
     _, state = norm.step(torch.zeros(2, 2, 3))
     with pytest.raises(ValueError, match=r"state: CumulativeNorm expected shape \(5, 3, '...'\)"):
         norm.step(torch.zeros(5, 2, 3), state)
+
+
+def test_group_norm_of_one_value_is_the_shift() -> None:
+    """Its deviation is 0, as that of one valid value among padding."""
+    norm = GroupNorm(1)
+    torch.nn.init.constant_(norm.bias, 3.0)
+    one = norm(torch.tensor([[[5.0]]]))
+    assert one.item() == pytest.approx(3.0, abs=1e-3)
+    padded = TCN(1, [1], 1, norm="group")
+    x = torch.randn(1, 1, 4)
+    alone, among = padded(x[..., :1]), padded(x, lengths=torch.tensor([1]))[..., :1]
+    torch.testing.assert_close(alone, among, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_batch_norm_of_one_value_in_training_says_what_to_do(dtype: torch.dtype) -> None:
+    net = TCN(2, [4], 2, norm="batch").to(dtype)
+    cure = r"x: 1 valid step in the batch, .* drop_last=True .* norm='layer', or call eval\(\)"
+    with pytest.raises(ValueError, match=cure):
+        net(torch.randn(1, 2, 1, dtype=dtype))
+    with pytest.raises(ValueError, match=cure):
+        net(torch.randn(1, 2, 5, dtype=dtype), lengths=torch.tensor([1]))
+    assert net.eval()(torch.randn(1, 2, 1, dtype=dtype)).shape == (1, 4, 1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tcn.models import GRU, LSTM, RNN, TCN
+from tcn.models import GRU, LSTM, RNN, TCN, SequenceModel
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 PAIRS = [(LSTM, nn.LSTM), (GRU, nn.GRU), (RNN, nn.RNN)]
@@ -208,3 +208,30 @@ def test_bad_inputs_and_states_are_refused(kind: type) -> None:
         net.step(x, tuple(part.double() for part in state))
     with pytest.raises(ValueError, match=r"x: a chunk of length 0"):
         net.step(x[..., :0])
+
+
+class WithLengths(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x, lengths):
+        return self.net(x, lengths=lengths)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of the exporter, about nn.LSTM's own weights
+@pytest.mark.parametrize("cell", [LSTM, GRU, RNN])
+@pytest.mark.parametrize("readout", ["last", "every"])
+def test_torch_export_with_lengths(cell, readout: str) -> None:
+    """PyTorch packs padded rows, which no graph can hold."""
+    net = SequenceModel(cell(2, 4, layers=2), 3, readout=readout).eval()
+    dynamic = torch.export.Dim.DYNAMIC
+    program = torch.export.export(
+        WithLengths(net),
+        (torch.randn(3, 2, 9), torch.tensor([3, 9, 2])),
+        dynamic_shapes=({0: dynamic, 2: dynamic}, {0: dynamic}),
+        strict=False,
+    )
+    x, lengths = torch.randn(4, 2, 20), torch.tensor([20, 7, 1, 13])
+    y = program.module()(x, lengths)
+    torch.testing.assert_close(y, net(x, lengths=lengths), rtol=1e-4, atol=1e-5)

@@ -11,6 +11,7 @@ from tcn.layers.dropout import Dropout, StochasticDepth
 from tcn.layers.joining import Add
 from tcn.layers.modulation import SqueezeExcite
 from tcn.layers.normalization import BatchNorm, normalization
+from tcn.layers.validation import check_switch
 
 
 class LargeKernelBlock(Chain):
@@ -54,6 +55,7 @@ class LargeKernelBlock(Chain):
         Raises:
             ValueError: if a size is not positive, a name unknown or a share not in [0, 1).
         """
+        check_switch(squeeze_excite=squeeze_excite, causal=causal)
         wide = expansion * channels
         depthwise = Conv1d(
             channels,
