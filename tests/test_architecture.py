@@ -2,6 +2,7 @@
 
     native <- layers <- models <- inference
               models <- training <- data <- audio, forecasting, vision <- cli
+    saving <- inference, forecasting
 
 A wrong arrow is cheap to add and expensive to take back, so it fails here.
 """
@@ -22,12 +23,13 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 # which re-exports the nets: whoever may import models and is not imported by it may use it.
 NETS = frozenset({"native", "layers", "models"})
 TRAINING = NETS | {"tcn", "training"}
-PIPELINE = TRAINING | {"inference", "data"}  # data: the one place that downloads
+PIPELINE = TRAINING | {"inference", "saving", "data"}  # data: the one place that downloads
 ARROWS: dict[str, frozenset[str]] = {
     "native": frozenset({"native"}),
+    "saving": frozenset({"saving"}),
     "layers": frozenset({"native", "layers"}),
     "models": NETS,
-    "inference": NETS | {"inference"},
+    "inference": NETS | {"saving", "inference"},
     "testing": NETS | {"testing"},
     "tcn": NETS | {"inference", "testing"},
     "training": TRAINING,
@@ -40,9 +42,9 @@ ARROWS: dict[str, frozenset[str]] = {
 }
 
 # `import tcn` and everything deployable needs torch alone.
-TORCH_ALONE = frozenset({"native", "layers", "models", "inference", "testing", "tcn"})
+TORCH_ALONE = frozenset({"native", "saving", "layers", "models", "inference", "testing", "tcn"})
 # Beside torch: safetensors, and what an extra brings, which is imported where it is called.
-BESIDE_TORCH = {"inference": frozenset({"safetensors"})}
+BESIDE_TORCH = dict.fromkeys(("inference", "saving"), frozenset({"safetensors"}))
 WHERE_CALLED = {
     "inference": frozenset({"huggingface_hub", "onnx", "onnxruntime", "onnxscript"}),
 }
@@ -193,6 +195,8 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
             "tcn/layers/__init__.py": "from .convolution import Convolution\n",
             "tcn/layers/convolution.py": "import math\nimport torch.nn.functional as F\n",
             "tcn/layers/deep/inner.py": "from ..convolution import C\nfrom ... import layers\n",
+            "tcn/saving/files.py": "import safetensors\nfrom tcn.saving import schema\n",
+            "tcn/inference/b.py": "from tcn.saving.files import replacing\n",
             "tcn/models/tcn.py": "from collections import abc\nfrom ..layers import Convolution\n",
             "tcn/training/task.py": "import pytorch_lightning as pl\nfrom tcn import TCN\n",
             "tcn/inference/a.py": "import safetensors.torch\ndef f():\n    import onnx.helper\n",
@@ -216,6 +220,10 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
         ("tcn/layers/a.py", "from tcn import TCN", "layers must not import tcn"),
         ("tcn/layers/a.py", "import numpy as np", "layers needs torch alone"),
         ("tcn/layers/__init__.py", "from ..models import TCN", "layers must not import models"),
+        ("tcn/saving/a.py", "from tcn.layers import Dropout", "saving must not import layers"),
+        ("tcn/saving/a.py", "from tcn import inference", "saving must not import inference"),
+        ("tcn/saving/a.py", "import tcn", "saving must not import tcn"),
+        ("tcn/native/a.py", "from tcn.saving import files", "native must not import saving"),
         ("tcn/models/a.py", "def f():\n    import tcn.training", "models must not import training"),
         ("tcn/models/a.py", "from tcn.inference import stream", "models must not import inference"),
         ("tcn/models/a.py", "import pytorch_lightning", "models needs torch alone"),

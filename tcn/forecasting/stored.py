@@ -35,10 +35,10 @@ from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics
 from tcn.forecasting.stored_schema import ARRAYS, FORMAT_VERSION, SCHEMA
 from tcn.forecasting.trained import Adaptive, Band, Trained
 from tcn.inference.construction import construct, refuse_opaque
-from tcn.inference.files import replacing_all
-from tcn.inference.schema import first_error
 from tcn.layers import SequenceModule
 from tcn.models.description import describe
+from tcn.saving.files import replacing_all
+from tcn.saving.schema import first_error
 
 SETTINGS = "forecaster.json"
 _MISFIT = (

@@ -122,4 +122,4 @@ SCHEMA: dict[str, Any] = {
         "value": _VALUE,
     },
 }
-"""Of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.inference.schema` knows."""
+"""Of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""

@@ -30,9 +30,9 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from tcn.inference.construction import construct, refuse_opaque
-from tcn.inference.files import replacing_all
-from tcn.inference.schema import Schema, first_error
 from tcn.layers import SequenceModule, fold_weight_norm
+from tcn.saving.files import replacing_all
+from tcn.saving.schema import Schema, first_error
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

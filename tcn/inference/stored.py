@@ -22,10 +22,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from tcn.inference.files import replacing
-from tcn.inference.schema import first_error
 from tcn.inference.state import Skeleton, from_tensors, skeleton, to_tensors
 from tcn.layers import State
+from tcn.saving.files import replacing
+from tcn.saving.schema import first_error
 
 FORMAT = "tcn stream"
 VERSION = "1"
@@ -56,7 +56,7 @@ SCHEMA: dict[str, Any] = {
     }),
     "$defs": {"tree": _TREE},
 }  # fmt: skip
-"""Of the content, in the part of JSON schema that :mod:`tcn.inference.schema` knows."""
+"""Of the content, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""
 
 _DAMAGE = (
     SafetensorError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError,

@@ -28,9 +28,9 @@ from tcn.inference.pretrained import (
     push_to_hub,
     save_pretrained,
 )
-from tcn.inference.schema import first_error
 from tcn.layers import ChannelNorm, Dropout, FiLM, GatedBlock, fold_weight_norm, look_ahead
 from tcn.models import GRU, LSTM, RNN, TCN, SequenceModel, TokenModel
+from tcn.saving.schema import first_error
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tcn/inference/config.schema.json").read_text())
