@@ -30,6 +30,7 @@ from tcn.inference.pretrained import (
 )
 from tcn.layers import ChannelNorm, Dropout, FiLM, GatedBlock, fold_weight_norm, look_ahead
 from tcn.models import GRU, LSTM, RNN, TCN, SequenceModel, TokenModel
+from tcn.saving.folder import seal
 from tcn.saving.schema import first_error
 
 ROOT = Path(__file__).parents[2]
@@ -247,9 +248,16 @@ def with_checksum(folder: Path) -> None:
 
 
 def change(folder: Path, edit: Callable[[Any], None]) -> None:
+    """Edits config.json, and makes its own checksum agree, as an attacker would."""
     config = json.loads((folder / "config.json").read_text())
     edit(config)
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(with_constants(seal, config))
+
+
+def with_constants(function: Callable[[Any], str], config: Any) -> str:
+    """What ``function`` makes of the config, with NaN written as JSON has no word for it."""
+    text = json.dumps(config).replace("NaN", '"no number"')
+    return function(json.loads(text)).replace('"no number"', "NaN")
 
 
 def test_the_canary_sings(tmp_path: Path) -> None:
@@ -354,7 +362,9 @@ def backbone(**arguments: Any) -> Callable[[Any], None]:
     [
         (lambda c: c.pop("weights"), "weights is missing"),
         (lambda c: c.update(run="me"), "run is not known"),
-        (lambda c: c.update(format_version=2), r"format_version: 2 is not 1"),
+        (lambda c: c.update(format_version=3), r"format_version: 3 is not one of 1, 2; .* a later"),
+        (lambda c: c.update(format_version=True), r"format_version: True is not one of 1, 2"),
+        (lambda c: c.update(format_version=1), "checksum is not known in version 1"),
         (lambda c: c.update(dtype="int8"), "dtype: 'int8' is not one of 'float16', "),
         (lambda c: c["weights"].update(file="../../x"), r"weights\.file: '\.\./\.\./x' is not 'm"),
         (lambda c: c["weights"].update(size=True), r"weights\.size: 'True' is not integer"),
