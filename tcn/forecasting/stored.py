@@ -34,8 +34,8 @@ from tcn.forecasting.stored_schema import ARRAYS, SCHEMA
 from tcn.forecasting.trained import Adaptive, Band, Trained
 from tcn.inference.construction import construct, refuse_opaque
 from tcn.layers import SequenceModule
-from tcn.models.description import describe
 from tcn.saving import folder as saving
+from tcn.saving.description import describe
 from tcn.saving.schema import first_error
 from tcn.saving.tensors import loaded
 

@@ -52,17 +52,18 @@ def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
     process that is killed, another one that saves to the same folder.
 
     Args:
-        net: a net of :mod:`tcn.models`, unchanged since it was built but for its weights; weight
-            norm may be folded.
+        net: of :mod:`tcn.models`, of the layers and containers of :mod:`tcn.layers`, or of a class
+            handed to :func:`tcn.saving.register`; unchanged since it was built but for its weights.
+            Weight norm may be folded.
         folder: made if it is missing.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: if the net cannot be built again from plain data (a class of your own, a lambda
-            as a builder), or has other tensors or other layers than one built anew, such as those
-            of a net made to look ahead afterwards.
+        ValueError: if the net cannot be built again from plain data (a class of your own that is
+            not registered, a lambda as a builder), or has other tensors, layers or settings than
+            one built anew, such as those of a net made to look ahead afterwards.
     """
     folder = Path(folder)
     tensors = _tensors(net)
@@ -178,8 +179,8 @@ def _construction(net: SequenceModule) -> Any:
     construction = getattr(net, "construction", None)
     if construction is None:
         raise ValueError(
-            f"net: {type(net).__name__} does not know how it was built; only the nets of "
-            "tcn.models do. Save a net of your own by its state_dict"
+            f"net: {type(net).__name__} does not know how it was built; put @tcn.saving.register "
+            "before the class and build the net again, or save its state_dict"
         )
     refuse_opaque(construction)
     return construction
@@ -189,11 +190,11 @@ def _dtype_of(tensors: dict[str, Tensor]) -> str:
     # Buffers may have another: the running averages of a batch norm stay in float32.
     kept = [t for t in tensors.values() if isinstance(t, nn.Parameter)] or tensors.values()
     dtypes = {str(t.dtype).removeprefix("torch.") for t in kept if t.is_floating_point()}
-    if len(dtypes) != 1:
+    if len(dtypes) > 1:
         raise ValueError(
             f"net: parameters of {sorted(dtypes)}; use net.float() or another one type"
         )
-    return dtypes.pop()
+    return dtypes.pop() if dtypes else "float32"  # pools alone have no parameters
 
 
 def _is_folded(net: SequenceModule, config: dict[str, Any]) -> bool:
@@ -202,12 +203,15 @@ def _is_folded(net: SequenceModule, config: dict[str, Any]) -> bool:
     Raises:
         ValueError: if the net differs from both, folded and not.
     """
-    meta = torch.device("meta")
-    plain, folded = (_build(config | {"folded": each}, meta) for each in (False, True))
+    plain = _build(config | {"folded": False}, torch.device("meta"))
     reason = _mismatch(_tensors(net), plain)
-    is_folded = reason is not None and _mismatch(_tensors(net), folded) is None
-    if reason is None or is_folded:
-        reason = difference(net, folded if is_folded else plain)
+    is_folded = False
+    if reason is None:
+        reason = difference(net, plain)
+    else:
+        folded = _build(config | {"folded": True}, torch.device("meta"))
+        is_folded = _mismatch(_tensors(net), folded) is None
+        reason = difference(net, folded) if is_folded else reason
     if reason is not None:
         raise ValueError(
             f"net: it has been changed since it was built: {reason}; build it with the arguments "

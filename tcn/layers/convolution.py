@@ -24,6 +24,7 @@ from tcn.layers.validation import (
 )
 from tcn.layers.weight_norm import WeightNormalised
 from tcn.native import convolution as native
+from tcn.saving.description import recorded
 
 
 class Convolution(WeightNormalised, Taps):
@@ -32,6 +33,7 @@ class Convolution(WeightNormalised, Taps):
     groups: int
     bias: nn.Parameter | None
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

@@ -12,6 +12,7 @@ from tcn.layers.context import Context, silence
 from tcn.layers.module import State
 from tcn.layers.taps import Taps, check_windows_fit, pad
 from tcn.layers.validation import check_channels, check_input, check_positive, per_axis
+from tcn.saving.description import recorded
 
 
 class LocallyConnected(Taps):
@@ -26,6 +27,7 @@ class LocallyConnected(Taps):
 
     bias: nn.Parameter | None
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

@@ -13,7 +13,7 @@ from tcn.layers.passing import advance, after
 from tcn.layers.reach import Composed, InSeries
 from tcn.layers.readout import readout_of
 from tcn.layers.validation import check_input, check_positive, wrong_state
-from tcn.models.description import recorded
+from tcn.saving.description import recorded
 
 
 class SequenceModel(Composite):

@@ -18,7 +18,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from tcn.saving.files import replacing
+from tcn.saving.files import replacing, write_bytes
 from tcn.saving.schema import Schema, first_error, parse
 
 _DAMAGE = (
@@ -57,7 +57,7 @@ def write(path: Path, kind: Kind, content: Mapping[str, Any], tensors: dict[str,
     metadata = {"format": kind.format, "version": kind.version, "content": text}
     metadata["checksum"] = checksum(text, safetensors.torch.save(tensors))
     with replacing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+        write_bytes(temporary, safetensors.torch.save(tensors, metadata))
 
 
 def read(path: Path, kind: Kind) -> tuple[dict[str, Any], dict[str, Tensor]]:

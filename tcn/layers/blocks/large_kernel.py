@@ -11,6 +11,7 @@ from tcn.layers.dropout import Dropout, StochasticDepth
 from tcn.layers.joining import Add
 from tcn.layers.modulation import SqueezeExcite
 from tcn.layers.normalization import BatchNorm, normalization
+from tcn.saving.description import recorded
 
 
 class LargeKernelBlock(Chain):
@@ -25,6 +26,7 @@ class LargeKernelBlock(Chain):
     figure 3 (where a branch is squeezed and excited).
     """
 
+    @recorded
     def __init__(
         self,
         channels: int,
