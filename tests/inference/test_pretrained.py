@@ -408,6 +408,22 @@ def test_nesting_without_end_is_refused(folder: Path) -> None:
         from_pretrained(folder)
 
 
+@pytest.mark.parametrize("levels", [130, 600, 1024])
+def test_a_config_of_many_levels_is_refused_in_no_time(folder: Path, levels: int) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    del config["checksum"]
+    config |= {"format_version": 1, "net": "here"}  # version 1 has no checksum to be made up
+    nested = (
+        '{"class": "Chain", "arguments": {"inner": ' * (levels // 2) + "1" + "}}" * (levels // 2)
+    )
+    (folder / "config.json").write_text(json.dumps(config).replace('"here"', nested))
+    start = time.process_time()
+    reason = "the file: lists and objects in each other, more than 128|not JSON: maximum recursion"
+    with pytest.raises(ValueError, match=rf"config\.json: ({reason})"):
+        from_pretrained(folder)
+    assert time.process_time() - start < 1
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no config\.json; expected a folder that save_pretrain"):
         from_pretrained(tmp_path)
