@@ -73,7 +73,6 @@ LONGER = frozenset(
         "tcn/forecasting/windows.py",
         "tcn/inference/compile.py",
         "tcn/inference/generation.py",
-        "tcn/inference/pretrained.py",
         "tcn/inference/session.py",
         "tcn/native/rows.py",
         "tcn/native/stream.py",

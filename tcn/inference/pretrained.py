@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from tcn.inference.checkpoint import load_checkpoint
 from tcn.inference.construction import construct, refuse_opaque
-from tcn.inference.unchanged import difference
+from tcn.inference.unchanged import difference, mismatch, tensors_of
 from tcn.layers import SequenceModule, fold_weight_norm
 from tcn.saving.folder import FORMAT_VERSION, Layout, entry, read, write
 from tcn.saving.schema import Schema, first_error
@@ -66,7 +66,7 @@ def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
             one built anew, such as those of a net made to look ahead afterwards.
     """
     folder = Path(folder)
-    tensors = _tensors(net)
+    tensors = tensors_of(net)
     config: dict[str, Any] = {
         "format": "tcn",
         "format_version": FORMAT_VERSION,
@@ -121,7 +121,7 @@ def from_pretrained(
     with torch.random.fork_rng(devices=[]):  # the random weights of the new net are of no use
         net = _build(config, torch.device("cpu"), where)
     with torch.no_grad():
-        for name, tensor in _tensors(net).items():
+        for name, tensor in tensors_of(net).items():
             tensor.copy_(tensors[name])
     return net.eval()
 
@@ -166,15 +166,6 @@ def push_to_hub(
 # ----------------------------------------------------------------------------- saving
 
 
-def _tensors(net: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name; one that two modules share comes once."""
-    unique: dict[int, str] = {}
-    state = net.state_dict(keep_vars=True)
-    for name, tensor in state.items():
-        unique.setdefault(id(tensor), name)
-    return {name: state[name] for name in unique.values()}
-
-
 def _construction(net: SequenceModule) -> Any:
     construction = getattr(net, "construction", None)
     if construction is None:
@@ -204,13 +195,13 @@ def _is_folded(net: SequenceModule, config: dict[str, Any]) -> bool:
         ValueError: if the net differs from both, folded and not.
     """
     plain = _build(config | {"folded": False}, torch.device("meta"))
-    reason = _mismatch(_tensors(net), plain)
+    reason = mismatch(tensors_of(net), plain)
     is_folded = False
     if reason is None:
         reason = difference(net, plain)
     else:
         folded = _build(config | {"folded": True}, torch.device("meta"))
-        is_folded = _mismatch(_tensors(net), folded) is None
+        is_folded = mismatch(tensors_of(net), folded) is None
         reason = difference(net, folded) if is_folded else reason
     if reason is not None:
         raise ValueError(
@@ -256,25 +247,8 @@ def _build(config: dict[str, Any], device: torch.device, where: str = CONFIG) ->
     return net.to(dtype)
 
 
-def _mismatch(found: dict[str, Tensor], net: nn.Module) -> str | None:
-    """The first difference between tensors and those that a net wants."""
-    wanted = _tensors(net)
-    for name in sorted(wanted.keys() | found.keys()):
-        if name not in found:
-            return f"{name} is missing"
-        if name not in wanted:
-            return f"{name} is not expected"
-        a, b = found[name], wanted[name]
-        is_average = (
-            not isinstance(b, nn.Parameter) and b.is_floating_point() and a.is_floating_point()
-        )
-        if a.shape != b.shape or (a.dtype != b.dtype and not is_average):
-            return f"{name} is {a.dtype} {tuple(a.shape)}, expected {b.dtype} {tuple(b.shape)}"
-    return None
-
-
 def _check_tensors(tensors: dict[str, Tensor], net: nn.Module, path: Path) -> None:
-    reason = _mismatch(tensors, net)
+    reason = mismatch(tensors, net)
     if reason is not None:
         raise ValueError(f"{path}: {reason}; these are not the weights of the net in {CONFIG}")
 

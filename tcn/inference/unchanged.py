@@ -1,4 +1,4 @@
-"""Whether a net is still what its construction says, but for the values of its tensors."""
+"""Whether a net is what its construction says, but for the values of its tensors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,36 @@ from itertools import zip_longest
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module())) | {"construction"}
 """Parameters, buffers and parts, which are compared elsewhere, hooks, and the mode."""
+
+
+def tensors_of(net: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name; one that two modules share comes once."""
+    unique: dict[int, str] = {}
+    state = net.state_dict(keep_vars=True)
+    for name, tensor in state.items():
+        unique.setdefault(id(tensor), name)
+    return {name: state[name] for name in unique.values()}
+
+
+def mismatch(found: dict[str, Tensor], net: nn.Module) -> str | None:
+    """The first difference between tensors and those that a net wants."""
+    wanted = tensors_of(net)
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in wanted:
+            return f"{name} is not expected"
+        a, b = found[name], wanted[name]
+        is_average = (
+            not isinstance(b, nn.Parameter) and b.is_floating_point() and a.is_floating_point()
+        )
+        if a.shape != b.shape or (a.dtype != b.dtype and not is_average):
+            return f"{name} is {a.dtype} {tuple(a.shape)}, expected {b.dtype} {tuple(b.shape)}"
+    return None
 
 
 def difference(net: nn.Module, anew: nn.Module) -> str | None:

@@ -1,9 +1,9 @@
 """Saves that do not get to their end: killed, or refused by the disk, at each call of the system.
 
-    python interrupted.py KIND killed|refused FOLDER
+    python interrupted.py KIND killed|refused FOLDER EVERY
 
 prints, as JSON, how many calls a save makes, and after which of them the folder held the old one,
-the new one, or anything else.
+the new one, or anything else. After every EVERY-th the next save follows, and must clear up.
 """
 
 import errno
@@ -144,7 +144,7 @@ def save_refused_at(at: int, save: Callable[[], Any]) -> bool:
     return interrupted.count < at
 
 
-def main(kind: str, how: str, folder: Path) -> dict[str, Any]:
+def main(kind: str, how: str, folder: Path, every: int) -> dict[str, Any]:
     make, save, read = KINDS[kind]
     save_at = {"killed": save_killed_at, "refused": save_refused_at}[how]
     things = [make(number) for number in (0, 1, 2)]
@@ -161,9 +161,11 @@ def main(kind: str, how: str, folder: Path) -> dict[str, Any]:
         found = read(place)
         outcome = ("old", "new")[wanted.index(found)] if found in wanted[:2] else "other"
         seen[outcome] = seen[outcome] + (1 if outcome != "other" else [at])
-        save(things[2], place)  # the next one, which clears up
-        if read(place) != wanted[2] or sorted(file.name for file in place.iterdir()) != names:
-            seen["left"].append([at, sorted(file.name for file in place.iterdir())])
+        if at % every == 0:
+            save(things[2], place)
+            left = sorted(file.name for file in place.iterdir())
+            if read(place) != wanted[2] or left != names:
+                seen["left"].append([at, left])
         shutil.rmtree(place)
         if ended:
             return seen | {"calls": at - 1}
@@ -171,4 +173,4 @@ def main(kind: str, how: str, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))))
+    print(json.dumps(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))))

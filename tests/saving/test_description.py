@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import tcn
 from tcn.inference import from_pretrained, save_pretrained
+from tcn.inference.construction import CLASSES
 from tcn.layers import (
     AddCondition,
     AveragePool1d,
@@ -109,6 +110,12 @@ def test_a_part_of_a_class_of_ones_own_is_named(tmp_path: Path) -> None:
 def test_a_part_may_not_hide_how_a_net_was_built() -> None:
     with pytest.raises(ValueError, match="construction: the name of a part, but Chain has"):
         Chain(construction=Conv1d(2, 4, 3))
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_every_class_says_how_it_was_built(name: str) -> None:
+    init = CLASSES[name].__init__
+    assert name.startswith("torch.") or init is nn.Module.__init__ or init.is_recorded
 
 
 # ------------------------------------------------------------------- classes of one's own

@@ -24,19 +24,14 @@ def answer(script: str, *arguments: object) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    ("kind", "how"),
-    [
-        ("net", "killed"),
-        ("net", "refused"),
-        ("session", "killed"),
-        ("session", "refused"),
-        ("forecaster", "killed"),
-        pytest.param("forecaster", "refused", marks=SLOW),
-    ],
-)
-def test_at_every_call_of_the_system(kind: str, how: str, tmp_path: Path) -> None:
-    seen = answer("interrupted.py", kind, how, tmp_path)
+KINDS = [(kind, how) for kind in ("net", "session", "forecaster") for how in ("killed", "refused")]
+QUICK = [(kind, how, 5) for kind, how in KINDS if (kind, how) != ("forecaster", "refused")]
+THOROUGH = [pytest.param(kind, how, 1, marks=SLOW) for kind, how in KINDS]
+
+
+@pytest.mark.parametrize(("kind", "how", "every"), QUICK + THOROUGH)
+def test_at_every_call_of_the_system(kind: str, how: str, every: int, tmp_path: Path) -> None:
+    seen = answer("interrupted.py", kind, how, tmp_path, every)
     print(seen)
     assert seen["other"] == []
     assert seen["left"] == [], "the next save clears up"
