@@ -3,6 +3,7 @@
     native <- layers <- models <- inference
               layers <- outputs <- forecasting
               models <- training <- data <- audio, forecasting, vision <- commands
+    saving <- layers, and with it all the others
 
 A wrong arrow is cheap to add and expensive to take back, so it fails here.
 """
@@ -21,7 +22,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 # What each part of the library may import of the library. "tcn" is the package's own __init__,
 # which re-exports the nets: whoever may import models and is not imported by it may use it.
-NETS = frozenset({"native", "layers", "models"})
+NETS = frozenset({"native", "saving", "layers", "models"})
 TRAINING = NETS | {"tcn", "training"}
 PIPELINE = TRAINING | {
     "inference",
@@ -31,7 +32,8 @@ PIPELINE = TRAINING | {
 }  # data: the one place that downloads
 ARROWS: dict[str, frozenset[str]] = {
     "native": frozenset({"native"}),
-    "layers": frozenset({"native", "layers"}),
+    "saving": frozenset({"saving"}),
+    "layers": frozenset({"native", "saving", "layers"}),
     "models": NETS,
     "outputs": frozenset({"native", "layers", "outputs"}),
     "inference": NETS | {"inference"},
@@ -52,10 +54,10 @@ EVERYWHERE = frozenset({"extras"})
 
 # `import tcn` and everything deployable needs torch alone.
 TORCH_ALONE = frozenset(
-    {"native", "layers", "outputs", "models", "inference", "testing", "tcn", "figures"}
+    {"native", "saving", "layers", "outputs", "models", "inference", "testing", "tcn", "figures"}
 )
 # Beside torch: safetensors, and what an extra brings, which is imported where it is called.
-BESIDE_TORCH = {"inference": frozenset({"safetensors"})}
+BESIDE_TORCH = dict.fromkeys(("inference", "saving"), frozenset({"safetensors"}))
 WHERE_CALLED = {
     "inference": frozenset({"huggingface_hub", "onnx", "onnxruntime", "onnxscript"}),
 }
@@ -83,7 +85,6 @@ LONGER = frozenset(
         "tcn/forecasting/windows.py",
         "tcn/inference/compile.py",
         "tcn/inference/generation.py",
-        "tcn/inference/pretrained.py",
         "tcn/inference/session.py",
         "tcn/native/rows.py",
         "tcn/native/stream.py",
@@ -205,6 +206,9 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
             "tcn/layers/__init__.py": "from .convolution import Convolution\n",
             "tcn/layers/convolution.py": "import math\nimport torch.nn.functional as F\n",
             "tcn/layers/deep/inner.py": "from ..convolution import C\nfrom ... import layers\n",
+            "tcn/saving/files.py": "import safetensors\nfrom tcn.saving import schema\n",
+            "tcn/inference/b.py": "from tcn.saving.files import replacing\n",
+            "tcn/layers/a.py": "from tcn.saving.description import recorded\n",
             "tcn/models/tcn.py": "from collections import abc\nfrom ..layers import Convolution\n",
             "tcn/training/task.py": "import pytorch_lightning as pl\nfrom tcn import TCN\n",
             "tcn/inference/a.py": "import safetensors.torch\ndef f():\n    import onnx.helper\n",
@@ -229,6 +233,10 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
         ("tcn/layers/a.py", "from tcn import TCN", "layers must not import tcn"),
         ("tcn/layers/a.py", "import numpy as np", "layers needs torch alone"),
         ("tcn/layers/__init__.py", "from ..models import TCN", "layers must not import models"),
+        ("tcn/saving/a.py", "from tcn.layers import Dropout", "saving must not import layers"),
+        ("tcn/saving/a.py", "from tcn import inference", "saving must not import inference"),
+        ("tcn/saving/a.py", "import tcn", "saving must not import tcn"),
+        ("tcn/native/a.py", "from tcn.saving import files", "native must not import saving"),
         ("tcn/models/a.py", "def f():\n    import tcn.training", "models must not import training"),
         ("tcn/models/a.py", "from tcn.inference import stream", "models must not import inference"),
         ("tcn/outputs/a.py", "from tcn.models import TCN", "outputs must not import models"),

@@ -19,6 +19,7 @@ import torch
 from tcn.forecasting import Forecaster
 from tcn.inference import from_pretrained, save_pretrained
 from tcn.models import LSTM, TCN, SequenceModel
+from tcn.saving.folder import seal
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 7, 2**31, 2**63, -(2**63), 10**30, 0.5, -0.5, 1e308, 1e-308, "",
@@ -75,7 +76,8 @@ def rewritten(file: Path, draw: random.Random) -> None:
             container[key] = json.loads(json.dumps(other[another]))
         else:
             container[key] = deepcopy(draw.choice(VALUES))
-    settings.write_text(json.dumps(tree), encoding="utf-8")
+    if isinstance(tree, dict):
+        settings.write_text(seal(tree) if draw.random() < 0.9 else json.dumps(tree))
 
 
 def resealed(file: Path, draw: random.Random) -> None:
@@ -84,9 +86,9 @@ def resealed(file: Path, draw: random.Random) -> None:
     draw.choice([flipped, flipped_in_head, cut, filled])(tensors, draw)
     tree = json.loads(settings.read_bytes())
     data = tensors.read_bytes()
-    seal = tree["weights" if "weights" in tree else "arrays"]
-    seal |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    settings.write_text(json.dumps(tree), encoding="utf-8")
+    entry = tree["weights" if "weights" in tree else "arrays"]
+    entry |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    settings.write_text(seal(tree), encoding="utf-8")
 
 
 def flipped_in_head(file: Path, draw: random.Random) -> None:

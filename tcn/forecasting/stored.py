@@ -1,13 +1,12 @@
 """A trained forecaster as a folder; nothing in it is executed, and all of it is checked.
 
-forecaster.json           settings, names, ids, how the net is built, and the SHA-256 of
+forecaster.json           settings, names, ids, how the net is built, and the SHA-256 of itself and
 forecaster.safetensors    weights, scaling, the last rows of every series, calibration errors, and
                           what adaptive intervals have learnt from a stream
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 
 from tcn import __version__
@@ -31,16 +29,26 @@ from tcn.forecasting.frequency import Frequency
 from tcn.forecasting.net import ForecastNet, Sizes
 from tcn.forecasting.reading import Library
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics
-from tcn.forecasting.stored_schema import ARRAYS, FORMAT_VERSION, SCHEMA
+from tcn.forecasting.stored_schema import ARRAYS, SCHEMA
 from tcn.forecasting.trained import Adaptive, Band, Trained
 from tcn.inference.construction import construct, refuse_opaque
-from tcn.inference.files import replacing_all
-from tcn.inference.schema import first_error
 from tcn.layers import SequenceModule
-from tcn.models.description import describe
 from tcn.outputs import Output, build
+from tcn.saving import folder as saving
+from tcn.saving.description import describe
+from tcn.saving.schema import first_error
+from tcn.saving.tensors import loaded
 
 SETTINGS = "forecaster.json"
+
+
+def _missing(folder: Path, name: str) -> str:
+    """The error for a folder in which a file is missing."""
+    return f"{folder / name}: there is no such file; pass a folder that save() wrote, all of it"
+
+
+LAYOUT = saving.Layout(SETTINGS, ARRAYS, "arrays", _missing)
+
 _MISFIT = (
     KeyError, IndexError, TypeError, AttributeError, OverflowError, RuntimeError, RecursionError,
     MemoryError, ValueError,
@@ -78,7 +86,7 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
     history = trained.history
     content = {
         "format": "tcn forecaster",
-        "format_version": FORMAT_VERSION,
+        "format_version": saving.FORMAT_VERSION,
         "tcn_version": __version__,
         "parameters": {name: _plain(name, value) for name, value in stored.parameters.items()},
         "library": stored.library,
@@ -101,19 +109,13 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
         "vocabularies": history.vocabularies,
         "ids": _ids(trained.ids),
         "history_ids": _ids(history.ids),
-        "arrays": {
-            "file": ARRAYS,
-            "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-        },
+        **saving.entry(LAYOUT, data),
     }
     # Tuples become lists on the way, as they will when the file is read.
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    if (reason := first_error(json.loads(text), SCHEMA)) is not None:
+    readable = json.loads(json.dumps(content, allow_nan=False))
+    if (reason := first_error(readable, SCHEMA)) is not None:
         raise ValueError(f"forecaster: it cannot be written to a file that can be read: {reason}")
-    with replacing_all([folder / ARRAYS, folder / SETTINGS]) as (arrays_file, settings_file):
-        arrays_file.write_bytes(data)
-        settings_file.write_text(text, encoding="utf-8")
+    saving.write(folder, LAYOUT, content, data)
     return folder
 
 
@@ -125,8 +127,8 @@ def read(folder: str | PathLike[str]) -> Stored:
             the other; the message names the file and the reason.
     """
     folder = Path(folder)
-    content = _settings(folder / SETTINGS)
-    arrays = _verified(folder / ARRAYS, content["arrays"])
+    content, data, path = saving.read(folder, LAYOUT, SCHEMA)
+    arrays = loaded(path, data)
     try:
         with torch.random.fork_rng(devices=[]):  # the random weights of new nets are of no use
             parameters = {name: _restored(value) for name, value in content["parameters"].items()}
@@ -202,33 +204,6 @@ def _adaptive_arrays(adaptive: Mapping[int, Adaptive]) -> dict[str, NDArray[Any]
 
 
 # ----------------------------------------------------------------------------- reading
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file; pass a folder that save() wrote")
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if (reason := first_error(content, SCHEMA)) is not None:
-        raise ValueError(f"{path}: {reason}")
-    return content
-
-
-def _verified(path: Path, expected: Mapping[str, Any]) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file; copy the whole folder again")
-    data = path.read_bytes()
-    if len(data) != expected["size"] or hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        raise ValueError(
-            f"{path}: {len(data)} bytes that are not those {SETTINGS} speaks of; it is truncated, "
-            "changed or of another forecaster: copy the folder again"
-        )
-    try:
-        return safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file: {error}") from error
 
 
 def _restored(value: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tcn.forecasting.trained import INTERVALS
+from tcn.saving.folder import CHECKSUM, VERSIONS, tensors_schema
 
 ARRAYS = "forecaster.safetensors"
-FORMAT_VERSION = 1
 
 _NAME = {"type": "string"}
 _NAMES = {"type": "array", "items": _NAME}
@@ -17,7 +17,7 @@ _IDS = {"type": "array", "items": {"type": ["integer", "string"]}}
 _TEXT_OR_NONE = {"type": ["string", "null"]}
 _FIELDS: dict[str, Any] = {
     "format": {"const": "tcn forecaster"},
-    "format_version": {"const": FORMAT_VERSION},
+    "format_version": {"enum": list(VERSIONS)},
     "tcn_version": _NAME,
     "parameters": {
         "type": "object",
@@ -79,16 +79,7 @@ _FIELDS: dict[str, Any] = {
     },
     "ids": _IDS,
     "history_ids": _IDS,
-    "arrays": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["file", "size", "sha256"],
-        "properties": {
-            "file": {"const": ARRAYS},
-            "size": {"type": "integer", "minimum": 0},
-            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-        },
-    },
+    "arrays": tensors_schema(ARRAYS),
 }  # fmt: skip
 _VALUE: dict[str, Any] = {
     "maxItems": 1024,
@@ -110,7 +101,7 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": list(_FIELDS),
     "additionalProperties": False,
-    "properties": _FIELDS,
+    "properties": _FIELDS | {"checksum": CHECKSUM},
     "$defs": {
         "built": {
             "type": "object",
@@ -122,4 +113,4 @@ SCHEMA: dict[str, Any] = {
         "value": _VALUE,
     },
 }
-"""Of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.inference.schema` knows."""
+"""Of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""

@@ -50,12 +50,12 @@ from torch import Tensor
 from tcn.extras import need
 from tcn.inference.agreement import Run, compare
 from tcn.inference.checks import float_dtype
-from tcn.inference.files import replacing
 from tcn.inference.graph import Graph
 from tcn.inference.recurrence import onnx_translation
 from tcn.layers import SequenceModule
 from tcn.layers.compiled import uncompiled
 from tcn.layers.validation import check_switch
+from tcn.saving.files import replacing
 
 OPSET = 18
 """The ONNX operator set, which every runtime since early 2023 reads."""

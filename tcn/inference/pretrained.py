@@ -1,70 +1,74 @@
 """A trained net as a folder, in the layout that the Hugging Face hub knows.
 
-    config.json          which classes of this library were called with which arguments,
-                         and the SHA-256 of the weights
+    config.json          which classes were called with which arguments, and the SHA-256 of the
+                         weights and of itself
     model.safetensors    the weights: numbers alone, never code
 
-Nothing in such a folder is executed. Pickles (``.bin``, ``.ckpt``, ``.pt``) are refused unread.
-Saving and loading need neither Lightning nor, within the own disk, ``huggingface_hub``.
+How the two stay one pair says :mod:`tcn.saving.folder`. Nothing in such a folder is executed: the
+classes are those of this library, a few activations of PyTorch, and those that the program itself
+has handed to :func:`tcn.saving.register`. Pickles (``.bin``, ``.ckpt``, ``.pt``) are refused
+unread. Saving and loading need neither Lightning nor, within the own disk, ``huggingface_hub``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import pickle
 import re
 import sys
 import tempfile
 from importlib import resources
-from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from tcn.inference.checkpoint import load_checkpoint
 from tcn.inference.construction import construct, refuse_opaque
-from tcn.inference.files import replacing_all
-from tcn.inference.schema import Schema, first_error
+from tcn.inference.unchanged import difference, mismatch, tensors_of
 from tcn.layers import SequenceModule, fold_weight_norm
 from tcn.layers.compiled import uncompiled
+from tcn.saving.folder import FORMAT_VERSION, Layout, entry, read, write
+from tcn.saving.schema import Schema, first_error
+from tcn.saving.tensors import loaded
+
+__all__ = ["from_pretrained", "load_checkpoint", "push_to_hub", "save_pretrained"]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-FORMAT_VERSION = 1
 
 _PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
+_FILES = [CONFIG, WEIGHTS, "model-*.safetensors"]
+"""The last is what a killed save may have left; see :mod:`tcn.saving.folder`."""
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
     """Writes ``config.json`` and ``model.safetensors``.
 
-    Both are complete on the disk before either takes its place, so what the folder held before
-    stays usable if writing fails.
+    The folder holds what it held, or the new net, whole, whatever happens meanwhile: a full disk, a
+    process that is killed, another one that saves to the same folder.
 
     Args:
-        net: a net of :mod:`tcn.models`, unchanged since it was built but for its weights; weight
-            norm may be folded.
+        net: of :mod:`tcn.models`, of the layers and containers of :mod:`tcn.layers`, or of a class
+            handed to :func:`tcn.saving.register`; unchanged since it was built but for its weights.
+            Weight norm may be folded.
         folder: made if it is missing.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: if the net cannot be built again from plain data (a class of your own, a lambda
-            as a builder), or has other tensors or other layers than one built anew, such as those
-            of a net made to look ahead afterwards.
+        ValueError: if the net cannot be built again from plain data (a class of your own that is
+            not registered, a lambda as a builder), or has other tensors, layers or settings than
+            one built anew, such as those of a net made to look ahead afterwards.
     """
     net = uncompiled(net)
     folder = Path(folder)
-    tensors = _tensors(net)
+    tensors = tensors_of(net)
     config: dict[str, Any] = {
         "format": "tcn",
         "format_version": FORMAT_VERSION,
@@ -75,17 +79,10 @@ def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
     }
     config["folded"] = _is_folded(net, config)
     data = to_safetensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-    config["weights"] = {
-        "file": WEIGHTS,
-        "size": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
+    config |= entry(LAYOUT, data)
     if (reason := first_error(config, _schema())) is not None:
         raise ValueError(f"net: it cannot be written to a file that can be read: {reason}")
-    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-    with replacing_all([folder / WEIGHTS, folder / CONFIG]) as (weights_file, config_file):
-        weights_file.write_bytes(data)
-        config_file.write_text(text, encoding="utf-8")
+    write(folder, LAYOUT, config, data)
     return folder
 
 
@@ -119,14 +116,14 @@ def from_pretrained(
         folder = _download(
             str(source), revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
         )
-    config = _read_config(folder)
-    tensors = _read_weights(folder, config)
+    config, data, path = read(folder, LAYOUT, _schema())
+    tensors = loaded(path, data)
     where = str(folder / CONFIG)
-    _check_tensors(tensors, _build(config, torch.device("meta"), where), folder / WEIGHTS)
+    _check_tensors(tensors, _build(config, torch.device("meta"), where), path)
     with torch.random.fork_rng(devices=[]):  # the random weights of the new net are of no use
         net = _build(config, torch.device("cpu"), where)
     with torch.no_grad():
-        for name, tensor in _tensors(net).items():
+        for name, tensor in tensors_of(net).items():
             tensor.copy_(tensors[name])
     return net.eval()
 
@@ -168,58 +165,15 @@ def push_to_hub(
     return str(commit.commit_url)
 
 
-def load_checkpoint(net: nn.Module, path: str | PathLike[str]) -> nn.Module:
-    """Loads the weights of a net from a checkpoint of its training, in place.
-
-    The checkpoint is read by PyTorch's restricted unpickler, which runs no code; only the tensors
-    of the task's net are taken from it.
-
-    Args:
-        net: built as it was for the training.
-        path: a ``.ckpt`` file that ``tcn fit`` wrote.
-
-    Returns:
-        The net.
-
-    Raises:
-        ValueError: if the file holds more than data, no net, or another net.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"{path}: not a checkpoint that can be read without running code: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: no state_dict in it; expected a checkpoint of `tcn fit`")
-    own = {k.removeprefix("net."): v for k, v in state.items() if k.startswith("net.")}
-    try:
-        net.load_state_dict(own)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: of another net: {error}") from error
-    return net
-
-
 # ----------------------------------------------------------------------------- saving
-
-
-def _tensors(net: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name; one that two modules share comes once."""
-    unique: dict[int, str] = {}
-    state = net.state_dict(keep_vars=True)
-    for name, tensor in state.items():
-        unique.setdefault(id(tensor), name)
-    return {name: state[name] for name in unique.values()}
 
 
 def _construction(net: SequenceModule) -> Any:
     construction = getattr(net, "construction", None)
     if construction is None:
         raise ValueError(
-            f"net: {type(net).__name__} does not know how it was built; only the nets of "
-            "tcn.models do. Save a net of your own by its state_dict"
+            f"net: {type(net).__name__} does not know how it was built; put @tcn.saving.register "
+            "before the class and build the net again, or save its state_dict"
         )
     refuse_opaque(construction)
     return construction
@@ -229,11 +183,11 @@ def _dtype_of(tensors: dict[str, Tensor]) -> str:
     # Buffers may have another: the running averages of a batch norm stay in float32.
     kept = [t for t in tensors.values() if isinstance(t, nn.Parameter)] or tensors.values()
     dtypes = {str(t.dtype).removeprefix("torch.") for t in kept if t.is_floating_point()}
-    if len(dtypes) != 1:
+    if len(dtypes) > 1:
         raise ValueError(
             f"net: parameters of {sorted(dtypes)}; use net.float() or another one type"
         )
-    return dtypes.pop()
+    return dtypes.pop() if dtypes else "float32"  # pools alone have no parameters
 
 
 def _is_folded(net: SequenceModule, config: dict[str, Any]) -> bool:
@@ -242,12 +196,15 @@ def _is_folded(net: SequenceModule, config: dict[str, Any]) -> bool:
     Raises:
         ValueError: if the net differs from both, folded and not.
     """
-    meta = torch.device("meta")
-    plain, folded = (_build(config | {"folded": each}, meta) for each in (False, True))
-    reason = _mismatch(_tensors(net), plain)
-    is_folded = reason is not None and _mismatch(_tensors(net), folded) is None
-    if reason is None or is_folded:
-        reason = _difference(str(net), str(folded if is_folded else plain))
+    plain = _build(config | {"folded": False}, torch.device("meta"))
+    reason = mismatch(tensors_of(net), plain)
+    is_folded = False
+    if reason is None:
+        reason = difference(net, plain)
+    else:
+        folded = _build(config | {"folded": True}, torch.device("meta"))
+        is_folded = mismatch(tensors_of(net), folded) is None
+        reason = difference(net, folded) if is_folded else reason
     if reason is not None:
         raise ValueError(
             f"net: it has been changed since it was built: {reason}; build it with the arguments "
@@ -256,69 +213,30 @@ def _is_folded(net: SequenceModule, config: dict[str, Any]) -> bool:
     return is_folded
 
 
-def _difference(found: str, anew: str) -> str | None:
-    """The first line in which two nets print otherwise."""
-    for line, built in zip_longest(found.splitlines(), anew.splitlines(), fillvalue=""):
-        if line != built:
-            return f"it prints {line.strip()!r}, built anew {built.strip()!r}"
-    return None
-
-
 # ---------------------------------------------------------------------------- loading
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
-    if not path.is_file():
-        raise ValueError(f"{folder}: no {CONFIG}; {_cure(folder)}")
-    try:
-        config = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-        reason = first_error(config, _schema())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if reason is not None:
-        raise ValueError(f"{path}: {reason}")
-    return config
+def _missing(folder: Path, name: str) -> str:
+    """The error for a folder in which a file is missing."""
+    pickles = (
+        []
+        if not folder.is_dir()
+        else sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
+    )
+    if not pickles:
+        return f"{folder}: no {name}; expected a folder that save_pretrained wrote"
+    return (
+        f"{folder}: no {name}; {', '.join(pickles)} is a pickle, which can run code and is not "
+        "read: if you trust it, load it yourself into a net (torch.load(..., weights_only=True), "
+        "or load_checkpoint for one of `tcn fit`), then save_pretrained"
+    )
+
+
+LAYOUT = Layout(CONFIG, WEIGHTS, "weights", _missing)
 
 
 def _schema() -> Schema:
     return json.loads(resources.files(__package__).joinpath("config.schema.json").read_bytes())
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:
-    path, expected = folder / WEIGHTS, config["weights"]
-    if not path.is_file():
-        raise ValueError(f"{folder}: no {WEIGHTS}; {_cure(folder)}")
-    data = path.read_bytes()
-    if len(data) != expected["size"]:
-        raise ValueError(
-            f"{path}: {len(data)} bytes, {CONFIG} says {expected['size']}; it is truncated or of "
-            "another net: copy or download the folder again"
-        )
-    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        raise ValueError(
-            f"{path}: its SHA-256 is not that of {CONFIG}; the file has been changed: copy or "
-            "download the folder again"
-        )
-    try:
-        return parse_safetensors(data)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file: {error}") from error
-
-
-def _cure(folder: Path) -> str:
-    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES)
-    if not pickles:
-        return "expected a folder that save_pretrained wrote"
-    return (
-        f"{', '.join(pickles)} is a pickle, which can run code and is not read: if you trust it, "
-        "load it yourself into a net (torch.load(..., weights_only=True), or load_checkpoint for "
-        "one of `tcn fit`), then save_pretrained"
-    )
 
 
 def _build(config: dict[str, Any], device: torch.device, where: str = CONFIG) -> SequenceModule:
@@ -331,25 +249,8 @@ def _build(config: dict[str, Any], device: torch.device, where: str = CONFIG) ->
     return net.to(dtype)
 
 
-def _mismatch(found: dict[str, Tensor], net: nn.Module) -> str | None:
-    """The first difference between tensors and those that a net wants."""
-    wanted = _tensors(net)
-    for name in sorted(wanted.keys() | found.keys()):
-        if name not in found:
-            return f"{name} is missing"
-        if name not in wanted:
-            return f"{name} is not expected"
-        a, b = found[name], wanted[name]
-        is_average = (
-            not isinstance(b, nn.Parameter) and b.is_floating_point() and a.is_floating_point()
-        )
-        if a.shape != b.shape or (a.dtype != b.dtype and not is_average):
-            return f"{name} is {a.dtype} {tuple(a.shape)}, expected {b.dtype} {tuple(b.shape)}"
-    return None
-
-
 def _check_tensors(tensors: dict[str, Tensor], net: nn.Module, path: Path) -> None:
-    reason = _mismatch(tensors, net)
+    reason = mismatch(tensors, net)
     if reason is not None:
         raise ValueError(f"{path}: {reason}; these are not the weights of the net in {CONFIG}")
 
@@ -362,7 +263,7 @@ def _download(repository: str, **settings: Any) -> Path:
         raise ValueError(f"source: {repository!r} is neither a folder nor the name of a repository")
     hub = _hub()
     try:
-        return Path(hub.snapshot_download(repository, allow_patterns=[CONFIG, WEIGHTS], **settings))
+        return Path(hub.snapshot_download(repository, allow_patterns=_FILES, **settings))
     except (OSError, hub.errors.HfHubHTTPError) as error:
         raise ValueError(
             f"source: {repository!r} is no folder here, and from the hub it could not be had: "

@@ -37,6 +37,7 @@ from tcn.inference.steady import Beginning, padding_like
 from tcn.inference.torch_rows import TorchRows
 from tcn.layers import SequenceModule, State
 from tcn.layers.validation import check_positive, check_switch
+from tcn.saving.tensors import damaged
 
 _Given = ParamSpec("_Given")
 _Returned = TypeVar("_Returned")
@@ -486,13 +487,13 @@ class StreamSession:
 
         Raises:
             FileNotFoundError: if there is no file.
-            ValueError: naming the path, if it is damaged, no session, of another version of the
-                format or of another net.
+            ValueError: naming the path, if it cannot be read, is damaged, no session, of another
+                version of the format or of another net.
         """
         net = check_net(net)
         settings, states, record = stored.read(Path(path), net)
         initial = states["initial"] if settings["initial"] == "carried" else settings["initial"]
-        with stored.damaged(Path(path)):
+        with damaged(Path(path)):
             session = cls(
                 net,
                 settings["batch_size"],

@@ -1,34 +1,24 @@
-"""The file of a stream: safetensors with its settings in the header, and proof that it is whole.
+"""The file of a stream: safetensors with its settings in the header.
 
-    tensors     "state.0.1"  the state of the rows that have begun, by its place in the tree
-                "record.*"   what the session knows of each row
-                "initial.*"  the state that rows begin with, if one was handed in
-    metadata    format, version, content (JSON: settings, forms of the states, parameters), checksum
-
-safetensors itself checks neither the values nor whose they are.
+tensors     "state.0.1"  the state of the rows that have begun, by its place in the tree
+"record.*"   what the session knows of each row
+"initial.*"  the state that rows begin with, if one was handed in
+header      settings, forms of the states, parameters: see :mod:`tcn.saving.tensors`
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from tcn.inference.files import replacing
-from tcn.inference.schema import first_error
 from tcn.inference.state import Skeleton, from_tensors, skeleton, to_tensors
 from tcn.layers import State
-
-FORMAT = "tcn stream"
-VERSION = "1"
+from tcn.saving import tensors as tensors_file
+from tcn.saving.tensors import Kind, damaged
 
 _SIZES = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 2**31}}
 _SETTINGS: dict[str, Any] = {
@@ -56,13 +46,9 @@ SCHEMA: dict[str, Any] = {
     }),
     "$defs": {"tree": _TREE},
 }  # fmt: skip
-"""Of the content, in the part of JSON schema that :mod:`tcn.inference.schema` knows."""
+"""Of the content, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""
 
-_DAMAGE = (
-    SafetensorError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
-    RuntimeError, RecursionError, MemoryError,
-)  # fmt: skip
-"""What reading a damaged file may end in."""
+KIND = Kind("tcn stream", "1", "StreamSession.save", SCHEMA)
 
 
 def write(
@@ -82,9 +68,7 @@ def write(
         record: tensors by name; those that are None are left out.
     """
     skeletons = {name: skeleton(state) for name, state in states.items()}
-    text = json.dumps({
-        "settings": settings, "skeletons": skeletons, "parameters": parameter_shapes(net)
-    })  # fmt: skip
+    content = {"settings": settings, "skeletons": skeletons, "parameters": parameter_shapes(net)}
     parts: dict[str, Mapping[str, Tensor | None]] = {
         **{name: to_tensors(state) for name, state in states.items()},
         "record": record,
@@ -95,10 +79,7 @@ def write(
         for name, tensor in named.items()
         if tensor is not None
     }
-    metadata = {"format": FORMAT, "version": VERSION, "content": text}
-    metadata["checksum"] = _checksum(text, safetensors.torch.save(tensors))
-    with replacing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+    tensors_file.write(path, KIND, content, tensors)
 
 
 def read(path: Path, net: nn.Module) -> tuple[dict[str, Any], dict[str, State], dict[str, Tensor]]:
@@ -109,7 +90,7 @@ def read(path: Path, net: nn.Module) -> tuple[dict[str, Any], dict[str, State], 
         ValueError: if it is not one of these files, of another version, not as it was written, or
             of another net.
     """
-    content, tensors = _verified(path, path.read_bytes())
+    content, tensors = tensors_file.read(path, KIND)
     check_same_net(f"path: {path}", content["parameters"], net)
     device = next((p.device for p in net.parameters()), None)
     with damaged(path):
@@ -121,44 +102,6 @@ def read(path: Path, net: nn.Module) -> tuple[dict[str, Any], dict[str, State], 
         record = _part(tensors, "record")
         _check_record(content["settings"], states, record)
     return content["settings"], states, record
-
-
-@contextmanager
-def damaged(path: Path) -> Iterator[None]:
-    """Within it what is wrong with the content of a file becomes a ValueError naming the file."""
-    try:
-        yield
-    except _DAMAGE as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(
-            f"path: {path} is cut off or damaged: {reason}; use another copy"
-        ) from error
-
-
-def _verified(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    with damaged(path):
-        tensors = safetensors.torch.load(data)
-        metadata = _header(data).get("__metadata__", {})
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"path: {path} holds no stream (its format is {metadata.get('format')!r}); pass a file "
-            "that StreamSession.save wrote"
-        )
-    if metadata.get("version") != VERSION:
-        raise ValueError(
-            f"path: {path} is of version {metadata.get('version')!r}, this library reads "
-            f"{VERSION!r}; use the version of the library that wrote it"
-        )
-    text = metadata.get("content", "")
-    if metadata.get("checksum") != _checksum(text, data):
-        raise ValueError(
-            f"path: {path} is damaged: its checksum does not fit its content; use another copy"
-        )
-    with damaged(path):
-        content = json.loads(text)
-        if (reason := first_error(content, SCHEMA)) is not None:
-            raise ValueError(reason)
-    return content, tensors
 
 
 def _check_record(
@@ -205,20 +148,6 @@ def check_same_net(what: str, stored: dict[str, list[int]], net: nn.Module) -> N
                 f"{stored.get(name, 'none')} there and {own.get(name, 'none')} in this "
                 f"{type(net).__name__}"
             )
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    length = int.from_bytes(data[:8], "little")
-    return json.loads(data[8 : 8 + length])
-
-
-def _checksum(content: str, data: bytes) -> str:
-    """Of the content, and of every name, type, shape and value in a safetensors file."""
-    length = int.from_bytes(data[:8], "little")
-    header = {name: entry for name, entry in _header(data).items() if name != "__metadata__"}
-    digest = hashlib.sha256(json.dumps([content, header], sort_keys=True).encode())
-    digest.update(data[8 + length :])
-    return digest.hexdigest()
 
 
 def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from tcn.layers.grid import Grid
 from tcn.layers.module import SequenceModule, State
 from tcn.layers.running import EPSILON, at_least_float32, valid_steps
 from tcn.layers.validation import check_input_of_any_rank, check_positive
+from tcn.saving.description import recorded
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -37,6 +38,7 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
     process_group: Any = None
     _counts: bool = True
 
+    @recorded
     def __init__(self, channels: int) -> None:
         """Normalises ``channels`` channels.
 

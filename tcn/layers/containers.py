@@ -28,6 +28,7 @@ from tcn.layers.passing import (
     on_grid,
 )
 from tcn.layers.reach import Composed, InSeries, Reach
+from tcn.saving.description import recorded
 
 
 class Composite(SequenceModule):
@@ -84,6 +85,7 @@ class Composite(SequenceModule):
 class Container(Composite):
     """Children in order, given by position or by name."""
 
+    @recorded
     def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
         super().__init__()
         self._order: list[str] = []

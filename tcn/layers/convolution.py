@@ -25,6 +25,7 @@ from tcn.layers.validation import (
 )
 from tcn.layers.weight_norm import WeightNormalised
 from tcn.native import convolution as native
+from tcn.saving.description import recorded
 
 
 class Convolution(WeightNormalised, Taps):
@@ -33,6 +34,7 @@ class Convolution(WeightNormalised, Taps):
     groups: int
     bias: nn.Parameter | None
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

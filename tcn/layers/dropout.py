@@ -11,6 +11,7 @@ from tcn.layers.grid import Grid
 from tcn.layers.module import SequenceModule, State
 from tcn.layers.validation import check_probability, check_state, check_switch
 from tcn.native import convolution as native
+from tcn.saving.description import recorded
 
 
 def drop(x: Tensor, probability: float) -> Tensor:
@@ -28,6 +29,7 @@ class Dropout(SequenceModule):
     Source: Srivastava et al. 2014; Tompson et al. 2015, section 3.2 (spatial).
     """
 
+    @recorded
     def __init__(self, probability: float = 0.5, *, spatial: bool = False) -> None:
         """Drops a share ``probability`` of the values, or of the channels if ``spatial``.
 
@@ -76,6 +78,7 @@ class StochasticDepth(SequenceModule):
     A stream in training keeps its choice from chunk to chunk. Source: Huang et al. 2016, section 3.
     """
 
+    @recorded
     def __init__(self, probability: float) -> None:
         """Leaves the branch out of a share ``probability`` of the rows.
 

@@ -34,6 +34,7 @@ from tcn.layers.passing import (
 )
 from tcn.layers.reach import Composed, SideBySide, geometry_of
 from tcn.layers.validation import wrong_state
+from tcn.saving.description import recorded
 
 
 class Join(Container):
@@ -42,6 +43,7 @@ class Join(Container):
     joins_channels = False
     """Whether the branches may have other numbers of channels than each other."""
 
+    @recorded
     def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
         """Joins the branches.
 

@@ -19,6 +19,7 @@ from tcn.layers.validation import (
     check_switch,
     per_axis,
 )
+from tcn.saving.description import recorded
 
 
 class LocallyConnected(Taps):
@@ -33,6 +34,7 @@ class LocallyConnected(Taps):
 
     bias: nn.Parameter | None
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

@@ -17,6 +17,7 @@ from tcn.layers.normalization import PAST_TIME, WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import at_least_float32, flatten_to_time, running_sum, valid_steps
 from tcn.layers.validation import check_input_of_any_rank, check_positive, check_switch
+from tcn.saving.description import recorded
 
 
 class _Conditioned(SequenceModule):
@@ -74,6 +75,7 @@ class _Conditioned(SequenceModule):
 class FiLM(_Conditioned):
     """Scales and shifts each channel by the condition. Perez et al. 2018, section 2."""
 
+    @recorded
     def __init__(self, channels: int, condition_channels: int) -> None:
         """Conditions ``channels`` channels on ``condition_channels``.
 
@@ -91,6 +93,7 @@ class FiLM(_Conditioned):
 class AddCondition(_Conditioned):
     """Adds the projected condition to each channel. van den Oord et al. 2016, section 2.5."""
 
+    @recorded
     def __init__(self, channels: int, condition_channels: int) -> None:
         """Conditions ``channels`` channels on ``condition_channels``.
 
@@ -111,6 +114,7 @@ class SqueezeExcite(SequenceModule):
     whole sequence.
     """
 
+    @recorded
     def __init__(self, channels: int, *, reduction: int = 4, causal: bool = True) -> None:
         """Weighs ``channels`` channels through a bottleneck ``reduction`` times narrower.
 

@@ -19,6 +19,7 @@ from tcn.layers.context import Context, Sampling, padding_mask, silence, with_hi
 from tcn.layers.grid import Grid
 from tcn.layers.reach import Geometry
 from tcn.layers.validation import wrong_state
+from tcn.saving.description import Description
 
 State = Any
 """What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing."""
@@ -40,6 +41,8 @@ class SequenceModule(Geometry, nn.Module):
     """Whether ``forward`` is that of the contract; set where a subclass defines it anew."""
     in_channels: int
     out_channels: int
+    construction: Description = None
+    """The call that built this module, as plain data; see :mod:`tcn.saving.description`."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

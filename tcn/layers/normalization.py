@@ -33,6 +33,7 @@ from tcn.layers.running import (
     valid_steps,
 )
 from tcn.layers.validation import check_input_of_any_rank, check_positive
+from tcn.saving.description import recorded
 
 WHOLE_TIME = (Reach(math.inf, math.inf), Reach(math.inf, math.inf))
 PAST_TIME = (Reach(math.inf, math.inf), Reach(math.inf, 0))
@@ -41,6 +42,7 @@ PAST_TIME = (Reach(math.inf, math.inf), Reach(math.inf, 0))
 class _Affine(SequenceModule):
     """A norm with a scale and a shift per channel."""
 
+    @recorded
     def __init__(self, channels: int) -> None:
         """Normalises ``channels`` channels.
 
@@ -77,6 +79,7 @@ class ChannelNorm(_Affine, Pointwise):
 class RMSNorm(Pointwise):
     """Root-mean-square norm over the channels of every step. Zhang & Sennrich 2019, section 4."""
 
+    @recorded
     def __init__(self, channels: int) -> None:
         """Normalises ``channels`` channels.
 
@@ -130,6 +133,7 @@ class CumulativeNorm(_Affine):
 class GroupNorm(_Affine):
     """Group norm over the channels of a group and all time. Wu & He 2018."""
 
+    @recorded
     def __init__(self, channels: int, *, groups: int | None = None) -> None:
         """Normalises ``channels`` channels in ``groups`` groups.
 

@@ -24,6 +24,7 @@ from tcn.layers.validation import (
     check_state,
     wrong_state,
 )
+from tcn.saving.description import recorded
 
 PADDINGS = ("causal", "same", "valid")
 
@@ -106,6 +107,7 @@ class MaxPool(Pool):
 
     averages = False
 
+    @recorded
     def __init__(
         self,
         kernel_size: int | Sequence[int],
@@ -188,6 +190,7 @@ class MaxPool2d(MaxPool):
 class AveragePool(Pool):
     """The mean of each window over the steps of it that exist; 0 where none does."""
 
+    @recorded
     def __init__(
         self,
         kernel_size: int | Sequence[int],

@@ -15,6 +15,7 @@ from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
 from tcn.layers.validation import check_positive
+from tcn.saving.description import recorded
 
 
 class PyramidPool(SequenceModule):
@@ -35,6 +36,7 @@ class PyramidPool(SequenceModule):
     Source: He et al. 2014 (Spatial pyramid pooling), section 2.2 and figure 3.
     """
 
+    @recorded
     def __init__(self, levels: Sequence[int] = (1, 2, 4), *, pool: str = "max") -> None:
         """Pools sequences and images alike.
 

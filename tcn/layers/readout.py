@@ -17,6 +17,7 @@ from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
 from tcn.layers.validation import check_positive, check_state, wrong_state
+from tcn.saving.description import recorded
 
 
 class Every(SequenceModule):
@@ -134,6 +135,7 @@ class Attention(Readout):
     Source: Yang et al. 2016 (Hierarchical attention networks), section 2.2, with a linear score.
     """
 
+    @recorded
     def __init__(self, channels: int) -> None:
         """Scores positions by their ``channels`` channels.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tcn.layers.module import Pointwise
 from tcn.layers.validation import check_positive
+from tcn.saving.description import recorded
 
 
 class LocalResponseNorm(Pointwise):
@@ -21,6 +22,7 @@ class LocalResponseNorm(Pointwise):
     networks), section 3.3.
     """
 
+    @recorded
     def __init__(
         self, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
     ) -> None:

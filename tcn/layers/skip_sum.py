@@ -26,6 +26,7 @@ from tcn.layers.passing import (
     on_grid,
 )
 from tcn.layers.reach import Composed, InSeries
+from tcn.saving.description import recorded
 
 
 class SkipBlock(Protocol):
@@ -57,6 +58,7 @@ class SkipSum(Composite):
 
     blocks: Any
 
+    @recorded
     def __init__(self, blocks: Sequence[SkipBlock]) -> None:
         """Chains blocks that have ``body``, ``shortcut``, ``residual`` and ``skip``.
 

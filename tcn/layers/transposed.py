@@ -23,6 +23,7 @@ from tcn.layers.validation import (
     per_axis,
     wrong_state,
 )
+from tcn.saving.description import recorded
 
 
 class TransposedConvolution(SequenceModule):
@@ -42,6 +43,7 @@ class TransposedConvolution(SequenceModule):
     weight: nn.Parameter
     bias: nn.Parameter | None
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

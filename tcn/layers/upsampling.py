@@ -21,6 +21,7 @@ from tcn.layers.validation import (
     per_axis,
     wrong_state,
 )
+from tcn.saving.description import recorded
 
 MODES = ("nearest", "linear")
 
@@ -44,6 +45,7 @@ class Upsample(SequenceModule):
     puts between.
     """
 
+    @recorded
     def __init__(
         self,
         factor: int | Sequence[int],

@@ -19,8 +19,8 @@ from torch.nn import functional
 from tcn.layers import SequenceModule
 from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive, check_probability
-from tcn.models.description import recorded
 from tcn.models.sequence import SequenceModel
+from tcn.saving.description import recorded
 
 
 class NADE(nn.Module):

@@ -17,8 +17,8 @@ from torch.nn import functional
 from tcn.layers import SequenceModule, State
 from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive, check_probability, check_switch
-from tcn.models.description import recorded
 from tcn.models.sequence import SequenceModel, check_backbone
+from tcn.saving.description import recorded
 
 
 class TokenScorer(Protocol):

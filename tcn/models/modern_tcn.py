@@ -24,7 +24,7 @@ from torch import Tensor
 from tcn.layers import BatchNorm, Chain, Context, Conv1d, Reach, SequenceModule, State
 from tcn.layers.blocks.large_kernel import LargeKernelBlock, large_kernel_block, normalise
 from tcn.layers.validation import check_positive, check_probability, check_switch
-from tcn.models.description import recorded
+from tcn.saving.description import recorded
 
 
 class LargeKernelTCN(Chain):

@@ -17,9 +17,9 @@ from tcn.layers.validation import (
     check_state,
     wrong_state,
 )
-from tcn.models.description import recorded
 from tcn.native.convolution import dropout
 from tcn.native.recurrent import recur, wins
+from tcn.saving.description import recorded
 
 
 class _Recurrent(SequenceModule):

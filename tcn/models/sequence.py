@@ -14,7 +14,7 @@ from tcn.layers.passing import advance, after, grids, needs, on_grid
 from tcn.layers.reach import Composed, InSeries
 from tcn.layers.readout import readout_of
 from tcn.layers.validation import check_input, check_positive, check_switch, wrong_state
-from tcn.models.description import recorded
+from tcn.saving.description import recorded
 
 
 class SequenceModel(Composite):

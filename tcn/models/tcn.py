@@ -12,7 +12,7 @@ from tcn.layers import BLOCKS, Chain, Dropout, look_ahead
 from tcn.layers.blocks import Builder
 from tcn.layers.initialization import initialize
 from tcn.layers.validation import check_positive, check_switch, is_integer, per_axis, unsaid
-from tcn.models.description import recorded
+from tcn.saving.description import recorded
 
 Block = Callable[..., nn.Module]
 

@@ -18,6 +18,7 @@ from tcn.forecasting.stored import ARRAYS, SCHEMA, SETTINGS
 from tcn.layers import FiLM, SequenceModule
 from tcn.models import TCN
 from tcn.outputs import Quantiles
+from tcn.saving.folder import seal
 
 SMALL = {"h": 3, "input_size": 8, "width": 3, "max_steps": 4, "accelerator": "cpu"}
 STATIC = pd.DataFrame({"unique_id": ["a", "b"], "area": [1.0, 2], "kind": ["u", "v"]})
@@ -111,14 +112,14 @@ def test_nothing_is_written_by_halves(changed: Path) -> None:
 def rewritten(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     content = json.loads((folder / SETTINGS).read_text())
     change(content)
-    (folder / SETTINGS).write_text(json.dumps(content))
+    (folder / SETTINGS).write_text(seal(content))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda c: c.update(format="other"), "format: 'other' is not 'tcn forecaster'"),
-        (lambda c: c.update(format_version=2), "format_version: 2 is not 1"),
+        (lambda c: c.update(format_version=3), "format_version: 3 is not one of 1, 2; "),
         (lambda c: c.pop("sizes"), "sizes is missing"),
         (lambda c: c.update(command="rm"), "command is not known"),
         (lambda c: c["sizes"].update(h=-1), "sizes.h: -1 is below 0"),

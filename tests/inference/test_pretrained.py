@@ -28,9 +28,10 @@ from tcn.inference.pretrained import (
     push_to_hub,
     save_pretrained,
 )
-from tcn.inference.schema import first_error
 from tcn.layers import ChannelNorm, Dropout, FiLM, GatedBlock, fold_weight_norm, look_ahead
 from tcn.models import GRU, LSTM, RNN, TCN, SequenceModel, TokenModel
+from tcn.saving.folder import seal
+from tcn.saving.schema import first_error
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tcn/inference/config.schema.json").read_text())
@@ -247,9 +248,16 @@ def with_checksum(folder: Path) -> None:
 
 
 def change(folder: Path, edit: Callable[[Any], None]) -> None:
+    """Edits config.json, and makes its own checksum agree, as an attacker would."""
     config = json.loads((folder / "config.json").read_text())
     edit(config)
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(with_constants(seal, config))
+
+
+def with_constants(function: Callable[[Any], str], config: Any) -> str:
+    """What ``function`` makes of the config, with NaN written as JSON has no word for it."""
+    text = json.dumps(config).replace("NaN", '"no number"')
+    return function(json.loads(text)).replace('"no number"', "NaN")
 
 
 def test_the_canary_sings(tmp_path: Path) -> None:
@@ -354,7 +362,9 @@ def backbone(**arguments: Any) -> Callable[[Any], None]:
     [
         (lambda c: c.pop("weights"), "weights is missing"),
         (lambda c: c.update(run="me"), "run is not known"),
-        (lambda c: c.update(format_version=2), r"format_version: 2 is not 1"),
+        (lambda c: c.update(format_version=3), r"format_version: 3 is not one of 1, 2; .* a later"),
+        (lambda c: c.update(format_version=True), r"format_version: True is not one of 1, 2"),
+        (lambda c: c.update(format_version=1), "checksum is not known in version 1"),
         (lambda c: c.update(dtype="int8"), "dtype: 'int8' is not one of 'float16', "),
         (lambda c: c["weights"].update(file="../../x"), r"weights\.file: '\.\./\.\./x' is not 'm"),
         (lambda c: c["weights"].update(size=True), r"weights\.size: 'True' is not integer"),
@@ -396,6 +406,22 @@ def test_nesting_without_end_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text('{"net": ' + "[" * 100_000 + "]" * 100_000 + "}")
     with pytest.raises(ValueError, match=r"config\.json: not JSON"):
         from_pretrained(folder)
+
+
+@pytest.mark.parametrize("levels", [130, 600, 1024])
+def test_a_config_of_many_levels_is_refused_in_no_time(folder: Path, levels: int) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    del config["checksum"]
+    config |= {"format_version": 1, "net": "here"}  # version 1 has no checksum to be made up
+    nested = (
+        '{"class": "Chain", "arguments": {"inner": ' * (levels // 2) + "1" + "}}" * (levels // 2)
+    )
+    (folder / "config.json").write_text(json.dumps(config).replace('"here"', nested))
+    start = time.process_time()
+    reason = "the file: lists and objects in each other, more than 128|not JSON: maximum recursion"
+    with pytest.raises(ValueError, match=rf"config\.json: ({reason})"):
+        from_pretrained(folder)
+    assert time.process_time() - start < 1
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tcn.inference import StreamSession, stored
+from tcn.inference import StreamSession
 from tcn.inference.state import clone, flatten, map_tensors
 from tcn.layers import Add, Chain, Conv1d, FiLM, SequenceModule
 from tcn.models import TCN, SequenceModel
+from tcn.saving import tensors as tensors_file
 
 TOKENS = 5
 NETS: dict[str, Callable[[], SequenceModule]] = {
@@ -158,7 +159,7 @@ WILD = st.sampled_from(
 def forge(data: st.DataObject, whole: bytes) -> bytes:
     """A file with something else in one place of its content or for one of its tensors."""
     tensors = safetensors.torch.load(whole)
-    metadata = dict(stored._header(whole)["__metadata__"])
+    metadata = dict(tensors_file.header(whole)["__metadata__"])
     content = json.loads(metadata["content"])
     if data.draw(st.booleans()):
         name = data.draw(st.sampled_from(sorted(tensors)))
@@ -180,7 +181,7 @@ def forge(data: st.DataObject, whole: bytes) -> bytes:
             place[key] = data.draw(WILD)
     metadata["content"] = json.dumps(content)
     plain = safetensors.torch.save(tensors)
-    metadata["checksum"] = stored._checksum(metadata["content"], plain)
+    metadata["checksum"] = tensors_file.checksum(metadata["content"], plain)
     return safetensors.torch.save(tensors, metadata)
 
 

@@ -15,11 +15,13 @@ from tcn.layers.convolution import convolution
 from tcn.layers.dropout import Dropout
 from tcn.layers.joining import Add
 from tcn.layers.module import Pointwise
+from tcn.saving.description import recorded
 
 
 class Gate(Pointwise):
     """Half of the channels, activated, times the sigmoid of the other half."""
 
+    @recorded
     def __init__(self, activation: str | Callable[[], nn.Module] = "tanh") -> None:
         """Gates what ``activation`` makes of the first half; ``"tanh"`` WaveNet, ``"none"`` GLU.
 
@@ -65,6 +67,7 @@ class GatedBlock(Chain):
     sum: Any
     skip: nn.Module | None
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

@@ -12,6 +12,7 @@ from tcn.layers.joining import Add
 from tcn.layers.modulation import SqueezeExcite
 from tcn.layers.normalization import BatchNorm, normalization
 from tcn.layers.validation import check_switch
+from tcn.saving.description import recorded
 
 
 class LargeKernelBlock(Chain):
@@ -26,6 +27,7 @@ class LargeKernelBlock(Chain):
     figure 3 (where a branch is squeezed and excited).
     """
 
+    @recorded
     def __init__(
         self,
         channels: int,

@@ -18,6 +18,7 @@ from tcn.layers.hooks import watched
 from tcn.layers.joining import Add
 from tcn.layers.module import State
 from tcn.layers.passing import after, call, children_states, is_nothing, needs, on_grid
+from tcn.saving.description import recorded
 
 
 class ConvolutionLayer(Chain):
@@ -68,6 +69,7 @@ class ResidualBlock(Chain):
 
     sum: Any
 
+    @recorded
     def __init__(
         self,
         in_channels: int,

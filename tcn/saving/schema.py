@@ -1,4 +1,4 @@
-"""Checks plain data against a JSON schema, as much of the language as our own schema uses.
+"""Plain data: read from JSON, and checked against as much of JSON schema as our own schemas use.
 
 ``$ref`` within the schema, ``anyOf``, ``const``, ``enum``, ``type``, ``minimum``, ``maximum``,
 ``pattern``, ``required``, ``properties``, ``additionalProperties``, ``items`` and ``maxItems`` of
@@ -7,8 +7,10 @@ draft 2020-12.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 Schema = Any
@@ -25,14 +27,48 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+DEEPEST = 128
+"""Levels of lists and objects in each other: a U-Net of eight scales has 50."""
+
+
+def parse(text: str | bytes) -> Any:
+    """The value of a JSON text, without the constants that are none of JSON's.
+
+    Raises:
+        ValueError: if it is not JSON.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
 def first_error(value: Any, schema: Schema) -> str | None:
     """Where and why a value does not fit, such as ``net.class: 3 is not string``; None if it does.
 
     Args:
-        value: what ``json.loads`` returned.
+        value: what :func:`parse` returned.
         schema: the whole schema, to whose ``$defs`` a ``$ref`` leads.
     """
+    if _is_deeper(value, DEEPEST):
+        return f"the file: lists and objects in each other, more than {DEEPEST} levels deep"
     return next(_errors(value, schema, schema, ""), None)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie in each other in more than so many levels."""
+    level = [value]
+    for _ in range(levels + 1):
+        containers = [item for item in level if isinstance(item, list | tuple | dict)]
+        if not containers:
+            return False
+        parts = (each.values() if isinstance(each, dict) else each for each in containers)
+        level = [item for part in parts for item in part]
+    return True
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _errors(value: Any, schema: Schema, root: Schema, place: str) -> Iterator[str]:
@@ -58,9 +94,11 @@ def _errors(value: Any, schema: Schema, root: Schema, place: str) -> Iterator[st
     if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
         yield f"{name}: {value[:80]!r} does not match {schema['pattern']}"
     if "anyOf" in schema:
-        errors = [list(_errors(value, option, root, place)) for option in schema["anyOf"]]
-        if all(errors):
-            yield max(errors, key=_depth)[0]
+        # No more than the first error of each, or the time multiplies from level to level.
+        options = (next(_errors(value, each, root, place), None) for each in schema["anyOf"])
+        errors = list(takewhile(lambda error: error is not None, options))
+        if len(errors) == len(schema["anyOf"]):
+            yield max(filter(None, errors), key=_depth)
     yield from _errors_inside(value, schema, root, place)
 
 
@@ -78,9 +116,9 @@ def _errors_inside(value: Any, schema: Schema, root: Schema, place: str) -> Iter
             yield from _errors(item, known.get(key, others), root, inside)
 
 
-def _depth(errors: list[str]) -> int:
-    """How deep the first error lies: that of the alternative which was meant."""
-    place = errors[0].partition(":")[0]
+def _depth(error: str) -> int:
+    """How deep an error lies: the deepest is that of the alternative which was meant."""
+    place = error.partition(":")[0]
     return place.count(".") + place.count("[")
 
 
