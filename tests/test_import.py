@@ -84,6 +84,20 @@ def test_import_leaves_the_compiler_of_torch_alone() -> None:
     assert "torch._dynamo" not in answer.stdout
 
 
+def test_import_itself_loads_nothing() -> None:
+    code = (
+        "import sys, tcn; assert 'torch' not in sys.modules; assert 'models' in dir(tcn)\n"
+        "assert tcn.models.TCN and tcn.receptive_field and tcn.layers.Chain\n"
+        "from tcn import *; assert ReceptiveField is tcn.ReceptiveField\n"
+        "tcn.inference_"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    expected = "AttributeError: module 'tcn' has no attribute 'inference_'; import tcn.inference_"
+    assert expected in answer.stderr
+
+
 def test_import_time(record_property: Callable[[str, object], None]) -> None:
     # Reported, not asserted: a figure in seconds says more about the machine than about tcn.
     runs = [probe("import tcn") for _ in range(3)]

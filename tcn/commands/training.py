@@ -77,6 +77,13 @@ class TCNCLI(LightningCLI):
         return parser
 
     @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        with warnings.catch_warnings():
+            # Lightning warns when a program has a command line of its own.
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+            super().parse_arguments(parser, args)
+
+    @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._get(self.config, "trainer")
         if settings.logger in (None, True):
@@ -120,14 +127,11 @@ def build(config_path: str | PathLike[str], overrides: Sequence[str] = ()) -> TC
         if "=" not in setting:
             raise ValueError(f"override {setting!r} has no '=': write 'trainer.max_epochs=3'")
     flags = [f"--{setting.removeprefix('--')}" for setting in overrides]
-    with warnings.catch_warnings():
-        # Lightning warns when a program has a command line of its own.
-        warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-        try:
-            return TCNCLI(["--config", str(config_path), *flags], run=False)
-        except ArgumentError as error:
-            said = " ".join(str(error).split())  # several lines, of which a log shows the last
-            raise ValueError(f"{config_path}: {said}") from error
+    try:
+        return TCNCLI(["--config", str(config_path), *flags], run=False)
+    except ArgumentError as error:
+        said = " ".join(str(error).split())  # several lines, of which a log shows the last
+        raise ValueError(f"{config_path}: {said}") from error
 
 
 def _loggers(root: str | None) -> list[Logger]:

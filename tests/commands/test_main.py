@@ -138,6 +138,7 @@ def test_a_class_in_the_working_directory_is_found(tmp_path: Path) -> None:
     (tmp_path / "mynet.py").write_text(NET)
     answer = console_script(tmp_path)
     assert answer.returncode == 0, answer.stderr
+    assert "args parameter" not in answer.stderr  # what Lightning says to programs
     net = yaml.safe_load(answer.stdout)["model"]["init_args"]["net"]
     assert net == {"class_path": "mynet.MyNet", "init_args": {"width": 4}}
 
