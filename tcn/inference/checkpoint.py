@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,10 +22,10 @@ _COMPILED = "_orig_mod."
 def load_checkpoint(net: nn.Module, path: str | PathLike[str]) -> nn.Module:
     """Loads the weights of a net from a checkpoint of its training, in place.
 
-    The checkpoint is read by PyTorch's restricted unpickler, which runs no code, after the checksum
-    of every record of the file, which PyTorch does not look at, has been found right. Only the
-    tensors of the task's net are taken from it, and all of them are checked before the first is
-    copied: a net that is refused is what it was.
+    The checkpoint is read by PyTorch's restricted unpickler, which runs no code, and only after the
+    checksum of every record of it has been found right. Only the tensors of the task's net are
+    taken from it, and all of them are checked before the first is copied: a net that is refused is
+    what it was.
 
     Args:
         net: built as it was for the training; whether it, or the net that was trained, has been
@@ -57,19 +58,26 @@ def _read(path: Path) -> Any:
         raise ValueError(f"{path}: there is no such file; pass a checkpoint of `tcn fit`")
     reason = "not a checkpoint that can be read without running code"
     with _refusing(path, reason), path.open("rb") as file:
-        _check_records(file)
-        file.seek(0)
-        return torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(_sound(file), map_location="cpu", weights_only=True)
 
 
-def _check_records(file: IO[bytes]) -> None:
-    """Compares every record of an archive with its CRC-32; other kinds of files have none."""
-    if not zipfile.is_zipfile(file):
-        return
-    with zipfile.ZipFile(file) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"{damaged!r} is damaged; use another copy")
+def _sound(file: IO[bytes]) -> IO[bytes]:
+    """The same archive, made anew of its records, each of which its CRC-32 has been found to fit.
+
+    PyTorch is not given the file itself: its reader of archives looks at no checksum, and believes
+    the rest of a directory too. Of a record that a flipped bit calls a folder it returns whatever
+    was in memory. Files that are no archives (PyTorch's of before 2020) have no checksums.
+    """
+    is_archive = file.read(2) == b"PK" or zipfile.is_zipfile(file)
+    file.seek(0)
+    if not is_archive:
+        return file
+    made = io.BytesIO()
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(made, "w") as anew:
+        for record in archive.infolist():
+            anew.writestr(record.filename, archive.read(record))
+    made.seek(0)
+    return made
 
 
 def _net_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:

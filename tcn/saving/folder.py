@@ -123,8 +123,6 @@ def write(folder: Path, layout: Layout, settings: Mapping[str, Any], tensors: by
     text = seal(settings).encode()
     staged = folder / layout.staged(settings[layout.entry]["sha256"])
     with writing(folder / layout.settings) as desk:
-        if desk.alone:
-            _tidy(folder, layout)
         try:
             write_bytes(desk.folder / staged.name, tensors)
             write_bytes(desk.folder / layout.settings, text)

@@ -73,6 +73,26 @@ def test_a_record_that_its_checksum_does_not_fit_is_refused(tmp_path: Path) -> N
     assert same(state(net), before)
 
 
+def test_a_record_that_a_bit_calls_a_folder_is_still_read(tmp_path: Path) -> None:
+    # Bit 4 of the attributes; PyTorch alone returns what was in memory.
+    trained, net = small(1), small()
+    path = write(tmp_path / "a.ckpt", state(trained))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"PK\x01\x02")
+    while place >= 0:
+        data[place + 38] ^= 0x10
+        place = data.find(b"PK\x01\x02", place + 1)
+    path.write_bytes(data)
+    assert same(state(load_checkpoint(net, path)), state(trained))
+
+
+def test_an_archive_whose_directory_is_gone_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ckpt", state(small(1)))
+    path.write_bytes(path.read_bytes().replace(b"PK\x05\x06", b"PK\x05\x07"))
+    with pytest.raises(ValueError, match=r"a\.ckpt: not a checkpoint .*File is not a zip file"):
+        load_checkpoint(small(), path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -87,6 +87,7 @@ def test_what_was_used_and_watched_is_saved(tmp_path: Path) -> None:
         net.note = "the best of three"
         if number < 2:
             StreamSession(net.eval()).push(torch.randn(1, 2, 4))
+        net.compile()  # of no effect before the next call
         save_pretrained(net, tmp_path / f"{number}")
         from_pretrained(tmp_path / f"{number}")
 

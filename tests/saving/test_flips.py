@@ -108,3 +108,8 @@ def test_a_checkpoint_with_a_flipped_bit_gives_no_other_number(count: int, tmp_p
         assert all(torch.equal(found[name], expected[name]) for name in expected), f"bit {bit}"
         other.load_state_dict(before)
     assert refused > count / 2
+
+
+def test_a_folder_in_the_place_of_a_session_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"path: {tmp_path} cannot be read: Is a directory"):
+        StreamSession.load(tmp_path, net())
