@@ -15,7 +15,7 @@ from benchmarks.quick import RESULTS as QUICK_RESULTS
 from benchmarks.quick import print_summary, quick_runs
 from benchmarks.runs import OURS, ROOT, Run, Store, known_tasks, select, split_override
 from benchmarks.scheduler import Plan, Scheduler, Stopped
-from benchmarks.summary import summarise
+from benchmarks.summary import summarize
 
 RESULTS = ROOT / "benchmarks" / "results"
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -171,7 +171,7 @@ def _quick(options: argparse.Namespace) -> int:
 
     store = Store(options.results)
     complete = _execute(options, store, quick_runs(), [])
-    print_summary(summarise(store.results()), write_report(store))
+    print_summary(summarize(store.results()), write_report(store))
     return 0 if complete else 1
 
 

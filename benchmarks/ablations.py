@@ -2,7 +2,7 @@
 
 After Bai et al. 2018, figure 6 (kernel size, residual) and table 5 (gating), at a budget of
 minutes: every variant has 6 levels, at most as many parameters as the net of the quick config (its
-width follows), and as many optimiser steps. Copying memory is run at T = 100, digits as configured.
+width follows), and as many optimizer steps. Copying memory is run at T = 100, digits as configured.
 """
 
 from bisect import bisect_right

@@ -1,7 +1,7 @@
 """How far back a model can remember: copying and adding at lengths from 50 to 2000.
 
 The curve of Bai et al. 2018, figure 5, at a budget that two cores can pay: about 15,000 parameters
-and 1,565 optimiser steps for every model at every length. Settings are those of the quick configs;
+and 1,565 optimizer steps for every model at every length. Settings are those of the quick configs;
 the depth of the TCN is the least that covers the length, its width what the parameters allow, as
 the paper chooses them too. What a longer training would change is not said by it.
 """

@@ -1,7 +1,7 @@
 """Figures of a task as SVG text, ready to stand inside an HTML page.
 
-Colours are Okabe and Ito's, which people with any common colour blindness can tell apart; each
-model keeps its colour, marker and line style in every figure.
+Colors are Okabe and Ito's, which people with any common color blindness can tell apart; each
+model keeps its color, marker and line style in every figure.
 """
 
 import io
@@ -68,7 +68,7 @@ _numbers = count(1)
 
 
 def look(model: str) -> Look:
-    """How a model looks in all figures; models not known here share the remaining colours."""
+    """How a model looks in all figures; models not known here share the remaining colors."""
     if model in LOOKS:
         return LOOKS[model]
     return Look(model, FURTHER[sum(model.encode()) % len(FURTHER)], "v", (4, 1, 1, 1, 1, 1))
@@ -79,7 +79,7 @@ def figures(summary: TaskSummary) -> list[tuple[str, str]]:
     metric = summary.task.metric
     name = f"{summary.task.title}: validation {metric.name}"
     drawings: list[tuple[str, Drawing]] = [
-        (f"{name} against optimiser steps", lambda axes: draw_curves(axes, summary, "step")),
+        (f"{name} against optimizer steps", lambda axes: draw_curves(axes, summary, "step")),
         (f"{name} against seconds", lambda axes: draw_curves(axes, summary, "seconds")),
         (
             f"{summary.task.title}: test {metric.name} of every seed",
@@ -87,7 +87,7 @@ def figures(summary: TaskSummary) -> list[tuple[str, str]]:
         ),
     ]
     made = [(text, inline(svg([draw]))) for text, draw in drawings]
-    text = f"{summary.task.title}: parameters and optimiser steps per second"
+    text = f"{summary.task.title}: parameters and optimizer steps per second"
     return [*made, (text, _resources(summary))]
 
 
@@ -127,7 +127,7 @@ def draw_curves(axes: Axes, summary: TaskSummary, axis: str) -> None:
             line.set_marker("")
         drawn.append(values)
     axes.set_title(f"Validation {_titled(metric)}")
-    axes.set_xlabel("optimiser steps" if axis == "step" else "seconds of training")
+    axes.set_xlabel("optimizer steps" if axis == "step" else "seconds of training")
     _value_axis(axes, "y", drawn, summary.chance)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=axis == "step"))

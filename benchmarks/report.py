@@ -22,7 +22,7 @@ from benchmarks.summary import (
     missing_tasks,
     significant,
     spread_text,
-    summarise,
+    summarize,
 )
 from benchmarks.table import (
     OVERRIDDEN,
@@ -46,7 +46,7 @@ def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
         ValueError: there is no result to report, or no way to write it.
     """
     folder = output or store.folder
-    content = report_content(summarise(every_result(store)), store)
+    content = report_content(summarize(every_result(store)), store)
     if not content["tasks"] and not content["variants"] and not content["studies"]:
         raise ValueError(
             f"no results in {store.folder}; make some with "

@@ -125,10 +125,10 @@ def split_override(item: str) -> tuple[str, str]:
 class Result:
     """Everything kept of one run; written as one JSON file.
 
-    ``history`` has one entry per epoch: ``epoch`` (from 1), ``step`` (optimiser steps so far),
+    ``history`` has one entry per epoch: ``epoch`` (from 1), ``step`` (optimizer steps so far),
     ``seconds`` (training and validation so far), ``train_loss`` and the ``val_*`` metrics.
     Times are seconds, memory is bytes. ``budget`` says what the run was given, the same for every
-    model of its task, and what it took: ``limit`` (the setting that ends it), ``steps`` (optimiser
+    model of its task, and what it took: ``limit`` (the setting that ends it), ``steps`` (optimizer
     steps that makes), ``steps_done`` and ``ended`` (``"budget"``, ``"early stop"``,
     ``"divergence"`` or ``"time"``: then it is ``"unfinished"`` and was not tested).
     """

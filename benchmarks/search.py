@@ -1,8 +1,8 @@
-"""Random search: as many trials and as many optimiser steps for every model, judged by validation.
+"""Random search: as many trials and as many optimizer steps for every model, judged by validation.
 
 ``configs/<task>/search.yaml`` says what is drawn, key by key as in an override::
 
-    shared:    # in trial k the same for all models, and with it the optimiser steps
+    shared:    # in trial k the same for all models, and with it the optimizer steps
       data.init_args.batch_size: {choice: [1, 4]}
     tcn:
       model.init_args.optimizer.init_args.lr: {log_uniform: [1.0e-4, 1.0e-2]}

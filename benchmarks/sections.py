@@ -116,7 +116,7 @@ def _searches(store: Store) -> Section | None:
         "title": "Searches",
         "text": "Settings drawn at random and judged by validation; the test set is not read. "
         "Trial 0 is the config as it stood, with what was laid over every trial. A ring marks the "
-        "best. Models compare where they had as many trials of as many optimiser steps.",
+        "best. Models compare where they had as many trials of as many optimizer steps.",
         "tables": [_table("The best of each", heads, rows)],
         "figure": svg(drawings, size=(4.5 * max(2, len(drawings)), 3.0)),
         "notes": [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.runs import Result, Store
-from benchmarks.summary import TaskSummary, summarise
+from benchmarks.summary import TaskSummary, summarize
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def store_of(folder: Path, study: str, point: Point) -> Store:
 def summary_of(folder: Path, study: str, point: Point) -> TaskSummary | None:
     """What is known of a point made by the recipes it has now; ``None`` if nothing."""
     store = store_of(folder, study, point)
-    found = summarise(result for result in store.results() if _is_of(result, point))
+    found = summarize(result for result in store.results() if _is_of(result, point))
     return found[0] if found else None
 
 

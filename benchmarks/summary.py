@@ -156,17 +156,17 @@ def every_result(store: Store) -> Iterator[Result]:
         yield from store.results(settings)
 
 
-def summarise(results: Iterable[Result]) -> list[TaskSummary]:
+def summarize(results: Iterable[Result]) -> list[TaskSummary]:
     """Groups results by task, in the order of ``TASKS``, then alphabetically."""
     by_task: dict[str, list[Result]] = {}
     for result in results:
         by_task.setdefault(result.task, []).append(result)
     order = {name: index for index, name in enumerate(TASKS)}
     names = sorted(by_task, key=lambda name: (order.get(name, len(order)), name))
-    return [_summarise_task(name, by_task[name]) for name in names]
+    return [_summarize_task(name, by_task[name]) for name in names]
 
 
-def _summarise_task(name: str, results: Sequence[Result]) -> TaskSummary:
+def _summarize_task(name: str, results: Sequence[Result]) -> TaskSummary:
     ours = [each for each in results if each.settings == OURS]
     further = sorted({result.model for result in ours} - set(MODELS))
     pairs = {(result.settings, place(result.model), result.model) for result in results}

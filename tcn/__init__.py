@@ -1,4 +1,4 @@
-"""Sequence modelling by convolution: layers and nets in PyTorch, trained through Lightning.
+"""Sequence modeling by convolution: layers and nets in PyTorch, trained through Lightning.
 
 ``import tcn`` itself loads nothing, so that ``tcn --help`` answers at once; ``tcn.layers`` and
 ``tcn.models`` are loaded when they are first used and need torch alone. ``tcn.inference``,

@@ -125,7 +125,7 @@ RECEPTIVE_FIELDS |= {"adding_400/code/tcn": 3061, "copying_1000/code/tcn": 3571}
 RECEPTIVE_FIELDS |= {"jsb/paper/tcn": 13, "jsb/code/tcn": 121, "nottingham/paper/tcn": 151}
 RECEPTIVE_FIELDS |= {"text8/paper/tcn": 63, "text8/code/tcn": 29, "lambada/code/tcn": 187}
 # Of the authors' scripts, as they stand there: kernel, levels, hidden, dropout, clipping that comes
-# after the backward pass, optimiser, rate, epochs.
+# after the backward pass, optimizer, rate, epochs.
 CODE_DEFAULTS = {
     "adding": (7, 8, 30, 0.0, None, "Adam", 4e-3, 10),
     "copying": (8, 8, 10, 0.0, None, "RMSprop", 5e-4, 50),
@@ -138,7 +138,7 @@ CODE_DEFAULTS = {
     "text8": (3, 3, 450, 0.1, 0.15, "SGD", 4.0, 100),
     "lambada": (4, 5, 500, 0.1, 0.4, "SGD", 4.0, 100),
 }
-# Table 2: dropout, clipping, optimiser, rate (section 5.3 gives texts SGD and no rate).
+# Table 2: dropout, clipping, optimizer, rate (section 5.3 gives texts SGD and no rate).
 TABLE_2 = {
     "adding": (0.0, None, "Adam", 2e-3),
     "copying": (0.05, 1.0, "RMSprop", 5e-4),
@@ -205,7 +205,7 @@ def test_no_rival_is_handicapped_by_its_size(task: str):
 
 
 def settings_of(name: str) -> tuple:
-    """Dropout, whether of whole channels, clipping, optimiser and rate of a TCN as built."""
+    """Dropout, whether of whole channels, clipping, optimizer and rate of a TCN as built."""
     cli = built(name)
     level = cli.model.net.backbone.levels[0]
     (dropout, *_) = [each for each in level.modules() if isinstance(each, Dropout)]

@@ -1,6 +1,6 @@
 """The TCNs of darts and neuralforecast (``pip install -e '.[peers]'``), on the same windows.
 
-Both are one model for all channels, as ours is; architecture, optimiser and learning rate are their
+Both are one model for all channels, as ours is; architecture, optimizer and learning rate are their
 defaults, look-back, horizon, steps and windows per step are ours. neuralforecast's default loss is
 MAE; it runs with MSE as well, which is what is measured (darts' default is MSE). It scales every
 window by its own look-back: on weather, days without rain are divided by almost nothing, the first

@@ -16,7 +16,7 @@ class Budget:
     """What every net but DLinear gets.
 
     Attributes:
-        steps: of the optimiser.
+        steps: of the optimizer.
         windows: of one channel each, in every step.
     """
 
@@ -35,7 +35,7 @@ LONG_HORIZON = {
 
 WINDOW_SCALER = {
     # Validation MSE of one linear map, 600 steps of 64 windows of all channels, after none, minus
-    # the mean, minus the last value, standardised.
+    # the mean, minus the last value, standardized.
     "ETTh1": "identity",  # 0.662, 0.679, 0.676, 0.679
     "ETTm1": "identity",  # 0.390, 0.393, 0.391, 0.393
     "weather": "identity",  # 0.428, 0.442, -, 0.441

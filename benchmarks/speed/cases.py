@@ -73,7 +73,7 @@ def cases() -> Iterator[tuple[str, Builder]]:
 def training(
     name: str, net: Net, time: int, batch: int, outputs: int, *, last_only: bool = False
 ) -> Case:
-    """Forward, backward and Adam on one batch; head, loss and optimiser are the same for all."""
+    """Forward, backward and Adam on one batch; head, loss and optimizer are the same for all."""
     x = torch.randn(batch, net.in_channels, time)
     target = torch.randint(outputs, (batch,) if last_only else (batch, time))
     convolutions = convolutional(net)

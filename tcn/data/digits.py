@@ -15,7 +15,7 @@ class SequentialDigits(PixelDataModule):
 
     The small sister of sequential MNIST, from ``sklearn.datasets.load_digits`` (a copy of the test
     set of the UCI "Optical Recognition of Handwritten Digits" data: 1,797 images, values 0 to 16).
-    ``x`` is ``(batch, 1, 64)``: values divided by 16, then standardised with mean and standard
+    ``x`` is ``(batch, 1, 64)``: values divided by 16, then standardized with mean and standard
     deviation of the training split; ``y`` is ``(batch,)`` int64. 1,297 training, 200 validation
     and 300 test images, every digit equally frequent in each as far as it goes.
 
@@ -43,7 +43,7 @@ class SequentialDigits(PixelDataModule):
         )
 
     def make_dataset(self, split: Split) -> TensorSequences:
-        """Split, standardise and order the pixels."""
+        """Split, standardize and order the pixels."""
         # Imported here: scikit-learn takes a second, and the other data do without it.
         need("tcn.data.SequentialDigits", "training", "sklearn")
         from sklearn.datasets import load_digits

@@ -40,7 +40,7 @@ _SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
 def derived_generator(*key: int | str) -> torch.Generator:
     """A random generator of its own for every key, such as ``(seed, "validation")``.
 
-    The key is hashed: streams of neighbouring seeds or epochs have nothing in common, and the
+    The key is hashed: streams of neighboring seeds or epochs have nothing in common, and the
     global generator is neither read nor moved.
     """
     digest = hashlib.sha256(":".join(str(part) for part in key).encode()).digest()

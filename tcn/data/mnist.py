@@ -54,7 +54,7 @@ FILES = {
 class SequentialMNIST(PixelDataModule):
     """Classify a 28x28 image of a digit from its 784 pixels in a row.
 
-    Bai et al. 2018, arXiv:1803.01271, section 4. ``x`` is ``(batch, 1, 784)``, normalised with
+    Bai et al. 2018, arXiv:1803.01271, section 4. ``x`` is ``(batch, 1, 784)``, normalized with
     0.1307 and 0.3081 as in their code; ``y`` is ``(batch,)`` int64. They train on all 60,000 images
     without shuffling and look at the test set after every epoch; here the training images are
     shuffled and some are set aside for validation.
@@ -98,7 +98,7 @@ class SequentialMNIST(PixelDataModule):
             locate(file)
 
     def make_dataset(self, split: Split) -> TensorSequences:
-        """Read, split and normalise."""
+        """Read, split and normalize."""
         part = "test" if split == "test" else "train"
         images, labels = read_images(
             locate(FILES[f"{part} images"]), locate(FILES[f"{part} labels"])

@@ -42,7 +42,7 @@ class BatchedWindows(Protocol):
 
 
 class ForecastTask(pl.LightningModule):
-    """A forecast net with an output's loss, an optimiser and a schedule.
+    """A forecast net with an output's loss, an optimizer and a schedule.
 
     Logs ``train_loss`` and ``val_loss``, means over the observed steps of the horizon. That of a
     point forecast is in the units of the series scaler, that of a distribution in the units of the
@@ -155,7 +155,7 @@ class ForecastDataModule(pl.LightningDataModule):
     Args:
         train: windows to train on.
         validation: windows that choose the best weights, or None.
-        batch_size: windows per optimiser step.
+        batch_size: windows per optimizer step.
         seed: of the order of the windows.
 
     Raises:
@@ -259,7 +259,7 @@ def train(
     Args:
         task: trained in place.
         data: with or without validation windows.
-        max_steps: optimiser steps.
+        max_steps: optimizer steps.
         validate_every: steps from one validation to the next.
         patience: validations without improvement after which the run ends; None: never.
         gradient_clip: largest norm of a step's gradient; None for any.

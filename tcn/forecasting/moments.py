@@ -62,7 +62,7 @@ def _moments(
 
 
 def _quantile(ordered: Floats, begin: Integers, counts: Integers, share: float) -> Floats:
-    """A quantile of each series of ascending values, on the line between neighbours."""
+    """A quantile of each series of ascending values, on the line between neighbors."""
     position = (counts - 1) * share
     below = np.floor(position).astype(np.int64)
     above = np.minimum(below + 1, counts - 1)

@@ -41,7 +41,7 @@ def plot_forecasts(
     time_col: str = "ds",
     target_col: str = "y",
 ) -> Figure:
-    """Forecasts after their history, one panel per series; intervals as shades of one colour.
+    """Forecasts after their history, one panel per series; intervals as shades of one color.
 
     Args:
         df: id, time and target: the history, and what came where that is known.

@@ -185,7 +185,7 @@ class SeriesScaler:
 
 @dataclass(frozen=True)
 class CovariateScaler:
-    """Standardises each covariate over all series; NaN becomes the mean, which is 0.
+    """Standardizes each covariate over all series; NaN becomes the mean, which is 0.
 
     Attributes:
         futr: statistics of shape ``(F,)``.
@@ -267,15 +267,15 @@ def scaled_panel(
         ValueError: a scaled value does not fit into float32.
     """
     columns = panel.columns
-    futr = _standardised(panel.futr, covariates.futr)
+    futr = _standardized(panel.futr, covariates.futr)
     return Scaled(
         target=_single(scaler.scale(panel, statistics), columns.target, scaler.name),
         futr=_single(futr, columns.futr, "standard"),
-        hist=_single(_standardised(panel.hist, covariates.hist), columns.hist, "standard"),
-        stat=_single(_standardised(panel.stat, covariates.stat), columns.numeric_stat, "standard"),
+        hist=_single(_standardized(panel.hist, covariates.hist), columns.hist, "standard"),
+        stat=_single(_standardized(panel.stat, covariates.stat), columns.numeric_stat, "standard"),
         future=None
         if future is None
-        else _single(_standardised(future, covariates.futr), columns.futr, "standard"),
+        else _single(_standardized(future, covariates.futr), columns.futr, "standard"),
     )
 
 
@@ -293,7 +293,7 @@ def _single(values: Floats, names: tuple[str, ...], scaler: str) -> Singles:
     return single
 
 
-def _standardised(values: Floats, statistics: Statistics) -> Floats:
+def _standardized(values: Floats, statistics: Statistics) -> Floats:
     return np.nan_to_num((values - statistics.location) / statistics.scale, nan=0.0, posinf=np.inf)
 
 

@@ -105,7 +105,7 @@ class Settings(BaseEstimator):
             dropout: share of values dropped in training.
             skip: ``"linear"`` map of the look-back, ``"last"`` value or ``"none"``, to which what
                 the net says is added.
-            max_steps: optimiser steps.
+            max_steps: optimizer steps.
             batch_size: windows per step.
             learning_rate: at the start; it falls to 0 along a cosine.
             weight_decay: of AdamW.

@@ -40,7 +40,7 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
 
     @recorded
     def __init__(self, channels: int) -> None:
-        """Normalises ``channels`` channels.
+        """Normalizes ``channels`` channels.
 
         Raises:
             ValueError: if ``channels`` is below 1.
@@ -49,7 +49,7 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
         super().__init__(channels, eps=EPSILON)
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """Normalises by batch statistics in training, by the running ones in evaluation.
+        """Normalizes by batch statistics in training, by the running ones in evaluation.
 
         Raises:
             ValueError: in training, if there is a single value per channel.
@@ -71,8 +71,8 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
         rows = steps[valid]
         if len(rows) == 1:
             raise _single_step()
-        normalised = nn.BatchNorm1d.forward(self, rows)
-        placed = torch.zeros_like(steps).masked_scatter(valid.unsqueeze(-1), normalised)
+        normalized = nn.BatchNorm1d.forward(self, rows)
+        placed = torch.zeros_like(steps).masked_scatter(valid.unsqueeze(-1), normalized)
         return placed.transpose(1, 2).reshape_as(x), ()
 
     def replaced_by(self, module: nn.Module) -> nn.Module:
@@ -111,7 +111,7 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
         return distributed.get_world_size(self.process_group) > 1
 
     def _measured(self, flat: Tensor, valid: Tensor | None) -> Tensor:
-        """Normalises ``(batch, channels, time)`` by its statistics, and remembers them."""
+        """Normalizes ``(batch, channels, time)`` by its statistics, and remembers them."""
         x, shared = at_least_float32(flat), self._is_shared()
         counts = x.new_full((len(x), 1, x.shape[-1]), float(self._counts or not shared))
         if valid is not None:
@@ -122,12 +122,12 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
         if count == 1:
             raise _single_step()
         mean = sums[1:] / count.clamp_min(1)
-        centred = x - mean[:, None]
-        squares = (centred.square() * counts).sum((0, 2))
+        centered = x - mean[:, None]
+        squares = (centered.square() * counts).sum((0, 2))
         squares = _Sum.apply(squares, self.process_group) if shared else squares
         if count > 0:
             self._remember(mean.detach(), squares.detach() / (count - 1))
-        y = centred * (squares / count.clamp_min(1) + self.eps).rsqrt()[:, None]
+        y = centered * (squares / count.clamp_min(1) + self.eps).rsqrt()[:, None]
         y = y * self.weight.to(y.dtype)[:, None] + self.bias.to(y.dtype)[:, None]
         return (y if valid is None else y.masked_fill(~valid, 0)).to(flat.dtype)
 
@@ -143,7 +143,7 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
         self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
 
     def _remembered(self, flat: Tensor) -> Tensor:
-        """Normalises by the running averages, in float32."""
+        """Normalizes by the running averages, in float32."""
         x = at_least_float32(flat)
         kept = (self.running_mean, self.running_var, self.weight, self.bias)
         mean, variance, weight, bias = (None if t is None else t.to(x.dtype) for t in kept)
@@ -168,7 +168,7 @@ def _kept_in_float32(now: Tensor | None, then: Tensor | None) -> Tensor | None:
 
 @contextmanager
 def uncounted(net: nn.Module) -> Iterator[None]:
-    """Within it synchronised norms of ``net`` take part in their sums with nothing.
+    """Within it synchronized norms of ``net`` take part in their sums with nothing.
 
     For a process whose share of the batch is empty, and which runs a row of zeros so that the
     others need not wait for it.

@@ -23,12 +23,12 @@ from tcn.layers.validation import (
     per_axis,
     wrong_state,
 )
-from tcn.layers.weight_norm import WeightNormalised
+from tcn.layers.weight_norm import WeightNormalized
 from tcn.native import convolution as native
 from tcn.saving.description import recorded
 
 
-class Convolution(WeightNormalised, Taps):
+class Convolution(WeightNormalized, Taps):
     """What ``Conv1d`` and ``Conv2d`` share, which is everything but their rank."""
 
     groups: int
@@ -82,7 +82,7 @@ class Convolution(WeightNormalised, Taps):
         if lookahead:
             self.look_ahead(lookahead)
         if weight_norm:
-            self.normalise_weight()
+            self.normalize_weight()
 
     # ---------------------------------------------------------------- evaluation
 
@@ -162,7 +162,7 @@ class Convolution(WeightNormalised, Taps):
 
     def extra_repr(self) -> str:
         """Adds padding and weight norm to what ``nn.Conv1d`` prints."""
-        norm = ", weight_norm=True" if self.is_weight_normalised else ""
+        norm = ", weight_norm=True" if self.is_weight_normalized else ""
         ahead = f", lookahead={self.lookahead}" if self.lookahead else ""
         return f"{super().extra_repr()}, padding={self.axis_padding}{norm}{ahead}"
 

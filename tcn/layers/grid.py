@@ -27,7 +27,7 @@ class Grid(NamedTuple):
 
     Attributes:
         sizes: length of each axis.
-        steps: distance between neighbours on each axis; 0 where there is one position only.
+        steps: distance between neighbors on each axis; 0 where there is one position only.
         counts: number of positions on each axis.
     """
 
@@ -70,7 +70,7 @@ class Grid(NamedTuple):
         return Grid(self.sizes, *zip(*axes, strict=True))
 
     def strides(self, have: Grid) -> tuple[int, ...]:
-        """Distance between neighbours of this grid, counted in positions of a finer one."""
+        """Distance between neighbors of this grid, counted in positions of a finer one."""
         return tuple(a // b if a and b else 1 for a, b in zip(self.steps, have.steps, strict=True))
 
     def take(self, x: Tensor, have: Grid) -> Tensor:

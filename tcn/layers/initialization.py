@@ -31,7 +31,7 @@ def initialize(module: nn.Module, name: str) -> None:
     Sources: He et al. 2015, section 2.2 (``"he"``); Bai et al. 2018, section 5 (``"normal"``).
 
     Raises:
-        ValueError: if there is no initialisation of that name.
+        ValueError: if there is no initialization of that name.
     """
     if name not in INITIALIZATIONS:
         names = ", ".join(map(repr, INITIALIZATIONS))

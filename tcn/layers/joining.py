@@ -80,10 +80,10 @@ class Join(Container):
         results = [
             advance(module, x, before, context) for module, before in zip(self, states, strict=True)
         ]
-        travelling = [_travelling(c) for c in self._contexts(context.completed(x), states)]
+        traveling = [_traveling(c) for c in self._contexts(context.completed(x), states)]
         queues = [
             self._behind(held, (y, *others))
-            for held, (y, _), others in zip(waiting, results, travelling, strict=True)
+            for held, (y, _), others in zip(waiting, results, traveling, strict=True)
         ]
         ready = min(queue[0].shape[-1] for queue in queues)
         joined = self._joined([queue[0][..., :ready] for queue in queues])
@@ -103,7 +103,7 @@ class Join(Container):
         states, waiting = self._split(state)
         full = context.completed()
         pairs = zip(waiting, self._contexts(full, states), strict=True)
-        queues = [self._behind(held and held[1:], _travelling(c)) for held, c in pairs]
+        queues = [self._behind(held and held[1:], _traveling(c)) for held, c in pairs]
         ready = min(mask.shape[-1] for mask, _ in queues)
         condition = queues[0][1][..., :ready] if context.local_condition is not None else None
         return context._replace(
@@ -259,7 +259,7 @@ def _all(masks: Sequence[Tensor]) -> Tensor:
     return first if all(mask is first for mask in masks) else reduce(lambda a, b: a & b, masks)
 
 
-def _travelling(context: Context) -> tuple[Tensor, Tensor]:
+def _traveling(context: Context) -> tuple[Tensor, Tensor]:
     """Mask and condition as tensors with a step each; no channels if there is no such condition."""
     mask, condition = context.mask, context.local_condition
     assert mask is not None

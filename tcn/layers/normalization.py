@@ -1,4 +1,4 @@
-"""Normalisation of ``(batch, channels, *sizes)``; those that look across time say so.
+"""Normalization of ``(batch, channels, *sizes)``; those that look across time say so.
 
     name           statistics over                        streams
     "weight"       the filters, not the signal            yes
@@ -44,7 +44,7 @@ class _Affine(SequenceModule):
 
     @recorded
     def __init__(self, channels: int) -> None:
-        """Normalises ``channels`` channels.
+        """Normalizes ``channels`` channels.
 
         Raises:
             ValueError: if ``channels`` is below 1.
@@ -70,7 +70,7 @@ class ChannelNorm(_Affine, Pointwise):
     """Layer norm over the channels of every step apart, so it streams. Ba et al. 2016."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Normalises ``(batch, channels, *sizes)``."""
+        """Normalizes ``(batch, channels, *sizes)``."""
         check_input_of_any_rank(self, x, self.channels)
         last = x.movedim(1, -1)
         return F.layer_norm(last, (self.channels,), self.weight, self.bias, EPSILON).movedim(-1, 1)
@@ -81,7 +81,7 @@ class RMSNorm(Pointwise):
 
     @recorded
     def __init__(self, channels: int) -> None:
-        """Normalises ``channels`` channels.
+        """Normalizes ``channels`` channels.
 
         Raises:
             ValueError: if ``channels`` is below 1.
@@ -92,7 +92,7 @@ class RMSNorm(Pointwise):
         self.weight = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Normalises ``(batch, channels, *sizes)``."""
+        """Normalizes ``(batch, channels, *sizes)``."""
         check_input_of_any_rank(self, x, self.channels)
         return F.rms_norm(x.movedim(1, -1), (self.channels,), self.weight, EPSILON).movedim(-1, 1)
 
@@ -105,7 +105,7 @@ class CumulativeNorm(_Affine):
     """Layer norm over the channels of all steps so far. Luo & Mesgarani 2019 (Conv-TasNet), cLN."""
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """Normalises by the mean and variance of everything up to each step."""
+        """Normalizes by the mean and variance of everything up to each step."""
         check_input_of_any_rank(self, x, self.channels)
         valid = valid_steps(x, context.mask)
         silent = at_least_float32(silence(x, context.mask))
@@ -135,7 +135,7 @@ class GroupNorm(_Affine):
 
     @recorded
     def __init__(self, channels: int, *, groups: int | None = None) -> None:
-        """Normalises ``channels`` channels in ``groups`` groups.
+        """Normalizes ``channels`` channels in ``groups`` groups.
 
         Args:
             channels: channels of the input.
@@ -153,7 +153,7 @@ class GroupNorm(_Affine):
             raise ValueError(f"groups: {groups} does not divide channels={channels}")
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """Normalises by the statistics of each group over all valid positions."""
+        """Normalizes by the statistics of each group over all valid positions."""
         check_input_of_any_rank(self, x, self.channels)
         if context.mask is None:
             # Not that of nn.functional, which refuses one value; its deviation is 0, padded or not.
@@ -164,10 +164,10 @@ class GroupNorm(_Affine):
         grouped = grouped.masked_fill(valid.unsqueeze(1) == 0, 0)
         count = (valid.sum(-1) * grouped.shape[2]).clamp_min(1).view(-1, 1, 1, 1)
         mean = grouped.sum((2, 3), keepdim=True) / count
-        centred = (grouped - mean) * valid.unsqueeze(1)
-        variance = centred.square().sum((2, 3), keepdim=True) / count
-        normalised = (centred * (variance + EPSILON).rsqrt()).view_as(x)
-        return self.affine(normalised, x.dtype), ()
+        centered = (grouped - mean) * valid.unsqueeze(1)
+        variance = centered.square().sum((2, 3), keepdim=True) / count
+        normalized = (centered * (variance + EPSILON).rsqrt()).view_as(x)
+        return self.affine(normalized, x.dtype), ()
 
     @property
     def streaming_obstacle(self) -> str | None:

@@ -69,7 +69,7 @@ def receptive_field(
     """Measures the receptive field of a net by the gradient of one output.
 
     What is measured is the structure: copies of the net in evaluation mode and float64 get random
-    positive weights that average, so that no path is hidden by a dead unit or cancelled by another.
+    positive weights that average, so that no path is hidden by a dead unit or canceled by another.
     The window begins with room for every tap of the net's convolutions, so that no hole is taken
     for the end, and is doubled until the field ends inside it.
 
@@ -127,7 +127,7 @@ def _first_window(net: nn.Module, max_length: int) -> int:
 
 
 def _averaging_copy(net: nn.Module, seed: int) -> nn.Module:
-    # Folded, because a normalised filter sums to more than 1: wide nets would saturate tanh.
+    # Folded, because a normalized filter sums to more than 1: wide nets would saturate tanh.
     probe = fold_weight_norm(copy.deepcopy(net).double().eval())
     for module in probe.modules():
         if isinstance(module, MaxPool):

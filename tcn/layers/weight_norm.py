@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 
-class WeightNormalised(nn.Module):
+class WeightNormalized(nn.Module):
     """A convolution whose ``weight`` may be kept as ``weight_g`` and ``weight_v``."""
 
     weight_g: nn.Parameter
@@ -23,7 +23,7 @@ class WeightNormalised(nn.Module):
 
         Under weight norm it is computed anew at every access: change it by :meth:`set_weight`.
         """
-        if self.is_weight_normalised:
+        if self.is_weight_normalized:
             return torch._weight_norm(self.weight_v, self.weight_g, 0)
         weight = self._parameters.get("weight")
         if weight is None:  # pruning puts a plain tensor in the parameter's place
@@ -41,11 +41,11 @@ class WeightNormalised(nn.Module):
         vars(self).pop("computed_weight", None)
 
     @property
-    def is_weight_normalised(self) -> bool:
+    def is_weight_normalized(self) -> bool:
         """Whether the parameters are ``weight_g`` and ``weight_v`` instead of ``weight``."""
         return "weight_g" in self._parameters
 
-    def normalise_weight(self) -> None:
+    def normalize_weight(self) -> None:
         """Splits ``weight`` into size ``weight_g`` and direction ``weight_v``, same function."""
         weight = self.weight.detach()
         del self._parameters["weight"]
@@ -54,14 +54,14 @@ class WeightNormalised(nn.Module):
 
     def fold_weight(self) -> None:
         """Turns ``weight_g`` and ``weight_v`` back into one ``weight``, same function."""
-        if self.is_weight_normalised:
+        if self.is_weight_normalized:
             weight = self.weight.detach()
             del self.weight_g, self.weight_v
             self.register_parameter("weight", nn.Parameter(weight))
 
     @torch.no_grad()
     def set_weight(self, weight: Tensor) -> None:
-        """Makes ``weight`` the weight that convolves, weight-normalised or not.
+        """Makes ``weight`` the weight that convolves, weight-normalized or not.
 
         Raises:
             ValueError: if the shape is not that of :attr:`weight`.
@@ -70,7 +70,7 @@ class WeightNormalised(nn.Module):
             raise ValueError(
                 f"weight: shape {tuple(weight.shape)}, expected {tuple(self.weight.shape)}"
             )
-        if self.is_weight_normalised:
+        if self.is_weight_normalized:
             self.weight_v.copy_(weight)
             self.weight_g.copy_(filter_norm(weight))
         else:
@@ -84,10 +84,10 @@ class WeightNormalised(nn.Module):
                 state_dict[prefix + old] = state_dict.pop(key)
         names = [prefix + name for name in ("weight", "weight_g", "weight_v")]
         weight, size, direction = names
-        if self.is_weight_normalised and weight in state_dict:
+        if self.is_weight_normalized and weight in state_dict:
             state_dict[direction] = state_dict.pop(weight)
             state_dict[size] = filter_norm(state_dict[direction])
-        elif not self.is_weight_normalised and size in state_dict and direction in state_dict:
+        elif not self.is_weight_normalized and size in state_dict and direction in state_dict:
             parts = state_dict.pop(direction), state_dict.pop(size)
             state_dict[weight] = torch._weight_norm(*parts, 0)
         super()._load_from_state_dict(state_dict, prefix, *rest)
@@ -96,7 +96,7 @@ class WeightNormalised(nn.Module):
 def fold_weight_norm(module: nn.Module) -> nn.Module:
     """Folds the weight norm of every convolution in ``module``, in place: same outputs, faster."""
     for child in module.modules():
-        if isinstance(child, WeightNormalised):
+        if isinstance(child, WeightNormalized):
             child.fold_weight()
     return module
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.layers import BatchNorm, Chain, Context, Conv1d, Reach, SequenceModule, State
-from tcn.layers.blocks.large_kernel import LargeKernelBlock, large_kernel_block, normalise
+from tcn.layers.blocks.large_kernel import LargeKernelBlock, large_kernel_block, normalize
 from tcn.layers.validation import check_positive, check_probability, check_switch
 from tcn.saving.description import recorded
 
@@ -104,7 +104,7 @@ class LargeKernelTCN(Chain):
         super().__init__(
             stem=Conv1d(in_channels, channels, 2 * stride - 1, stride=stride, padding=padding),
             blocks=Chain(*blocks),
-            **normalise(norm, channels),
+            **normalize(norm, channels),
         )
         self.in_channels = in_channels
         self.out_channels = channels

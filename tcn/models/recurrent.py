@@ -186,7 +186,7 @@ class LSTM(_Recurrent):
     """Long short-term memory, ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
 
     Source: Hochreiter & Schmidhuber 1997; forget-gate bias Jozefowicz et al. 2015; chrono
-    initialisation Tallec & Ollivier 2018, section 2.
+    initialization Tallec & Ollivier 2018, section 2.
     """
 
     cell = nn.LSTM
@@ -237,7 +237,7 @@ class LSTM(_Recurrent):
 class GRU(_Recurrent):
     """Gated recurrent unit, ``(batch, in_channels, time)`` to ``(batch, hidden, time)``.
 
-    Source: Cho et al. 2014, section 2.3; chrono initialisation Tallec & Ollivier 2018, section 2.
+    Source: Cho et al. 2014, section 2.3; chrono initialization Tallec & Ollivier 2018, section 2.
     """
 
     cell = nn.GRU

@@ -189,7 +189,7 @@ class TCN(Chain):
         """Loads the weights of a ``TemporalConvNet`` of the authors' code.
 
         The checkpoint may be that of the bare net or of a task's model around it, and may have the
-        keys of PyTorch's old weight norm (``weight_g``) or of the parametrised one.
+        keys of PyTorch's old weight norm (``weight_g``) or of the parametrized one.
 
         Args:
             state_dict: the checkpoint's tensors.

@@ -1,7 +1,7 @@
 """From a net's raw numbers to a loss, point forecasts, quantiles and samples.
 
     size, name       raw numbers per target and step; the name `output` takes
-    loss             what is minimised, over what was observed
+    loss             what is minimized, over what was observed
     mean             the point forecast
     quantile, sample of a distribution; point outputs refuse, and name conformal intervals
 

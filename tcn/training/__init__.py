@@ -1,4 +1,4 @@
-"""Lightning modules that train a net: loss, metrics, optimiser, nothing of the net itself."""
+"""Lightning modules that train a net: loss, metrics, optimizer, nothing of the net itself."""
 
 from tcn.extras import need
 

@@ -4,7 +4,7 @@ from torch.optim import Optimizer
 
 
 class Accumulation:
-    """What the batches of one optimiser step weigh, such as the valid steps of each.
+    """What the batches of one optimizer step weigh, such as the valid steps of each.
 
     Lightning takes the plain mean of their losses, in which a step of a short batch counts for more
     than one of a long batch. How much there is in all is known after the last batch only. So each

@@ -53,7 +53,7 @@ def gathered(value: Item) -> list[Item]:
 
 
 def share(batch: Rows, *, index: int, count: int) -> Rows:
-    """The rows of a batch that process ``index`` of ``count`` computes: neighbours, perhaps none.
+    """The rows of a batch that process ``index`` of ``count`` computes: neighbors, perhaps none.
 
     Batches whose rows go on where those of the batch before ended may be shared too: while all
     have as many rows, each row stays in the process that holds its state.

@@ -12,7 +12,7 @@ from tcn.layers.validation import check_switch
 
 
 class Schedule(ABC):
-    """Builds a scheduler that is stepped after every optimiser step.
+    """Builds a scheduler that is stepped after every optimizer step.
 
     A task calls it with the steps that its trainer will take in all, so that a configuration
     need not repeat a number that follows from the data, the batch size and the epochs.
@@ -20,7 +20,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
-        """The scheduler of ``optimizer`` for a run of ``total_steps`` optimiser steps."""
+        """The scheduler of ``optimizer`` for a run of ``total_steps`` optimizer steps."""
 
 
 class OneCycle(Schedule):
@@ -29,7 +29,7 @@ class OneCycle(Schedule):
     Source: Smith and Topin 2018, arXiv:1708.07120. The defaults are PyTorch's.
 
     Args:
-        max_lr: highest learning rate; the optimiser's own is not used.
+        max_lr: highest learning rate; the optimizer's own is not used.
         rise: share of the run, between 0 and 1, in which the rate rises.
         div_factor: ``max_lr`` over the first learning rate.
         final_div_factor: the first learning rate over the last.
@@ -38,7 +38,7 @@ class OneCycle(Schedule):
 
     Raises:
         ValueError: ``max_lr`` is not positive or ``rise`` is not between 0 and 1; or, when called,
-            the optimiser has no momentum to move.
+            the optimizer has no momentum to move.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class OneCycle(Schedule):
         if self.cycle_momentum and not {"betas", "momentum"} & _used(optimizer):
             raise ValueError(
                 f"cycle_momentum is True and {type(optimizer).__name__} has no momentum: "
-                "set cycle_momentum to False or give the optimiser a momentum"
+                "set cycle_momentum to False or give the optimizer a momentum"
             )
         return _OneCycleLR(
             optimizer,
@@ -94,13 +94,13 @@ class _OneCycleLR(OneCycleLR):
 
 
 class CosineDecay(Schedule):
-    """Linear warm-up to the optimiser's learning rate, then half a cosine down.
+    """Linear warm-up to the optimizer's learning rate, then half a cosine down.
 
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983, section 3, without restarts.
 
     Args:
         warmup: share of the run, between 0 and 1, in which the rate rises, step by step alike.
-        final: last learning rate as a share, between 0 and 1, of the optimiser's.
+        final: last learning rate as a share, between 0 and 1, of the optimizer's.
 
     Raises:
         ValueError: a share is not between 0 and 1.

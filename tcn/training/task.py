@@ -1,4 +1,4 @@
-"""What all tasks have in common: steps, checks, optimiser and schedule."""
+"""What all tasks have in common: steps, checks, optimizer and schedule."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tcn.training.schedules import Schedule
 
 
 class Task(pl.LightningModule):
-    """A net with a loss, metrics, an optimiser and a schedule.
+    """A net with a loss, metrics, an optimizer and a schedule.
 
     The net is called ``net(x)``, or ``net(x, lengths=lengths)`` where the batch has lengths; what
     lies beyond them changes neither loss nor metrics. Batches are ``Batch`` or plain ``(x, y)`` and
@@ -34,7 +34,7 @@ class Task(pl.LightningModule):
     Several processes (``ddp``) that each get a share of every batch, as the modules of ``tcn.data``
     hand it out, take the steps of one process with the whole batch, to float error: losses and
     gradients are weighted by what each share holds, and every example is measured once. What a net
-    draws (dropout) is each share's own, and so is batch normalisation without
+    draws (dropout) is each share's own, and so is batch normalization without
     ``Trainer(sync_batchnorm=True)``. Of a loader of your own, whose rows Lightning deals out to the
     processes, each process has batches of the loader's size; a row that is handed out a second time
     to make them even counts once.
@@ -46,10 +46,10 @@ class Task(pl.LightningModule):
     Args:
         net: the net to train, or ``torch.compile(net)``: then that is called, and what is checked,
             saved and found as ``task.net`` is the net inside.
-        optimizer: called with the parameters, returns the optimiser.
-        lr_scheduler: called with the optimiser, returns a scheduler that is stepped after every
+        optimizer: called with the parameters, returns the optimizer.
+        lr_scheduler: called with the optimizer, returns a scheduler that is stepped after every
             epoch (``ReduceLROnPlateau``: with the metric in its attribute ``monitor``, by default
-            that of the task); or a ``Schedule``, stepped after every optimiser step.
+            that of the task); or a ``Schedule``, stepped after every optimizer step.
 
     Raises:
         ValueError: in ``fit``, when an input or the training loss is not finite.

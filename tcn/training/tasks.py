@@ -1,4 +1,4 @@
-"""The tasks: regression, classification, language modelling, multi-label and joint prediction."""
+"""The tasks: regression, classification, language modeling, multi-label and joint prediction."""
 
 import math
 from collections.abc import Iterator

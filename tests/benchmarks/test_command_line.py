@@ -7,7 +7,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.quick import print_summary, quick_runs
 from benchmarks.runs import ROOT, Store
-from benchmarks.summary import summarise
+from benchmarks.summary import summarize
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_summary_on_the_terminal_fits_80_columns(capsys, monkeypatch, make_resul
     monkeypatch.setenv("COLUMNS", "80")
     results = [make_result(seed=s, test=v) for s, v in enumerate((2e-5, 3e-5, 4e-5))]
     results += [make_result(model="lstm", test=0.25), make_result(model="lstm", status="failed")]
-    print_summary(summarise(results), [Path("report.md")])
+    print_summary(summarize(results), [Path("report.md")])
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert any("TCN" in line and "(3.00 ± 1.00)e-5" in line and "70,369" in line for line in lines)

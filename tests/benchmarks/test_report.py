@@ -11,7 +11,7 @@ from benchmarks.plots import LOOKS, curve, draw_curves, draw_final, draw_trials,
 from benchmarks.report import write_report
 from benchmarks.runs import SEARCH, Store
 from benchmarks.sections import sections
-from benchmarks.summary import summarise
+from benchmarks.summary import summarize
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 SELF_CLOSED = {"path", "use", "line", "rect", "circle", "polygon", "image"}
@@ -170,7 +170,7 @@ def test_curve_is_the_mean_over_seeds_up_to_the_first_to_stop(make_result):
         make_result(seed=0, validation=(0.4, 0.2, 0.1)),
         make_result(seed=1, validation=(0.6, 0.4)),
     ]
-    (summary,) = summarise(results)
+    (summary,) = summarize(results)
     positions, values = curve(summary.rows[0], summary.task.metric, "step")
     np.testing.assert_array_equal(positions, [10, 20])
     np.testing.assert_allclose(values.mean(axis=0), [0.5, 0.3])
@@ -178,14 +178,14 @@ def test_curve_is_the_mean_over_seeds_up_to_the_first_to_stop(make_result):
 
 @pytest.mark.parametrize(("lowest", "scale"), [(1e-4, "log"), (0.1, "linear")])
 def test_scale_is_logarithmic_where_values_span_decades(make_result, lowest, scale):
-    (summary,) = summarise([make_result(validation=(0.4, lowest), test=lowest)])
+    (summary,) = summarize([make_result(validation=(0.4, lowest), test=lowest)])
     axes = Figure().subplots()
     draw_curves(axes, summary, "seconds")
     assert axes.get_yscale() == scale
 
 
 def test_each_seed_is_a_dot_and_chance_a_line(make_result):
-    (summary,) = summarise(make_result(seed=s, test=v) for s, v in enumerate((0.2, 0.4, 0.6)))
+    (summary,) = summarize(make_result(seed=s, test=v) for s, v in enumerate((0.2, 0.4, 0.6)))
     axes = Figure().subplots()
     draw_final(axes, summary)
     dots = [points for points in axes.collections if len(points.get_offsets()) == 3]
@@ -196,7 +196,7 @@ def test_each_seed_is_a_dot_and_chance_a_line(make_result):
 
 
 def test_a_task_whose_every_run_failed_still_has_figures(make_result):
-    (summary,) = summarise([make_result(status="failed")])
+    (summary,) = summarize([make_result(status="failed")])
     assert all(svg.startswith("<svg") for _, svg in figures(summary))
 
 

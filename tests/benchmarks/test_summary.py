@@ -5,27 +5,27 @@ from torch import Tensor
 
 from benchmarks.paper import TABLE_1, TASKS, describe
 from benchmarks.runs import MODELS, known_tasks
-from benchmarks.summary import Spread, missing_tasks, significant, spread_text, summarise
+from benchmarks.summary import Spread, missing_tasks, significant, spread_text, summarize
 from tcn.data import SequentialDigits, SequentialMNIST
 
 
 def test_mean_and_sample_deviation_by_hand(make_result):
     # 0.2, 0.4, 0.9: mean 1.5/3; deviations -0.3, -0.1, 0.4: squares 0.26, over n - 1 = 2: 0.13
-    (summary,) = summarise(make_result(seed=s, test=v) for s, v in enumerate((0.2, 0.4, 0.9)))
+    (summary,) = summarize(make_result(seed=s, test=v) for s, v in enumerate((0.2, 0.4, 0.9)))
     spread = summary.rows[0].test(summary.task.metric)
     assert spread == Spread(pytest.approx(0.5), pytest.approx(math.sqrt(0.13)), 3)
     assert spread_text(spread) == "0.500 ± 0.361"
 
 
 def test_one_seed_has_no_deviation(make_result):
-    (summary,) = summarise([make_result(test=0.25)])
+    (summary,) = summarize([make_result(test=0.25)])
     assert summary.rows[0].test(summary.task.metric) == Spread(0.25, None, 1)
     assert spread_text(Spread(0.25, None, 1)) == "0.250"
 
 
 def test_failed_runs_are_counted_and_enter_no_mean(make_result):
     results = [make_result(seed=0, test=0.2), make_result(seed=1, status="failed")]
-    (summary,) = summarise(results)
+    (summary,) = summarize(results)
     row = summary.rows[0]
     assert (len(row.finished), len(row.failed)) == (1, 1)
     assert row.test(summary.task.metric) == Spread(0.2, None, 1)
@@ -33,7 +33,7 @@ def test_failed_runs_are_counted_and_enter_no_mean(make_result):
 
 def test_accuracy_is_shown_in_percent(make_result):
     results = [make_result("digits", seed=s, key="accuracy", test=v) for s, v in ((0, 0.5), (1, 1))]
-    (summary,) = summarise(results)
+    (summary,) = summarize(results)
     assert summary.rows[0].test(summary.task.metric).mean == 75.0
 
 
@@ -47,7 +47,7 @@ def test_accuracy_is_shown_in_percent(make_result):
     ],
 )
 def test_winner_of_a_task_where_lower_is_better(make_result, scores, winner):
-    (summary,) = summarise(make_result(model=m, test=v) for m, v in scores.items())
+    (summary,) = summarize(make_result(model=m, test=v) for m, v in scores.items())
     assert summary.winner == winner
 
 
@@ -57,7 +57,7 @@ def test_winner_of_a_task_where_lower_is_better(make_result, scores, winner):
 def test_winner_of_a_task_where_higher_is_better(make_result, scores, winner):
     pairs = zip(("tcn", "lstm"), scores, strict=True)
     results = (make_result("digits", model, key="accuracy", test=v) for model, v in pairs)
-    (summary,) = summarise(results)
+    (summary,) = summarize(results)
     assert summary.winner == winner
 
 
@@ -88,9 +88,9 @@ def share_of_most_frequent(targets: Tensor) -> float:
 
 def test_chance_follows_the_length_that_was_run(make_result):
     results = [make_result("copying_quick", seed=s, key="loss", length=80) for s in (0, 1)]
-    (summary,) = summarise(results)
+    (summary,) = summarize(results)
     assert summary.chance == pytest.approx(10 * math.log(8) / 100)
-    (mixed,) = summarise([*results, make_result("copying_quick", seed=2, key="loss", length=40)])
+    (mixed,) = summarize([*results, make_result("copying_quick", seed=2, key="loss", length=40)])
     assert mixed.chance is None
 
 
@@ -117,7 +117,7 @@ def test_every_task_with_configs_is_described():
 
 def test_an_unlisted_task_is_described_by_its_selection(make_result):
     result = make_result("new_task", key="accuracy", test=0.5)
-    (summary,) = summarise([result])
+    (summary,) = summarize([result])
     assert summary.task == describe("new_task", "val_accuracy", "max")
     assert summary.task.metric.higher_is_better
     assert summary.rows[0].test(summary.task.metric).mean == 0.5
@@ -125,7 +125,7 @@ def test_an_unlisted_task_is_described_by_its_selection(make_result):
 
 def test_order_of_tasks_and_models(make_result):
     results = [make_result("new"), make_result("jsb", "zzz", key="nll"), make_result("adding_600")]
-    summaries = summarise(results)
+    summaries = summarize(results)
     assert [summary.name for summary in summaries] == ["adding_600", "jsb", "new"]
     assert [row.model for row in summaries[1].rows] == [*MODELS, "zzz"]
     assert "jsb" not in missing_tasks(summaries)

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.paper import SIZES, TABLE_1, TASKS
 from benchmarks.report import write_report
 from benchmarks.runs import MODELS, Recipe, Run, Store
-from benchmarks.summary import every_result, summarise
+from benchmarks.summary import every_result, summarize
 from benchmarks.table import costs, reached, variants, whole_table
 
 
@@ -18,7 +18,7 @@ def store(tmp_path):
 
 
 def lines(results, store):
-    return {line["name"]: line for line in whole_table(summarise(results), store)}
+    return {line["name"]: line for line in whole_table(summarize(results), store)}
 
 
 def cell(line, label):
@@ -162,7 +162,7 @@ def test_time_to_a_quality_by_hand(make_result):
         make_result(seed=3, status="failed"),
         make_result(model="gru", validation=(0.1, 0.1)),
     ]
-    (summary,) = summarise(results)
+    (summary,) = summarize(results)
     tcn, _, gru, rnn = summary.rows
     assert tcn.seconds_to(summary.task.metric, 1e-3).mean == 3.0
     assert reached(tcn, summary) == "0:03 (2 of 4)"
@@ -176,7 +176,7 @@ def test_time_to_a_quality_by_hand(make_result):
 
 
 def test_time_to_an_accuracy(make_result):
-    (summary,) = summarise([make_result("digits", key="accuracy", validation=(0.9, 0.96))])
+    (summary,) = summarize([make_result("digits", key="accuracy", validation=(0.9, 0.96))])
     assert costs([summary])[0]["quality"] == "accuracy ≥ 95 %"
     assert reached(summary.rows[0], summary) == "0:04"
 
@@ -190,7 +190,7 @@ def test_other_settings_stand_beside_ours_and_win_nothing(make_result, store):
     for result in (joint, make_result("jsb", key="nll", test=8.2)):
         store.write(result)
     store.write(make_result("jsb", "lstm", key="nll", test=8.4))
-    (summary,) = summaries = summarise(every_result(store))
+    (summary,) = summaries = summarize(every_result(store))
     assert summary.winner == "tcn"
     assert summary.rows[0].test(summary.task.metric).mean == 8.2
     (row,) = variants(summaries)

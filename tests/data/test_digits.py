@@ -21,7 +21,7 @@ def test_every_image_is_in_one_split_and_every_digit_in_each():
     images, labels = load_digits(return_X_y=True)
     rows = torch.cat([torch.cat([part.x[:, 0], part.y[:, None]], dim=1) for part in parts])
     original = torch.cat([torch.tensor(images).float() / 16, torch.tensor(labels)[:, None]], dim=1)
-    # Standardising is undone by its two numbers: blank is 0 and full ink is 1 again.
+    # Standardizing is undone by its two numbers: blank is 0 and full ink is 1 again.
     values = rows[:, :-1]
     rows[:, :-1] = (values - values.min()) / (values.max() - values.min())
     for table in (rows, original):
@@ -29,7 +29,7 @@ def test_every_image_is_in_one_split_and_every_digit_in_each():
     assert torch.equal(rows.unique(dim=0), original.float().unique(dim=0))
 
 
-def test_shapes_and_standardisation_by_the_training_split():
+def test_shapes_and_standardization_by_the_training_split():
     data = SequentialDigits()
     train, test = data.dataset("train"), data.dataset("test")
     assert train.x.shape == (1297, 1, 64)

@@ -111,7 +111,7 @@ def test_windows_of_a_cross_validation_are_separate() -> None:
     assert legend(figure).count("TCN") == 1
 
 
-def test_models_have_colours_of_their_own_and_intervals_of_the_first() -> None:
+def test_models_have_colors_of_their_own_and_intervals_of_the_first() -> None:
     data = series("a")
     models = ("TCN", "LSTM", "Mine", "Other")
     figure = plot_forecasts(data, forecast(data, models=models))

@@ -213,7 +213,7 @@ def test_what_float32_cannot_hold_is_refused() -> None:
     np.testing.assert_allclose(scaled.target[:, 0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=1e-6)
 
 
-def test_covariates_are_standardised_over_all_series(long_frame: LongFrame) -> None:
+def test_covariates_are_standardized_over_all_series(long_frame: LongFrame) -> None:
     df = long_frame((30, 20), extra=("x",))
     df["constant"] = 3.0
     df.loc[4, "x"] = np.nan

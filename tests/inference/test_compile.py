@@ -65,7 +65,7 @@ def form(state: Any) -> Any:
     return tuple(state.shape), state.dtype
 
 
-def randomise(net: nn.Module, seed: int) -> None:
+def randomize(net: nn.Module, seed: int) -> None:
     """Weights and statistics that nothing cancels: no ones, no zeros, small ones made larger."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def nets(draw: st.DrawFn) -> SequenceModule:
             readout = draw(st.sampled_from(["every", "last"]))
             embedding = draw(st.sampled_from([None, 11]))
             net = SequenceModel(net, draw(WIDTHS), readout=readout, embedding=embedding)
-    randomise(net, draw(st.integers(0, 99)))
+    randomize(net, draw(st.integers(0, 99)))
     return net.eval()
 
 

@@ -372,7 +372,7 @@ def backbone(**arguments: Any) -> Callable[[Any], None]:
         (lambda c: c["net"].update({"class": "os.system"}), "'os.system' is no class of this ver"),
         (lambda c: c["net"].update({"class": "Dropout", "arguments": {}}), "bias is not expected"),
         (lambda c: c["net"]["arguments"].update(readout="best"), "readout: 'best' is not one of"),
-        (lambda c: c["net"]["arguments"].update(colour=1), "unexpected keyword argument 'colour'"),
+        (lambda c: c["net"]["arguments"].update(color=1), "unexpected keyword argument 'color'"),
         (lambda c: c["net"]["arguments"].pop("backbone"), "missing 1 required .* 'backbone'"),
         (lambda c: c["net"]["arguments"].update(out_channels=5), r"head\.bias is .* expected"),
         (lambda c: c["net"]["arguments"].update(out_channels={"a": 1}), "class is missing"),

@@ -13,7 +13,7 @@ from tcn.models import TCN
 
 
 def pair(ndim: int = 1) -> tuple[nn.Module, nn.Module]:
-    """A plain and a weight-normalised convolution of the same seed."""
+    """A plain and a weight-normalized convolution of the same seed."""
     built = []
     for weight_norm in (False, True):
         torch.manual_seed(3)
@@ -27,10 +27,10 @@ def inputs(ndim: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize("ndim", [1, 2])
 def test_it_begins_as_the_plain_convolution(ndim: int) -> None:
-    plain, normalised = pair(ndim)
-    torch.testing.assert_close(normalised.weight, plain.weight, rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(normalised(inputs(ndim)), plain(inputs(ndim)))
-    assert set(normalised.state_dict()) == {"bias", "weight_g", "weight_v"}
+    plain, normalized = pair(ndim)
+    torch.testing.assert_close(normalized.weight, plain.weight, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(normalized(inputs(ndim)), plain(inputs(ndim)))
+    assert set(normalized.state_dict()) == {"bias", "weight_g", "weight_v"}
     assert set(plain.state_dict()) == {"bias", "weight"}
 
 
@@ -78,10 +78,10 @@ def test_folding_keeps_the_function() -> None:
     torch.testing.assert_close(net(inputs()), before)
 
 
-def test_normalising_a_plain_convolution_keeps_the_function() -> None:
+def test_normalizing_a_plain_convolution_keeps_the_function() -> None:
     plain, _ = pair()
     before = plain(inputs())
-    plain.normalise_weight()
+    plain.normalize_weight()
     assert set(plain.state_dict()) == {"bias", "weight_g", "weight_v"}
     torch.testing.assert_close(plain(inputs()), before)
 
@@ -99,9 +99,9 @@ STYLES: dict[str, Callable[[nn.Module], nn.Module]] = {
 
 
 @pytest.mark.parametrize("ndim", [1, 2])
-@pytest.mark.parametrize("ours_normalised", [False, True])
+@pytest.mark.parametrize("ours_normalized", [False, True])
 @pytest.mark.parametrize("style", STYLES)
-def test_checkpoints_of_pytorch_modules_load(style: str, ours_normalised: bool, ndim: int) -> None:
+def test_checkpoints_of_pytorch_modules_load(style: str, ours_normalized: bool, ndim: int) -> None:
     torch.manual_seed(7)
     theirs = STYLES[style]({1: nn.Conv1d, 2: nn.Conv2d}[ndim](2, 4, 3))
     if style != "plain":  # size and direction apart, as after training
@@ -109,7 +109,7 @@ def test_checkpoints_of_pytorch_modules_load(style: str, ours_normalised: bool, 
             next(p for n, p in theirs.named_parameters() if n[-1] in "g0").mul_(1.7)
     saved = nn.Sequential(theirs).state_dict()
     keys = list(saved)
-    ours = Chain(convolution(ndim)(2, 4, 3, padding="valid", weight_norm=ours_normalised))
+    ours = Chain(convolution(ndim)(2, 4, 3, padding="valid", weight_norm=ours_normalized))
     ours.load_state_dict(saved)
     torch.testing.assert_close(ours(inputs(ndim)), theirs(inputs(ndim)))
     assert list(saved) == keys  # the caller's mapping is not changed
@@ -124,13 +124,13 @@ def test_folded_and_unfolded_nets_exchange_weights(folded_is_loaded: bool) -> No
 
 
 def test_an_incomplete_checkpoint_is_refused() -> None:
-    _, normalised = pair()
-    state = normalised.state_dict()
+    _, normalized = pair()
+    state = normalized.state_dict()
     del state["weight_g"]
     with pytest.raises(RuntimeError, match=r"Missing key.*weight_g"):
-        normalised.load_state_dict(state)
+        normalized.load_state_dict(state)
     with pytest.raises(RuntimeError, match=r'Unexpected key.*"0.typo"'):
-        Chain(normalised).load_state_dict(
+        Chain(normalized).load_state_dict(
             {f"0.{k}": v for k, v in [*pair()[1].state_dict().items(), ("typo", torch.zeros(1))]}
         )
 

@@ -17,7 +17,7 @@ def parameters(net: nn.Module) -> int:
 
 
 # Bai et al. 2018, table 2: kernel size, levels and width by task. The receptive field is
-# 1 + 2 (k - 1)(2^n - 1). Parameters by hand: a weight-normalised convolution of a to b channels has
+# 1 + 2 (k - 1)(2^n - 1). Parameters by hand: a weight-normalized convolution of a to b channels has
 # a * b * k weights, b sizes and b biases, a shortcut a * b + b, the head c * o + o; "70K", "66K",
 # "13K" and "14.7M" in the paper.
 PAPER = {

@@ -286,7 +286,7 @@ def test_share_and_scale_of_dropout(probability: float) -> None:
 
 
 def test_dropped_values_are_unrelated() -> None:
-    """Neighbours in time, channel and batch, and the next call, drop independently."""
+    """Neighbors in time, channel and batch, and the next call, drop independently."""
     x = torch.ones(64, 32, 128)
     kept = (dropout(x, 0.5) != 0).float() - 0.5
     again = (dropout(x, 0.5) != 0).float() - 0.5

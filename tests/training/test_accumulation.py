@@ -32,7 +32,7 @@ def sgd(parameters: Any) -> torch.optim.SGD:
 
 
 def rows(kind: str, count: int) -> Batch:
-    """Rows of 3 to 20 steps, short ones first: neighbours hold unlike many."""
+    """Rows of 3 to 20 steps, short ones first: neighbors hold unlike many."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.linspace(3, TIME, count).long()
     x = torch.randn(count, 3, TIME, generator=generator, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Two processes (gloo, CPU) beside one: synchronised norms, loaders of one's own, shards."""
+"""Two processes (gloo, CPU) beside one: synchronized norms, loaders of one's own, shards."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ def test_a_converted_norm_is_that_of_the_joined_batch(answers: Any, question: st
 
 
 @pytest.mark.parametrize(
-    "question", ["loader", "loader, even", "loader, synchronised", "loader, one row"]
+    "question", ["loader", "loader, even", "loader, synchronized", "loader, one row"]
 )
 def test_a_row_that_is_handed_out_twice_counts_once(answers: Any, question: str) -> None:
     one, *two = of(answers, question)

@@ -42,7 +42,7 @@ def settings(**others: Any) -> dict[str, Any]:
     return {"accelerator": "cpu", "enable_checkpointing": False} | quiet | several | others
 
 
-# ------------------------------------------------------------------- synchronised norm
+# ------------------------------------------------------------------- synchronized norm
 
 
 def norms(masked: bool, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def accumulated() -> dict[str, Any]:
 
 
 def sharded() -> dict[str, Any]:
-    """Three steps with weights, gradients and optimiser states spread over the processes."""
+    """Three steps with weights, gradients and optimizer states spread over the processes."""
     torch.manual_seed(0)
     model = SequenceModel(TCN(2, [4, 4, 4], 3), 1).double()
     if not is_alone():
@@ -156,7 +156,7 @@ QUESTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "norm, padded, half": lambda: norms(masked=True, dtype=torch.float16),
     "loader": lambda: own_loader(7),
     "loader, even": lambda: own_loader(6),
-    "loader, synchronised": lambda: own_loader(7, "batch"),
+    "loader, synchronized": lambda: own_loader(7, "batch"),
     "loader, one row": lambda: own_loader(1),
     "accumulated": accumulated,
     "sharded": sharded,

@@ -109,7 +109,7 @@ class GatedBlock(Chain):
         )
         body = Chain(
             convolution=recipe.convolve(in_channels, 2 * out_channels),
-            **recipe.normalise(2 * out_channels),
+            **recipe.normalize(2 * out_channels),
             **modulate(modulation, 2 * out_channels),
             gate=Gate(activation),
             dropout=recipe.drop(),

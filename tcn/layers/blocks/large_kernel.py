@@ -70,7 +70,7 @@ class LargeKernelBlock(Chain):
         )
         body = Chain(
             depthwise=depthwise,
-            **normalise(norm, channels),
+            **normalize(norm, channels),
             widen=Conv1d(channels, wide, 1),
             activation=activation_function(activation),
             narrow=Conv1d(wide, channels, 1),
@@ -80,7 +80,7 @@ class LargeKernelBlock(Chain):
         super().__init__(sum=Add(body=body, shortcut=nn.Identity()))
 
 
-def normalise(norm: str, channels: int) -> dict[str, nn.Module]:
+def normalize(norm: str, channels: int) -> dict[str, nn.Module]:
     """The norm of a name as the part of a chain; nothing if there is none."""
     made = normalization(norm, channels)
     return {} if made is None else {"norm": made}

@@ -26,7 +26,7 @@ class BlockRecipe(NamedTuple):
 
         recipe = BlockRecipe(3, 1, 2, "causal", 0.1, "layer", "gelu", stride=2)
         Chain(
-            convolution=recipe.convolve(8, 16), **recipe.normalise(16), activation=recipe.activate()
+            convolution=recipe.convolve(8, 16), **recipe.normalize(16), activation=recipe.activate()
         )
 
     Attributes:
@@ -88,8 +88,8 @@ class BlockRecipe(NamedTuple):
     def mix(self, in_channels: int, out_channels: int) -> nn.Module:
         """A 1x1 convolution with the block's stride, as on a shortcut: small random weights.
 
-        N(0, 0.01) as the authors of the TCN set it; on their weight-normalised convolutions the
-        same initialisation had no effect, so those keep PyTorch's.
+        N(0, 0.01) as the authors of the TCN set it; on their weight-normalized convolutions the
+        same initialization had no effect, so those keep PyTorch's.
         """
         convolve = self._mix(in_channels, out_channels, stride=self.stride)
         nn.init.normal_(convolve.weight, 0.0, 0.01)
@@ -114,7 +114,7 @@ class BlockRecipe(NamedTuple):
             return nn.Identity()
         return self.mix(in_channels, out_channels)
 
-    def normalise(self, channels: int) -> dict[str, nn.Module]:
+    def normalize(self, channels: int) -> dict[str, nn.Module]:
         """The norm as the part of a chain; nothing if there is none."""
         norm = normalization(self.norm, channels)
         return {"norm": norm} if norm is not None else {}

@@ -164,7 +164,7 @@ class ResidualBlock(Chain):
     def _layer(self, recipe: BlockRecipe, in_channels: int, out_channels: int) -> Chain:
         return ConvolutionLayer(
             convolution=recipe.convolve(in_channels, out_channels),
-            **recipe.normalise(out_channels),
+            **recipe.normalize(out_channels),
             activation=recipe.activate(),
             dropout=recipe.drop(),
         )
@@ -186,7 +186,7 @@ class PreactivationBlock(ResidualBlock):
 
     def _layer(self, recipe: BlockRecipe, in_channels: int, out_channels: int) -> Chain:
         return Chain(
-            **recipe.normalise(in_channels),
+            **recipe.normalize(in_channels),
             activation=recipe.activate(),
             convolution=recipe.convolve(in_channels, out_channels),
             dropout=recipe.drop(),
@@ -206,7 +206,7 @@ class SeparableBlock(ResidualBlock):
     def _layer(self, recipe: BlockRecipe, in_channels: int, out_channels: int) -> Chain:
         return Chain(
             convolution=recipe.convolve_separably(in_channels, out_channels),
-            **recipe.normalise(out_channels),
+            **recipe.normalize(out_channels),
             activation=recipe.activate(),
             dropout=recipe.drop(),
         )

@@ -12,7 +12,7 @@ struct Shape {
 
 // Rows are a copy of one example with MARGIN zeros before and after every channel, so that a vector may hang over
 // either end. With a stride there are as many copies: every stride-th step from step 0 on, from step 1 on, ... (the
-// "phases"). In its phase each tap reads neighbouring steps, and a strided convolution is like any other.
+// "phases"). In its phase each tap reads neighboring steps, and a strided convolution is like any other.
 constexpr int64_t MARGIN = 48;
 
 // Short sequences lie side by side in a row, `pitch` steps apart: no tap reaches from one into the next.

@@ -1,4 +1,4 @@
-// Direct convolution of few channels, vectorised over time: forward, input gradient and weight gradient.
+// Direct convolution of few channels, vectorized over time: forward, input gradient and weight gradient.
 //
 //              time ->
 //   y[o]   ########################     a tile of a few output channels by a few vectors stays in registers while

@@ -355,16 +355,16 @@ static void scale(const Instruction& op, float* frame) {
         store(frame + op.target + c, load(frame + op.source + c) * load(op.weight + c) + load(op.bias + c));
 }
 
-// The sum of (x - centre)^2.
-static float squares(const float* x, int channels, float centre) {
+// The sum of (x - center)^2.
+static float squares(const float* x, int channels, float center) {
     Vector total{};
     int c = 0;
     for (; c + LANES <= channels; c += LANES) {
-        const Vector difference = load(x + c) - centre;
+        const Vector difference = load(x + c) - center;
         total += difference * difference;
     }
     float rest = 0;
-    for (; c < channels; ++c) rest += (x[c] - centre) * (x[c] - centre);
+    for (; c < channels; ++c) rest += (x[c] - center) * (x[c] - center);
     return sum(total) + rest;
 }
 
@@ -377,24 +377,24 @@ static float mean(const float* x, int channels) {
     return (sum(total) + rest) / static_cast<float>(channels);
 }
 
-static void standardise(const Instruction& op, float* frame, float centre, float factor) {
+static void standardize(const Instruction& op, float* frame, float center, float factor) {
     for (int c = 0; c < op.out_channels; c += LANES)
         store(frame + op.target + c,
-              (load(frame + op.source + c) - centre) * factor * load(op.weight + c) + load(op.bias + c));
+              (load(frame + op.source + c) - center) * factor * load(op.weight + c) + load(op.bias + c));
 }
 
-static void normalise(const Instruction& op, float* frame) {
+static void normalize(const Instruction& op, float* frame) {
     const float* x = frame + op.source;
     const int channels = op.out_channels;
-    const float centre = op.kind == LAYER_NORM ? mean(x, channels) : 0.0f;
-    const float variance = squares(x, channels, centre) / static_cast<float>(channels);
-    standardise(op, frame, centre, 1.0f / __builtin_sqrtf(variance + op.epsilon));
+    const float center = op.kind == LAYER_NORM ? mean(x, channels) : 0.0f;
+    const float variance = squares(x, channels, center) / static_cast<float>(channels);
+    standardize(op, frame, center, 1.0f / __builtin_sqrtf(variance + op.epsilon));
 }
 
 // ------------------------------------------------------------------------------ operations that remember of a row
 
 // Sum, sum of squares and count of all values so far, in that order.
-static void normalise_cumulatively(const Instruction& op, float* frame, const RowMemory& memory) {
+static void normalize_cumulatively(const Instruction& op, float* frame, const RowMemory& memory) {
     double* total = reinterpret_cast<double*>(memory.kept(op));
     const float* x = frame + op.source;
     double sums[2] = {0, 0};
@@ -405,10 +405,10 @@ static void normalise_cumulatively(const Instruction& op, float* frame, const Ro
     total[0] += sums[0];
     total[1] += sums[1];
     total[2] += op.out_channels;
-    const double centre = total[0] / total[2];
-    const double difference = total[1] / total[2] - centre * centre;
+    const double center = total[0] / total[2];
+    const double difference = total[1] / total[2] - center * center;
     const double variance = difference < 0 ? 0 : difference;  // NaN stays
-    standardise(op, frame, static_cast<float>(centre),
+    standardize(op, frame, static_cast<float>(center),
                 static_cast<float>(1 / __builtin_sqrt(variance + static_cast<double>(op.epsilon))));
 }
 
@@ -440,8 +440,8 @@ static void execute_items(const Instruction& op, const Block& block) {
                 case MODULATE: modulate(op, frame); break;
                 case SCALE: scale(op, frame); break;
                 case LAYER_NORM:
-                case RMS_NORM: normalise(op, frame); break;
-                case CUMULATIVE_NORM: normalise_cumulatively(op, frame, memory); break;
+                case RMS_NORM: normalize(op, frame); break;
+                case CUMULATIVE_NORM: normalize_cumulatively(op, frame, memory); break;
                 case RUNNING_MEAN: average(op, frame, memory); break;
                 case EMBED:
                     __builtin_memcpy(frame + op.target, op.weight + block.tokens[row][step] * op.out_channels,
