@@ -1,10 +1,9 @@
 """The contract that every sequence module keeps.
 
 Axis order is ``(batch, channel, time)`` in 1-D and ``(batch, channel, height, time)`` in 2-D;
-*time* is always the last axis. A module implements one method, :meth:`SequenceModule.advance`, and
-both ways of using it are that method: ``forward(x)`` advances over the whole sequence from nothing,
-``step(chunk, state)`` advances over a chunk from where the last one ended. The two therefore
-cannot drift apart.
+*time* is always the last axis. A module implements one method, :meth:`SequenceModule.advance`.
+``forward(x)`` is that method over the whole sequence from nothing, ``step(chunk, state)`` over a
+chunk from where the last one ended. The two therefore cannot drift apart.
 """
 
 from __future__ import annotations
@@ -139,10 +138,7 @@ class SequenceModule(Geometry, nn.Module):
         return y, (past, state)
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
-        """Registers a child; one already there under that name may have itself kept.
-
-        PyTorch's converters put another module in the place of a child this way.
-        """
+        """Registers a child; one that PyTorch's converters replace this way may have itself kept."""
         has_its_say = getattr(self._modules.get(name), "replaced_by", None)
         super().add_module(name, has_its_say(module) if has_its_say else module)
 
@@ -217,8 +213,7 @@ class SequenceModule(Geometry, nn.Module):
     @property
     def preserves_length(self) -> bool:
         """Whether output and input have the same sizes (no stride, no ``"valid"`` padding)."""
-        parts = (m for m in self.modules() if isinstance(m, SequenceModule))
-        return not any(part.changes_length for part in parts)
+        return not any(getattr(part, "changes_length", False) for part in self.modules())
 
     def sampling(self, state: State | None) -> tuple[Sampling, ...]:
         """Which inputs of the next chunk have outputs of their own, per axis, time last."""

@@ -15,6 +15,7 @@ from tcn.inference import export, from_pretrained, save_pretrained
 from tcn.inference.export import initial_state
 from tcn.layers import SequenceModule
 from tcn.models import LSTM, TCN, SequenceModel
+from tcn.saving.folder import seal
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -115,7 +116,7 @@ def test_a_folder_all_in_half_precision_loads(tmp_path: Path) -> None:
     save_file(tensors, weights)
     data, config = weights.read_bytes(), json.loads((tmp_path / "config.json").read_text())
     config["weights"] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text(seal(config))
     again = from_pretrained(tmp_path)
     averages = {n: t for n, t in again.state_dict().items() if "running" in n}
     assert averages
