@@ -138,7 +138,7 @@ class SequenceModule(Geometry, nn.Module):
         return y, (past, state)
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
-        """Registers a child; one that PyTorch's converters replace this way may have itself kept."""
+        """Registers a child; one that PyTorch's converters replace so may have itself kept."""
         has_its_say = getattr(self._modules.get(name), "replaced_by", None)
         super().add_module(name, has_its_say(module) if has_its_say else module)
 

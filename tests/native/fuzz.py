@@ -23,7 +23,7 @@ import fuzz_streams
 import torch
 from torch import Tensor
 
-import tcn.layers  # registers torch.ops.tcn
+import tcn.models  # noqa: F401  # registers torch.ops.tcn
 from tcn.native import convolution_calls as calls
 from tcn.native import recurrent_pieces as pieces
 
