@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Parallel test processes share few cores: one thread each is faster, and sums come out the same.
 torch.set_num_threads(1)
 
 # derandomize: the same examples each time, so that a red run stays red until something is mended.
-# deadline: the first example pays for PyTorch's warm-up.
-settings.register_profile("ci", deadline=None, derandomize=True)
+# deadline: the first example pays for PyTorch's warm-up. too_slow: the machine may be busy.
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("ci")
 
 # Said every time it is due, not once in a process: otherwise the order decides which test fails.
