@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from tcn.layers.context import Context, Sampling, padding_mask, silence, with_history
@@ -128,8 +129,8 @@ class SequenceModule(Geometry, nn.Module):
                 "step on the last axis: skip the call when nothing has arrived"
             )
         x, context = self._enter(x, lengths, condition, mask, streaming=True)
-        if self.joins_unevenly:  # what waits may have come with a mask
-            context = context.completed(x)
+        if self.joins_unevenly and not torch.compiler.is_exporting():
+            context = context.completed(x)  # what waits may have come with a mask
         if not self.latency:
             return self.advance(x, state, context)
         past, state = self._past_of(state)

@@ -1,6 +1,7 @@
 """Joins of branches that run ahead of each other: masks, readouts, autocast, forged states."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tcn.inference import export
 from tcn.layers import (
     Add,
     AveragePool1d,
@@ -25,7 +27,7 @@ from tcn.layers import (
     ResidualBlock,
     Upsample,
 )
-from tcn.models import SequenceModel
+from tcn.models import GRU, SequenceModel
 
 TIME = 12
 
@@ -116,6 +118,13 @@ def test_single_steps_under_autocast(name: str) -> None:
     found = torch.cat(outputs, -1)
     assert found.shape == expected.shape
     assert torch.allclose(found.float(), expected.float(), atol=0.05)  # bfloat16: 8 bits
+
+
+@pytest.mark.slow
+def test_a_recurrence_behind_branches_that_wait_is_exported(tmp_path: Path) -> None:
+    """export() runs the file on chunks of several sizes, and compares."""
+    net = Chain(Add(nn.Identity(), Chain(MaxPool1d(2), Upsample(2))), GRU(2, 2)).eval()
+    assert export(net, tmp_path / "net.onnx", streaming=True).is_file()
 
 
 def test_an_image_of_another_size_is_told_of_the_multiple() -> None:
