@@ -147,8 +147,11 @@ def test_the_compiled_net_is_trained_and_its_checkpoint_is_that_of_the_net(tmp_p
 def test_a_checkpoint_with_the_wrapper_in_its_names_loads() -> None:
     task = regression(wrapped=True)
     old = {f"net._orig_mod.{n}": w for n, w in task.net.state_dict().items()}
-    regression(wrapped=False).load_state_dict(old)
-    regression(wrapped=True).load_state_dict(old)
+    for wrapped in (False, True):
+        again = regression(wrapped=wrapped)
+        again.load_state_dict(old)
+        for name, weight in again.net.state_dict().items():
+            assert torch.equal(weight, old[f"net._orig_mod.{name}"])
 
 
 class Whole(nn.Module):
@@ -161,8 +164,10 @@ class Whole(nn.Module):
 
 
 def test_a_wrapper_inside_a_net_of_ones_own_keeps_its_names() -> None:
-    task = Regression(Whole())
-    Regression(Whole()).load_state_dict(task.state_dict())
+    task, again = Regression(Whole()), Regression(Whole())
+    again.load_state_dict(task.state_dict())
+    x = torch.randn(2, 2, 5)
+    assert torch.equal(again(x), task(x))
 
 
 def test_another_net_in_its_place_is_called() -> None:

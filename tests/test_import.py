@@ -1,10 +1,8 @@
 """`import tcn` needs torch alone, and costs little beside it."""
 
 import json
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,12 +94,3 @@ def test_import_itself_loads_nothing() -> None:
     )
     expected = "AttributeError: module 'tcn' has no attribute 'inference_'; import tcn.inference_"
     assert expected in answer.stderr
-
-
-def test_import_time(record_property: Callable[[str, object], None]) -> None:
-    # Reported, not asserted: a figure in seconds says more about the machine than about tcn.
-    runs = [probe("import tcn") for _ in range(3)]
-    for name in ("torch", "tcn"):
-        seconds = statistics.median(run[name] for run in runs)
-        record_property(f"import_{name}_seconds", round(seconds, 4))
-        print(f"import {name}: {seconds:.3f} s (median of {len(runs)})")

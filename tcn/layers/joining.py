@@ -183,7 +183,7 @@ class Join(Container):
     @property
     def streaming_obstacle(self) -> str | None:
         """Rates that differ: one branch would wait for the others for ever."""
-        if not self.reads_out and len({geometry_of(module).rate for module in self}) > 1:
+        if self.uneven and len({geometry_of(module).rate for module in self}) > 1:
             return f"{type(self).__name__}'s branches have different rates; {self._rates_by_name()}"
         return super().streaming_obstacle
 

@@ -129,7 +129,7 @@ class SequenceModule(Geometry, nn.Module):
                 "step on the last axis: skip the call when nothing has arrived"
             )
         x, context = self._enter(x, lengths, condition, mask, streaming=True)
-        if self.joins_unevenly and not torch.compiler.is_exporting():
+        if context.mask is None and self.joins_unevenly and not torch.compiler.is_exporting():
             context = context.completed(x)  # what waits may have come with a mask
         if not self.latency:
             return self.advance(x, state, context)
