@@ -120,8 +120,25 @@ class StudentT(Output):
         return (location + spread * draws).to(raw.dtype)
 
 
+class OfComponents(Output):
+    """What mixtures share: raw numbers are logits, locations and scales of the components."""
+
+    components: int
+
+    def __post_init__(self) -> None:
+        check_count("components", self.components)
+
+    @property
+    def size(self) -> int:
+        return 3 * self.components
+
+    @property
+    def locations(self) -> tuple[int, ...]:
+        return tuple(range(self.components, 2 * self.components))
+
+
 @dataclass(frozen=True)
-class Mixture(Output):
+class Mixture(OfComponents):
     """A mixture of normal distributions: several modes, skew, tails. Bishop 1994.
 
     The loss is the negative log-likelihood, in nats. Quantiles are found by bisection, all at
@@ -134,17 +151,6 @@ class Mixture(Output):
 
     name: ClassVar[str] = "mixture"
     components: int = 3
-
-    def __post_init__(self) -> None:
-        check_count("components", self.components)
-
-    @property
-    def size(self) -> int:
-        return 3 * self.components
-
-    @property
-    def locations(self) -> tuple[int, ...]:
-        return tuple(range(self.components, 2 * self.components))
 
     def parameters(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logarithms of weights, locations, scales: ``(batch, components, *axes)``."""

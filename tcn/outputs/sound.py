@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tcn.outputs.base import Output, Support, check_count, check_range, levels_of, random_source
 from tcn.outputs.classes import draw_class
+from tcn.outputs.distributions import OfComponents
 
 LOG_SCALES = (-14.0, 7.0)
 """Of a logistic distribution: so narrow that it lies in one step of 16 bits, and nearly flat."""
@@ -110,7 +111,7 @@ class MuLaw(Output):
 
 
 @dataclass(frozen=True)
-class Logistics(Output):
+class Logistics(OfComponents):
     """A mixture of logistic distributions, cut into the levels of quantized sound or images.
 
     The probability of a level is what the mixture has between its two edges; the lowest and the
@@ -132,16 +133,8 @@ class Logistics(Output):
     levels: int = 65536
 
     def __post_init__(self) -> None:
-        check_count("components", self.components)
+        super().__post_init__()
         _mu(self.levels)
-
-    @property
-    def size(self) -> int:
-        return 3 * self.components
-
-    @property
-    def locations(self) -> tuple[int, ...]:
-        return tuple(range(self.components, 2 * self.components))
 
     def parameters(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logarithms of weights, locations, logarithms of scales: ``(batch, components, *axes)``.
