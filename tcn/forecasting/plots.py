@@ -7,7 +7,8 @@ writes; no state of pyplot is touched. The look is that of :mod:`tcn.figures`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,8 +79,8 @@ def plot_forecasts(
         for axes, each in zip(panels, chosen, strict=True):
             own = ahead[ahead["id"] == each]
             _draw_history(axes, past[past["id"] == each], own, target_col, history)
-            for number, model in enumerate(levels):
-                _draw_windows(axes, own, model, _color(model, number))
+            for model, color in _colors(levels).items():
+                _draw_windows(axes, own, model, color)
             _draw_intervals(axes, own, first, levels[first])
             axes.set_title(str(each))
             _time_axis(axes, own["time"])
@@ -106,10 +107,10 @@ def plot_error_by_step(
         from matplotlib.ticker import MaxNLocator
 
         figure, (axes,) = _panels(1, size=(6.4, 3.2))
-        for number, model in enumerate(errors):
+        for model, color in _colors(errors).items():
             naive = model == NAIVE
             axes.plot(
-                errors.index, errors[model], color=_color(model, number), label=model,
+                errors.index, errors[model], color=color, label=model,
                 linewidth=1.3 if naive else 1.9, linestyle=(0, (4, 2)) if naive else "-",
                 marker="o", markersize=3.5 if len(errors) <= 30 and not naive else 0,
             )  # fmt: skip
@@ -146,10 +147,10 @@ def plot_coverage(coverage: pd.DataFrame) -> Figure:
             "as promised", (start, start), (8, 14), textcoords="offset points", color=SOFT,
             rotation=45, rotation_mode="anchor", fontsize=8.5,
         )  # fmt: skip
-        for number, model in enumerate(coverage):
+        for model, color in _colors(coverage).items():
             values = coverage[model].dropna()
             axes.plot(
-                values.index, values, color=_color(model, number), label=model, linewidth=1.6,
+                values.index, values, color=color, label=model, linewidth=1.6,
                 marker="o", markersize=6, markeredgecolor="white",
             )  # fmt: skip
         axes.set_xlim(start, 101)
@@ -216,12 +217,13 @@ def _draw_windows(axes: Axes, own: pd.DataFrame, model: str, color: str) -> None
 
 def _draw_intervals(axes: Axes, own: pd.DataFrame, model: str, levels: Sequence[str]) -> None:
     """Bands that lie on each other, so that the inner ones come out darker."""
+    color = _colors([model])[model]
     for number, level in enumerate(levels):
         low, high = ends_of(model, level)
         label: str | None = f"{level} % interval"
         for _, window in own.groupby("cutoff"):
             axes.fill_between(
-                window["time"], window[low], window[high], color=_color(model, 0), linewidth=0,
+                window["time"], window[low], window[high], color=color, linewidth=0,
                 alpha=0.17 + 0.06 * number, label=label, zorder=1,
             )  # fmt: skip
             label = None
@@ -242,8 +244,10 @@ def _time_axis(axes: Axes, times: pd.Series) -> None:
     axes.margins(x=0.01)
 
 
-def _color(model: Any, number: int) -> str:
-    return COLORS.get(str(model), figures.FURTHER[number % len(figures.FURTHER)])
+def _colors(models: Iterable[Any]) -> dict[Any, str]:
+    """A color for each model: its own, or the next of those that are left."""
+    left = cycle(figures.FURTHER)
+    return {model: COLORS.get(str(model)) or next(left) for model in models}
 
 
 def _panels(count: int, size: tuple[float, float] | None = None) -> tuple[Figure, list[Axes]]:
