@@ -15,8 +15,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-_COMPILED = "_orig_mod."
-"""What ``torch.compile`` puts before the names of what it wraps."""
+from tcn.layers.compiled import PREFIX
 
 
 def load_checkpoint(net: nn.Module, path: str | PathLike[str]) -> nn.Module:
@@ -41,7 +40,7 @@ def load_checkpoint(net: nn.Module, path: str | PathLike[str]) -> nn.Module:
     """
     path = Path(path)
     state = _net_of(_read(path), path)
-    names = {name.replace(_COMPILED, ""): name for name in net.state_dict()}
+    names = {name.replace(PREFIX, ""): name for name in net.state_dict()}
     state = {names.get(name, name): tensor for name, tensor in state.items()}
     # On meta nothing is copied, and whoever changes the names of weights on the way is heard.
     trial = copy.deepcopy(net).to("meta")
@@ -85,7 +84,7 @@ def _net_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, Mapping):
         raise ValueError(f"{path}: no state_dict in it; expected a checkpoint of `tcn fit`")
-    plain = {str(name).replace(_COMPILED, ""): tensor for name, tensor in state.items()}
+    plain = {str(name).replace(PREFIX, ""): tensor for name, tensor in state.items()}
     own = {k.removeprefix("net."): v for k, v in plain.items() if k.startswith("net.")}
     for name, tensor in own.items():
         if not isinstance(tensor, Tensor) or tensor.is_meta or tensor.layout is not torch.strided:
