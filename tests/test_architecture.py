@@ -89,7 +89,6 @@ LONGER = frozenset(
         "tcn/native/rows.py",
         "tcn/native/stream.py",
         "tcn/testing.py",
-        "tcn/training/tasks.py",
     }
 )
 

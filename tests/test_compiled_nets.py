@@ -26,7 +26,7 @@ from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
 from tcn.testing import check_sequence_module
 from tcn.training import Batch, Classification, JointMultiLabel, LanguageModel, Regression
-from tcn.training.tasks import Chunk, FirstChunk
+from tcn.training.language_model import Chunk, FirstChunk
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of Lightning, about tiny epochs
 

@@ -16,7 +16,7 @@ from tcn.data.language import END, Context, LanguageData, check_one_of
 from tcn.data.loading import SequenceDataset, Split
 from tcn.data.vocabulary import UNKNOWN, Vocabulary
 from tcn.training.batch import Batch
-from tcn.training.tasks import IGNORED
+from tcn.training.targets import IGNORED
 
 Scoring = Literal["last_word", "authors"]
 

@@ -11,8 +11,8 @@ test (``evaluation``):
 ``"authors"``       windows as in training by their rule: the first steps of every row and what does
                     not fill the rows are never scored
 ``"every_token"``   every token is scored exactly once; the net carries its state along (see
-                    :class:`tcn.training.tasks.Chunk`) and has read all that stands to the left of
-                    a token, or at least the 512 tokens before its row
+                    :class:`tcn.training.language_model.Chunk`) and has read all that stands to
+                    the left of a token, or at least the 512 tokens before its row
 ==================  ===============================================================================
 """
 

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from tcn.data.loading import SequenceDataset
 from tcn.training.batch import Batch
-from tcn.training.tasks import IGNORED, Chunk, FirstChunk
+from tcn.training.language_model import Chunk, FirstChunk
+from tcn.training.targets import IGNORED
 
 
 class TokenWindows(SequenceDataset):

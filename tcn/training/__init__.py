@@ -5,17 +5,14 @@ from tcn.extras import need
 need("tcn.training", "training", "pytorch_lightning", "torchmetrics", "typing_extensions")
 
 from tcn.training.batch import Batch, Prediction
+from tcn.training.classification import Classification
 from tcn.training.denormals import FlushDenormals
+from tcn.training.language_model import LanguageModel
+from tcn.training.multi_label import JointMultiLabel, MultiLabel
+from tcn.training.regression import Regression
 from tcn.training.reproducibility import SeedEveryEpoch
 from tcn.training.schedules import CosineDecay, OneCycle, Schedule
 from tcn.training.task import Task
-from tcn.training.tasks import (
-    Classification,
-    JointMultiLabel,
-    LanguageModel,
-    MultiLabel,
-    Regression,
-)
 
 __all__ = [
     "Batch",

@@ -27,7 +27,7 @@ from tcn.data.loading import SPLITS
 from tcn.data.token_windows import TokenWindows, every_token, side_by_side
 from tcn.data.vocabulary import Vocabulary
 from tcn.training.batch import Batch
-from tcn.training.tasks import Chunk, FirstChunk
+from tcn.training.language_model import Chunk, FirstChunk
 
 WINDOWS = {"batch_size": 2, "seq_len": 4, "valid_seq_len": 2}
 IGNORED = -100

@@ -26,7 +26,7 @@ from tcn.layers import SequenceModule, SqueezeExcite
 from tcn.models import GRU, LSTM, RNN, TCN, TokenModel
 from tcn.testing import check_sequence_module
 from tcn.training import Batch, LanguageModel
-from tcn.training.tasks import Chunk, FirstChunk
+from tcn.training.language_model import Chunk, FirstChunk
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 VOCABULARY = 11

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcn.training import Batch
+from tcn.training.language_model import FirstChunk
 from tcn.training.processes import gathered, process_count, process_index, share, summed
-from tcn.training.tasks import FirstChunk
 
 SCRIPT = Path(__file__).with_name("several_processes.py")
 ROOT = Path(__file__).parents[2]

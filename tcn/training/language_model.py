@@ -1,0 +1,195 @@
+"""The task of the next token, over windows or over rows that go on from batch to batch."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torchmetrics import MeanMetric
+from typing_extensions import override
+
+from tcn.layers import SequenceModule, State
+from tcn.layers.compiled import compiled_method
+from tcn.layers.running import at_least_float32
+from tcn.models.language import LOGITS, TokenModel, TokenScorer
+from tcn.training.batch import Batch, Prediction, behind
+from tcn.training.schedules import Schedule
+from tcn.training.targets import IGNORED, check_classes, valid_classes
+from tcn.training.task import Task
+
+
+class Chunk(Batch):
+    """A batch each row of which goes on where the same row of the batch before it ended.
+
+    ``LanguageModel`` lets its net go on from the state in which that batch left it, so that a token
+    is read with all that stands to its left in the row. Gradients do not go back beyond the batch.
+    """
+
+    __slots__ = ()
+
+
+class FirstChunk(Chunk):
+    """The batch with which such rows begin."""
+
+    __slots__ = ()
+
+
+class LanguageModel(Task):
+    """Mean cross entropy, in nats per token, of the next token at every step.
+
+    Targets: int64 tokens ``(batch, time)`` for outputs ``(batch, vocabulary, time)``; -100 counts
+    nowhere (steps of a window that only give context). Logs ``*_loss``, ``{val,test}_perplexity``
+    (the exponential of the loss over the whole set), ``{val,test}_bits`` (bits per token) and
+    ``{val,test}_accuracy`` (share of tokens that were the likeliest); predicts the probabilities
+    of the tokens. Of a ``TokenModel`` only the steps that count get as far as the vocabulary.
+
+    Raises:
+        TypeError: a batch is a ``Chunk`` and the net cannot stream.
+        ValueError: the net sees the future, from which the next token can be read.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: Schedule | LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        net = self.net
+        if isinstance(net, SequenceModule) and net.reach and net.reach[-1].right > 0:
+            raise ValueError(
+                f"net: {type(net).__name__} sees {net.reach[-1].right} steps of the future, and "
+                "with them the token to be predicted; build it causal and without look-ahead"
+            )
+        self.val_perplexity = _ExponentialMean()
+        self.test_perplexity = _ExponentialMean()
+        self._states: dict[str, State] = {}
+        self._stream: str | None = None
+
+    @property
+    @override
+    def monitor(self) -> tuple[str, str]:
+        return "val_loss", "min"
+
+    @override
+    def on_train_start(self) -> None:
+        clustered = isinstance(self.net, TokenModel) and self.net.clusters is not None
+        model = self.trainer.model
+        waits = isinstance(model, DistributedDataParallel) and not model.find_unused_parameters
+        if clustered and waits:
+            raise ValueError(
+                "trainer.strategy: a share of a batch may hold no token of some cluster of the "
+                "adaptive softmax, whose gradient the other processes would wait for: use "
+                "ddp_find_unused_parameters_true"
+            )
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        with self._streaming("train", batch):
+            return super().training_step(batch, batch_idx)
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        with self._streaming("val", batch):
+            super().validation_step(batch, batch_idx)
+
+    @override
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        with self._streaming("test", batch):
+            super().test_step(batch, batch_idx)
+
+    @override
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        with self._streaming("predict", batch):
+            return super().predict_step(batch, batch_idx)
+
+    @override
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What the loss is computed from: outputs of the net, of a ``TokenModel`` its features."""
+        tokens = isinstance(self.net, TokenModel)
+        whole = compiled_method(self.called, "features") if tokens else self.called
+        if self._stream is None:
+            output: Tensor = whole(x) if lengths is None else whole(x, lengths=lengths)
+            return output
+        if not isinstance(self.net, SequenceModule):
+            raise TypeError(
+                f"net: {type(self.net).__name__} has no step(), which these batches need, that "
+                "continue each other; make it a tcn.layers.SequenceModule, or have the data cut "
+                "into windows (context='windows', evaluation='authors')"
+            )
+        step = compiled_method(self.called, "step_features" if tokens else "step")
+        output, state = step(x, self._states.get(self._stream))
+        self._states[self._stream] = detached(state)
+        return output
+
+    @override
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        rows, target = self._counting(output, batch)
+        log_likelihood: Tensor = self._scorer.log_likelihood(rows, target)
+        return -at_least_float32(log_likelihood).sum() / max(len(target), 1), len(target)
+
+    @override
+    def _evaluation_step(self, stage: str, batch: Batch) -> None:
+        # Not the base's, which computes the loss before: the vocabulary is what takes the time.
+        self.evaluate(stage, self._output(batch), behind(self.net, batch))
+
+    @override
+    def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
+        rows, target = self._counting(output, batch)
+        log_likelihood, right = self._scorer.score(rows, target)
+        count = len(target)
+        loss = -at_least_float32(log_likelihood).sum() / max(count, 1)
+        self.log_mean(f"{stage}_loss", loss, count)
+        self.log_mean(f"{stage}_bits", loss / math.log(2), count)
+        self.log_mean(f"{stage}_accuracy", right.sum() / max(count, 1), count)
+        self.log_metric(f"{stage}_perplexity", loss, count)
+
+    @override
+    def predict(self, output: Tensor) -> Tensor:
+        """Probabilities of the next token, along dimension 1."""
+        return self._scorer.probabilities(output)
+
+    @property
+    def _scorer(self) -> TokenScorer:
+        return self.net if isinstance(self.net, TokenModel) else LOGITS
+
+    @contextmanager
+    def _streaming(self, stage: str, batch: Batch) -> Iterator[None]:
+        """Carries the state of the net from chunk to chunk, in every stage its own."""
+        if isinstance(batch, FirstChunk) or not isinstance(batch, Chunk):
+            self._states.pop(stage, None)
+        self._stream = stage if isinstance(batch, Chunk) else None
+        try:
+            yield
+        finally:
+            self._stream = None
+
+    def _counting(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """``(count, channels)`` outputs and ``(count,)`` targets of the steps that count."""
+        target = valid_classes(batch)
+        check_classes(output, target)
+        counts = target != IGNORED
+        return output.movedim(1, -1)[counts], target[counts]
+
+
+class _ExponentialMean(MeanMetric):
+    """Perplexity from losses; torchmetrics' own takes logits and the logarithm of a softmax."""
+
+    def __init__(self) -> None:
+        # NaN stands for NaN: left out of the mean, a batch that diverged would flatter it.
+        super().__init__(nan_strategy=math.nan)
+
+    @override
+    def compute(self) -> Tensor:
+        return super().compute().exp()
+
+
+def detached(state: State) -> State:
+    """A state, however nested, without the graph that it was computed by."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    return tuple(detached(part) for part in state)
