@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from tcn.layers.running import at_least_float32
 from tcn.models.joint import JointModel
+from tcn.outputs import NADE
 from tcn.training.batch import Batch
 from tcn.training.schedules import Schedule
 from tcn.training.targets import is_valid, valid_values
@@ -79,12 +79,12 @@ class JointMultiLabel(MultiLabel):
     @override
     def predict(self, output: Tensor) -> Tensor:
         """The likelier value of each channel given those before it, 0 or 1."""
-        return self._joint.likeliest(output)
+        return self._joint.mean(output)
 
     @property
-    def _joint(self) -> JointModel:
+    def _joint(self) -> NADE:
         assert isinstance(self.net, JointModel)
-        return self.net
+        return self.net.output
 
     @override
     def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
@@ -92,5 +92,4 @@ class JointMultiLabel(MultiLabel):
         if batch.lengths is not None:
             valid = is_valid(output.shape[-1], batch.lengths)
         rows, target = output.movedim(1, -1)[valid], batch.y.movedim(1, -1)[valid]
-        log_likelihood = self._joint.log_likelihood(rows, target)
-        return -at_least_float32(log_likelihood).sum(), len(rows)
+        return self._joint.losses(rows, target).sum(), len(rows)

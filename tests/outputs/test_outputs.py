@@ -28,7 +28,7 @@ from tcn.outputs import (
     seasonal_error,
 )
 
-ALL = [made for made in map(output, OUTPUTS) if made.support in ("real", "count")]
+ALL = [output(name) for name, of in OUTPUTS.items() if of.support in ("real", "count")]
 DISTRIBUTIONS = [each for each in ALL if each.intervals]
 POINTS = [each for each in ALL if not each.intervals]
 REAL = [each for each in ALL if each.support == "real"]
