@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from inspect import isabstract
 from typing import Any
 
 from torch import nn
@@ -22,6 +23,7 @@ CLASSES: dict[str, type] = {
     for name in package.__all__
     if isinstance(found := getattr(package, name), type)
     and issubclass(found, nn.Module | outputs.Output)
+    and not isabstract(found)
 } | {f"{TORCH}{cls.__name__}": cls for cls in POINTWISE}
 """What ``"class": "..."`` means, beside classes that are registered."""
 

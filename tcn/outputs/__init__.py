@@ -68,7 +68,7 @@ def output(given: str | Output, argument: str = "loss") -> Output:
         return given
     if not isinstance(given, str):
         raise TypeError(
-            f"{argument}: {given!r} is neither a name nor an Output; names are {', '.join(OUTPUTS)}"
+            f"{argument}: {given!r} is neither a name nor an Output; names are {_names()}"
         )
     return build({"name": given}, argument)
 
@@ -87,7 +87,7 @@ def build(description: Mapping[str, Any], argument: str = "loss") -> Output:
     arguments = {key: value for key, value in description.items() if key != "name"}
     name = description.get("name")
     if not isinstance(name, str) or name not in OUTPUTS:
-        raise ValueError(f"{argument}: no output is named {name!r}; names are {', '.join(OUTPUTS)}")
+        raise ValueError(f"{argument}: no output is named {name!r}; names are {_names()}")
     taken = inspect.signature(OUTPUTS[name]).parameters
     if unknown := [key for key in arguments if key not in taken]:
         raise ValueError(
@@ -100,3 +100,7 @@ def build(description: Mapping[str, Any], argument: str = "loss") -> Output:
             f"{OUTPUTS[name].__name__}({', '.join(f'{key}=...' for key in needed)})"
         )
     return OUTPUTS[name](**arguments)
+
+
+def _names() -> str:
+    return ", ".join(sorted(OUTPUTS))
