@@ -1,7 +1,7 @@
 """The direction of imports, read from the source of every file.
 
     native <- layers <- outputs <- models <- inference
-                                   models <- training <- data <- audio, forecasting, vision <- commands
+                                   models <- training <- data <- the pipelines <- commands
     saving <- layers, and with it all the others
 
 A wrong arrow is cheap to add and expensive to take back, so it fails here.
