@@ -206,5 +206,6 @@ def _single_step() -> ValueError:
     return ValueError(
         "x: 1 valid step in the batch, of which a norm over batch and time takes no deviation; "
         "train with more steps or sequences (a last batch of one row is left out by drop_last=True "
-        "of the loader), build the net with norm='layer', or call eval()"
+        "of the loader, or avoided by another batch_size), build the net with norm='layer', or "
+        "call eval()"
     )

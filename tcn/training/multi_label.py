@@ -1,5 +1,8 @@
 """The tasks of several channels of yes or no, apart or together."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
@@ -8,13 +11,26 @@ from typing_extensions import override
 
 from tcn.models.joint import JointModel
 from tcn.outputs import NADE
+from tcn.training.balance import Weights, balanced_channels
 from tcn.training.batch import Batch
+from tcn.training.labels import Chosen, LabelTask
+from tcn.training.metrics import OF_CHANNELS, UNKNOWN
 from tcn.training.schedules import Schedule
-from tcn.training.targets import is_valid, valid_values
-from tcn.training.task import Task
+from tcn.training.targets import (
+    Missing,
+    check_missing,
+    check_shape,
+    is_known,
+    is_valid,
+    valid_rows,
+    valid_values,
+)
+
+OWN = {"loss": "min", "nll": "min"}
+"""What is measured in any case, and which way is better."""
 
 
-class MultiLabel(Task):
+class MultiLabel(LabelTask):
     """Binary cross entropy of independent channels, such as the 88 keys of a piano.
 
     Targets: floats 0 or 1 shaped like the output, ``(batch, channels, time)``. The loss is summed
@@ -22,22 +38,78 @@ class MultiLabel(Task):
     Logs ``*_loss`` and ``{val,test}_nll``: the total over all sequences divided by their total
     number of steps, as Bai et al. 2018 report music (nats per frame; not the mean over sequences of
     their means). Predicts the probability of each channel.
+
+    The best checkpoint is chosen by ``nll``, or with ``positive_weight`` by the loss.
+
+    Args:
+        net, optimizer, lr_scheduler: see ``Task``.
+        positive_weight: how much a 1 counts against a 0 in the loss, as ``pos_weight`` of
+            ``torch.nn.BCEWithLogitsLoss``: a number, or one for each channel. In validation and
+            test too, so that losses compare; ``nll`` is a likelihood and stays as it is.
+            ``"balanced"``: how many 0 to a 1 each channel has, counted in one pass through the
+            training data when a fit begins, and kept in its checkpoints.
+        missing: what becomes of targets that are NaN. ``"refuse"``: training stops and says where;
+            ``"ignore"``: they add to no loss and no metric, and a sequence (for ``nll``: a step)
+            of which no channel is known is not counted.
+        metrics: what is measured beside, each channel counting alike: ``f1`` of the channels whose
+            probability is above 1/2, ``average_precision`` (exact: all scores are kept until the
+            end of the epoch). Logged as ``{val,test}_<name>``.
+        monitor: the metric that chooses the best checkpoint: ``loss``, ``nll`` or one of
+            ``metrics``, which is then measured.
+        channels: how many there are, for ``metrics``; the ``out_channels`` of the net if it has
+            any.
+
+    Raises:
+        ValueError: a weight is negative or there is not one for each channel; ``missing`` is
+            neither; a metric is unknown, or ``channels`` is.
     """
 
-    @property
-    @override
-    def monitor(self) -> tuple[str, str]:
-        return "val_nll", "min"
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        positive_weight: float | Sequence[float] | Tensor | Literal["balanced"] | None = None,
+        missing: Missing = "refuse",
+        metrics: Sequence[str] = (),
+        monitor: str | None = None,
+        channels: int | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: Schedule | LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            net,
+            weights=Weights("positive_weight", positive_weight, single=True),
+            chosen=Chosen(OWN, OF_CHANNELS, metrics, monitor, ("channels", channels)),
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+        )
+        check_missing(missing)
+        self.missing = missing
 
     @override
-    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        sequences = output.shape[0]
-        return self._total(output, batch)[0] / max(sequences, 1), sequences
+    def _own_monitor(self) -> str:
+        return "loss" if self.weights.present else "nll"
+
+    @override
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, float]:
+        sequences = len(output)
+        if self.missing == "ignore":
+            check_shape(output, batch.y)
+            sequences = int(is_known(batch).flatten(1).any(1).sum())
+        if self.weights.present:
+            total = self._weighted(output, batch, self.weights.of(output))
+        else:
+            total, _ = self._total(output, batch)
+        return total / max(sequences, 1), sequences
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
         total, steps = self._total(output, batch)
         self.log_mean(f"{stage}_nll", total / max(steps, 1), steps)
+        if self._measured:
+            rows, target = valid_rows(output, batch)
+            known = target.gt(0.5).long().masked_fill(target.isnan(), UNKNOWN)
+            self.measure(stage, rows.sigmoid(), known)
 
     @override
     def predict(self, output: Tensor) -> Tensor:
@@ -46,9 +118,27 @@ class MultiLabel(Task):
 
     def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """Sum over all channels and valid steps, and the number of these steps."""
-        values, target = valid_values(output, batch)
+        ignoring = self.missing == "ignore"
+        values, target = valid_values(output, batch, known=ignoring)
         total = functional.binary_cross_entropy_with_logits(values, target, reduction="sum")
+        if ignoring:
+            return total, int(is_known(batch).any(1).sum())
         return total, target.numel() // output.shape[1]
+
+    def _weighted(self, output: Tensor, batch: Batch, weights: Tensor) -> Tensor:
+        rows, target = valid_rows(output, batch)
+        weights = weights.expand_as(rows)
+        if self.missing == "ignore":
+            known = ~target.isnan()
+            rows, target, weights = rows[known], target[known], weights[known]
+        return functional.binary_cross_entropy_with_logits(
+            rows, target, pos_weight=weights, reduction="sum"
+        )
+
+    @override
+    def _balanced(self) -> list[float]:
+        batches = self._training_batches()
+        return balanced_channels(valid_rows(batch.y, batch)[1] for batch in batches)
 
 
 class JointMultiLabel(MultiLabel):
