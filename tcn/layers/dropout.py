@@ -115,5 +115,5 @@ def _drop_whole(
     kept = x.new_ones(x.shape[:axes] + (1,) * (x.dim() - axes))
     if state is None or isinstance(state, tuple):
         state = F.dropout(kept, probability)
-    check_state(module, state, tuple(kept.shape[:-1]), x)
-    return x * state, state
+    kept = check_state(module, state, tuple(kept.shape[:-1]), x)
+    return x * kept, kept

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,10 @@ from tcn.layers.reach import Geometry
 from tcn.layers.validation import wrong_state
 from tcn.saving.description import Description
 
-State = Any
-"""What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing."""
+State: TypeAlias = "Tensor | tuple[State | None, ...]"
+"""What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing.
+
+None stands for a part that no step has reached yet, as for a whole net at the start."""
 
 
 class SequenceModule(Geometry, nn.Module):
@@ -147,9 +149,11 @@ class SequenceModule(Geometry, nn.Module):
         """Mask and condition of the last steps, which a look-ahead still needs, and the rest."""
         if state is None:
             return None, None
-        if not isinstance(state, tuple) or len(state) != 2 or not isinstance(state[0], tuple):
-            raise wrong_state(self, "a pair of (mask, condition) and state", type(state).__name__)
-        return state
+        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], tuple):
+            match state[0]:
+                case (Tensor() as mask, Tensor() as condition):
+                    return (mask, condition), state[1]
+        raise wrong_state(self, "a pair of (mask, condition) and state", type(state).__name__)
 
     def _enter(
         self,
@@ -237,7 +241,9 @@ class SequenceModule(Geometry, nn.Module):
         """
         return context.sampled(self.sampling(state)).delayed(self.latency)
 
-    def nothing(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+    def nothing(
+        self, x: Tensor, state: State | None, context: Context
+    ) -> tuple[Tensor, State | None]:
         """The output for a chunk in which no step falls due; the state is kept.
 
         A module that changes the number of channels says so by ``out_channels``.

@@ -89,7 +89,7 @@ class SkipSum(Composite):
         for block, before in zip(self.blocks, states, strict=True):
             if before is None and not context.streaming and _is_called(block):
                 hidden, x = _call(block, x, context)
-                next_state: State = ()
+                next_state: State | None = ()
             else:
                 hidden, next_state = advance(block.body, x, before, context)
                 x = block.residual(hidden) + block.shortcut(x)
@@ -104,7 +104,7 @@ class SkipSum(Composite):
         """The same, where shortcuts wait for the bodies and skip outputs for the last block."""
         remembered, skips, remaining = [], [], self.latency
         for block, state in zip(self.blocks, states, strict=True):
-            before, shortcut, skip = (None, None, None) if state is None else state
+            before, shortcut, skip = children_states(self, state, 3)
             latency = latency_of(block.body)
             remaining -= latency
             hidden, before = advance(block.body, x, before, context)

@@ -153,7 +153,7 @@ class Taps(SequenceModule):
 
     def phase(self, state: State | None) -> int:
         """Steps by which the state is shorter than it is when an output falls due at once."""
-        return 0 if state is None else self.context_size - state.shape[-1]
+        return self.context_size - state.shape[-1] if isinstance(state, Tensor) else 0
 
     def sampling(self, state: State | None) -> tuple[Sampling, ...]:
         """With ``"valid"`` padding an output stands at its last tap."""
