@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tcn.layers import State
 
-Skeleton: TypeAlias = "tuple[Skeleton, ...] | None"
+Skeleton: TypeAlias = tuple["Skeleton", ...] | None
 """A state without its tensors: None, or a tuple of skeletons."""
 
 

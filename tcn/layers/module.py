@@ -21,7 +21,7 @@ from tcn.layers.reach import Geometry
 from tcn.layers.validation import wrong_state
 from tcn.saving.description import Description
 
-State: TypeAlias = "Tensor | tuple[State | None, ...]"
+State: TypeAlias = Tensor | tuple["State | None", ...]
 """What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing.
 
 None stands for a part that no step has reached yet, as for a whole net at the start."""
