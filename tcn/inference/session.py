@@ -18,7 +18,8 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from tcn.inference import stored
+from tcn.inference import session_file
+from tcn.inference.beginnings import Beginning, padding_like
 from tcn.inference.checks import (
     check_chunk,
     check_condition,
@@ -30,11 +31,10 @@ from tcn.inference.checks import (
     takes_tokens,
 )
 from tcn.inference.compile import compile_stream
+from tcn.inference.engines import TorchRows
 from tcn.inference.finite import all_finite, refuse_poison
-from tcn.inference.policy import POLICIES, Chunk, RowRecord
+from tcn.inference.nan_policy import POLICIES, Chunk, RowRecord
 from tcn.inference.state import row_indices
-from tcn.inference.steady import Beginning, padding_like
-from tcn.inference.torch_rows import TorchRows
 from tcn.layers import SequenceModule, State
 from tcn.layers.validation import check_positive, check_switch
 from tcn.saving.tensors import damaged
@@ -132,7 +132,9 @@ class StreamSession:
                 "with native=None PyTorch serves then"
             )
         if isinstance(initial, StreamSession):
-            stored.check_same_net("initial: it", stored.parameter_shapes(initial.net), net)
+            session_file.check_same_net(
+                "initial: it", session_file.parameter_shapes(initial.net), net
+            )
             initial = initial.state if initial.state is not None else "zeros"
         self.nan = nan
         self.sample_rate = sample_rate
@@ -415,7 +417,7 @@ class StreamSession:
             raise ValueError(f"other: {other.batch_size} rows in place of {len(index)}")
         if other.nan != self.nan:
             raise ValueError(f"other: nan={other.nan!r} into a session with nan={self.nan!r}")
-        stored.check_same_net("other: it", stored.parameter_shapes(other.net), self.net)
+        session_file.check_same_net("other: it", session_file.parameter_shapes(other.net), self.net)
         # One after the other: two sessions that take each other's rows would wait for ever.
         with other._lock:
             record, state = other._copied(other._index(None))
@@ -472,7 +474,7 @@ class StreamSession:
             "state": self._engine.get_state(begun) if len(begun) else (),
             "initial": self._beginning.carried,
         }
-        stored.write(Path(path), self.net, settings, states, vars(self._record))
+        session_file.write(Path(path), self.net, settings, states, vars(self._record))
 
     @classmethod
     def load(
@@ -491,7 +493,7 @@ class StreamSession:
                 version of the format or of another net.
         """
         net = check_net(net)
-        settings, states, record = stored.read(Path(path), net)
+        settings, states, record = session_file.read(Path(path), net)
         initial = states["initial"] if settings["initial"] == "carried" else settings["initial"]
         with damaged(Path(path)):
             session = cls(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tcn.inference.beginnings import check_state
 from tcn.inference.checks import in_training
 from tcn.inference.state import check_fits, clone, map_tensors, put_rows, take_rows
-from tcn.inference.steady import check_state
 from tcn.layers import SequenceModule, State
 
 
