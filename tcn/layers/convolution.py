@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tcn.layers.context import Context, silence
 from tcn.layers.ending import NO_ENDING, Ending
 from tcn.layers.grid import Grid
-from tcn.layers.module import State
+from tcn.layers.state import State
 from tcn.layers.taps import PADDINGS, Taps, pad
 from tcn.layers.validation import (
     check_channels,

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
+from tcn.layers.state import State
 from tcn.layers.validation import check_probability, check_state, check_switch
 from tcn.native import convolution as native
 from tcn.saving.description import recorded

@@ -21,7 +21,6 @@ from tcn.layers.channels import side_by_side
 from tcn.layers.containers import Container
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import State
 from tcn.layers.passing import (
     advance,
     after,
@@ -33,6 +32,7 @@ from tcn.layers.passing import (
     on_grid,
 )
 from tcn.layers.reach import Composed, SideBySide, geometry_of
+from tcn.layers.state import State
 from tcn.layers.validation import wrong_state
 from tcn.saving.description import recorded
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,9 @@ from torch import Tensor, nn
 from tcn.layers.context import Context, Sampling, padding_mask, silence, with_history
 from tcn.layers.grid import Grid
 from tcn.layers.reach import Geometry
+from tcn.layers.state import State
 from tcn.layers.validation import wrong_state
 from tcn.saving.description import Description
-
-State: TypeAlias = Tensor | tuple["State | None", ...]
-"""What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing.
-
-None stands for a part that no step has reached yet, as for a whole net at the start."""
 
 
 class SequenceModule(Geometry, nn.Module):
@@ -147,12 +143,11 @@ class SequenceModule(Geometry, nn.Module):
 
     def _past_of(self, state: State | None) -> tuple[tuple[Tensor, Tensor] | None, State | None]:
         """Mask and condition of the last steps, which a look-ahead still needs, and the rest."""
-        if state is None:
-            return None, None
-        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], tuple):
-            match state[0]:
-                case (Tensor() as mask, Tensor() as condition):
-                    return (mask, condition), state[1]
+        match state:
+            case None:
+                return None, None
+            case ((Tensor() as mask, Tensor() as condition), rest):
+                return (mask, condition), rest
         raise wrong_state(self, "a pair of (mask, condition) and state", type(state).__name__)
 
     def _enter(

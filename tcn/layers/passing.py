@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import Pointwise, SequenceModule, State
+from tcn.layers.module import Pointwise, SequenceModule
+from tcn.layers.state import State
 from tcn.layers.validation import check_state, wrong_state
 
 POINTWISE = (

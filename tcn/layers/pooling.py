@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import State
 from tcn.layers.running import valid_steps
+from tcn.layers.state import State
 from tcn.layers.taps import Taps, check_windows_fit, pad
 from tcn.layers.validation import (
     check_rank,

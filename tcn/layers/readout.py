@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers.context import Context
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
+from tcn.layers.state import State
 from tcn.layers.validation import check_positive, check_state, wrong_state
 from tcn.saving.description import recorded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tcn.layers.module import State
+from tcn.layers.state import State
 from tcn.layers.validation import check_state
 
 EPSILON = 1e-5

@@ -13,7 +13,7 @@ from tcn.layers.context import Context
 from tcn.layers.grid import Grid
 from tcn.layers.hooks import watched
 from tcn.layers.joining import sum_of
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.passing import (
     advance,
     after,
@@ -26,6 +26,7 @@ from tcn.layers.passing import (
     on_grid,
 )
 from tcn.layers.reach import Composed, InSeries
+from tcn.layers.state import State
 from tcn.saving.description import recorded
 
 

@@ -29,8 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.layers.context import Sampling
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.reach import Reach
+from tcn.layers.state import State
 from tcn.layers.validation import check_positive, padding_per_axis, per_axis
 
 PADDINGS = ("causal", "strictly_causal", "same", "valid")

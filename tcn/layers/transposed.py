@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.reach import Reach
+from tcn.layers.state import State
 from tcn.layers.validation import (
     check_bias,
     check_channels,
