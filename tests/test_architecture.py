@@ -85,7 +85,6 @@ LONGER = frozenset(
         "tcn/forecasting/windows.py",
         "tcn/inference/compile.py",
         "tcn/inference/generation.py",
-        "tcn/inference/session.py",
         "tcn/native/rows.py",
         "tcn/native/stream.py",
         "tcn/testing.py",
