@@ -35,14 +35,6 @@ class ForecastTask(pl.LightningModule):
     point forecast is in the units of the series scaler, that of a distribution in the units of the
     window, where a shift or a scale costs it only a constant.
 
-    Args:
-        net: the net to train.
-        output: what its raw numbers mean.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
-        schedule: of the learning rate over the run; constant if None.
-        season: steps of a season, for the output ``mase`` unless it has one of its own.
-
     Raises:
         ValueError: in ``fit``, when an input or the loss is not finite.
     """
@@ -57,6 +49,16 @@ class ForecastTask(pl.LightningModule):
         schedule: Schedule | None = None,
         season: int = 1,
     ) -> None:
+        """Puts a net and what its numbers mean into a task.
+
+        Args:
+            net: the net to train.
+            output: what its raw numbers mean.
+            learning_rate: of AdamW.
+            weight_decay: of AdamW.
+            schedule: of the learning rate over the run; constant if None.
+            season: steps of a season, for the output ``mase`` unless it has one of its own.
+        """
         super().__init__()
         if not learning_rate > 0:
             raise ValueError(f"learning_rate: {learning_rate} must be above 0")

@@ -28,17 +28,7 @@ class BatchedWindows(Protocol):
 
 
 class ForecastDataModule(pl.LightningDataModule):
-    """Windows for training, drawn anew in every epoch, and for validation.
-
-    Args:
-        train: windows to train on.
-        validation: windows that choose the best weights, or None.
-        batch_size: windows per optimizer step.
-        seed: of the order of the windows.
-
-    Raises:
-        ValueError: if ``batch_size`` is below 1, or there is no window to train on.
-    """
+    """Windows for training, drawn anew in every epoch, and for validation."""
 
     def __init__(
         self,
@@ -48,6 +38,17 @@ class ForecastDataModule(pl.LightningDataModule):
         batch_size: int = 128,
         seed: int = 1,
     ) -> None:
+        """Puts windows into batches.
+
+        Args:
+            train: windows to train on.
+            validation: windows that choose the best weights, or None.
+            batch_size: windows per optimizer step.
+            seed: of the order of the windows.
+
+        Raises:
+            ValueError: if ``batch_size`` is below 1, or there is no window to train on.
+        """
         super().__init__()
         check_positive("batch_size", [batch_size])
         if len(train) == 0:
