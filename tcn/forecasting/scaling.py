@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tcn.forecasting.moments import location_and_scale
+from tcn.forecasting.location_and_scale import location_and_scale
 from tcn.forecasting.rows import shown
 from tcn.forecasting.window_scaling import WINDOW_SCALERS, WindowScaler
 

@@ -12,8 +12,9 @@ from torch import Tensor, distributed, nn
 
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.running import EPSILON, at_least_float32, valid_steps
+from tcn.layers.state import State
 from tcn.layers.validation import check_input_of_any_rank, check_positive
 from tcn.saving.description import recorded
 

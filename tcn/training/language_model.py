@@ -202,4 +202,4 @@ def detached(state: State) -> State:
     """A state, however nested, without the graph that it was computed by."""
     if isinstance(state, Tensor):
         return state.detach()
-    return tuple(detached(part) for part in state)
+    return tuple(part if part is None else detached(part) for part in state)

@@ -24,12 +24,12 @@ from torch import Tensor
 from tcn import __version__
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.conformal import AdaptiveConformal, ConformalizedQuantiles
+from tcn.forecasting.forecaster_schema import ARRAYS, SCHEMA
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.frequency import Frequency
 from tcn.forecasting.net import ForecastNet, Sizes
 from tcn.forecasting.reading import Library
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics
-from tcn.forecasting.stored_schema import ARRAYS, SCHEMA
 from tcn.forecasting.trained import Adaptive, Band, Trained
 from tcn.inference.construction import construct, refuse_opaque
 from tcn.layers import SequenceModule
