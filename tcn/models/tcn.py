@@ -49,7 +49,7 @@ class TCN(Chain):
         lookahead: int = 0,
         block: str | Block = "residual",
         modulation: Builder | None = None,
-        initialization: str = "pytorch",
+        initialization: str = "scaled",
     ) -> None:
         """Builds one block per level.
 
