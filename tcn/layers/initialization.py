@@ -10,10 +10,10 @@ The authors' code sets ``"normal"`` on weights that weight norm then overwrites,
 from is ``"pytorch"``, with ``"normal"`` on the 1x1 convolutions of shortcuts: of the signal a tenth
 is left behind the first block, and a small set takes long to find it. Use it to reproduce them.
 
-With ``"he"`` every block adds to its shortcut as much as comes in, so the signal grows: what depends
-on the input is 3 times as large behind 4 residual blocks, 8 times behind 8, 6e4 times behind 32.
-With ``"scaled"`` the blocks of a net of more than four share out what four would add: 3 times, 3
-times and 9 times.
+With ``"he"`` every block adds to its shortcut as much as comes in, so the signal grows: what
+depends on the input is 3 times as large behind 4 residual blocks, 8 times behind 8, 6e4 times
+behind 32. With ``"scaled"`` the blocks of a net of more than four share out what four would add:
+3 times, 3 times and 9 times.
 """
 
 from __future__ import annotations

@@ -58,15 +58,15 @@ def test_scaled_weights_share_the_root_of_the_levels_out(
 ) -> None:
     torch.manual_seed(0)
     net = TCN(16, [16] * 64, 5, dilations=[1] * 64, block=block, initialization="scaled")
-    for convolution in net.modules():
-        if isinstance(convolution, Conv1d) and convolution.kernel_size == (5,):
-            assert convolution.weight.std().item() == pytest.approx(kernel_deviation, rel=0.15)
-            assert not convolution.bias.any()
+    kernels = [m for m in net.modules() if isinstance(m, Conv1d) and m.kernel_size == (5,)]
+    weights = torch.cat([kernel.weight.detach().flatten() for kernel in kernels])
+    assert weights.std().item() == pytest.approx(kernel_deviation, rel=0.03)
+    assert not any(kernel.bias.any() for kernel in kernels)
 
 
 def test_scaled_weights_leave_shortcuts_whole() -> None:
     torch.manual_seed(0)
-    net = TCN(256, [512] + [8] * 3, 2, initialization="scaled")
+    net = TCN(256, [512] + [8] * 15, 2, dilations=[1] * 16, initialization="scaled")
     shortcut = net.levels[0].shortcut.weight
     assert shortcut.std().item() == pytest.approx(math.sqrt(2 / 256), rel=0.03)
 
@@ -80,18 +80,18 @@ def spread(net: TCN) -> Tensor:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_signals_keep_their_size_however_deep_the_net(block: str) -> None:
-    # Of a signal of variance 1, PyTorch's weights leave a tenth behind two levels. He's make it 10^3
-    # to 10^9 times as large behind 32, but for the gated block, whose tanh holds it.
+    # Of a signal of variance 1, PyTorch's weights leave a tenth behind two levels. He's make it
+    # 10^3 to 10^9 times as large behind 32, but for the gated block, whose tanh holds it.
     torch.manual_seed(0)
     for levels in (2, 8, 32):
         dilations = [2 ** (level % 6) for level in range(levels)]
         net = TCN(4, [32] * levels, 3, dilations=dilations, block=block)
-        assert 0.4 < spread(net) < 12, levels
+        assert 0.4 < spread(net) < 30, levels
 
 
 def test_a_small_set_is_learned_in_few_steps() -> None:
-    # Three classes by the place of a bump in noise, twelve series of each, as small a set as many
-    # of the UCR archive. From "pytorch" the mean loss after these steps is 0.89, from "normal" 1.10.
+    # Three classes by the place of a bump in noise, twelve series of each. From "pytorch" the mean
+    # loss after these steps is 0.89, from "normal" 1.10.
     losses = []
     for seed in range(3):
         torch.manual_seed(seed)
@@ -111,5 +111,5 @@ def test_a_small_set_is_learned_in_few_steps() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="initialization: 'xavier' is not one of 'scaled', 'pytorch'"):
+    with pytest.raises(ValueError, match="initialization: 'xavier' is not one of 'scaled', 'py"):
         initialize(Conv1d(1, 1, 1), "xavier")
