@@ -60,7 +60,12 @@ class WithoutShortcuts(TCN):
         self, in_channels: int, channels: list[int], kernel_size: int, *, dropout: float = 0.0
     ) -> None:
         super().__init__(
-            in_channels, channels, kernel_size, dropout=dropout, block=_layers_of_a_block
+            in_channels,
+            channels,
+            kernel_size,
+            dropout=dropout,
+            block=_layers_of_a_block,
+            initialization="pytorch",  # as the configs of the other variants
         )
 
 

@@ -245,6 +245,15 @@ def test_defaults_of_the_code(task: str):
     assert built(name).trainer.max_epochs == epochs
 
 
+@pytest.mark.parametrize("name", [name for name in EVERY if name.endswith("/tcn")])
+def test_initial_weights_are_said(name: str):
+    """The default of the class is for data of one's own; a benchmark does not follow it."""
+    config = yaml.safe_load(EVERY[name].read_text())
+    backbone = config["model"]["init_args"]["net"]["init_args"]["backbone"]
+    if backbone["class_path"] == "tcn.models.TCN":
+        assert "initialization" in backbone["init_args"]
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_others_are_trained_on_the_data_of_ours(name: str):
     """But for what a text is read and scored with."""

@@ -357,4 +357,5 @@ def backbone_of(
         kernel_size,
         dropout=dropout,
         modulation=modulation if sizes.constants else None,
+        initialization="pytorch",  # with which the published forecasts were made
     )

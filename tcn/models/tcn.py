@@ -49,7 +49,7 @@ class TCN(Chain):
         lookahead: int = 0,
         block: str | Block = "residual",
         modulation: Builder | None = None,
-        initialization: str = "pytorch",
+        initialization: str = "scaled",
     ) -> None:
         """Builds one block per level.
 
@@ -61,7 +61,8 @@ class TCN(Chain):
             dilations: one per level, in steps; ``1, 2, 4, ...`` unless given.
             dropout: share of values dropped in training, or a :class:`tcn.layers.Dropout` to copy.
             norm: ``"weight"``, ``"layer"``, ``"rms"``, ``"batch"``, ``"group"``, ``"cumulative"``,
-                ``"none"``, or a builder called with the channels.
+                ``"none"``, or a builder called with the channels; which for which data is said in
+                :mod:`tcn.layers.normalization`.
             activation: ``"relu"``, ``"gelu"``, ...; what the block has by default if None.
             causal: whether outputs see the past only; True in 1-D unless given. In 2-D it must be
                 said, per axis or one for both: ``(False, True)`` for a spectrogram, ``False`` for
@@ -72,8 +73,10 @@ class TCN(Chain):
                 with their signature.
             modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,
                 :class:`tcn.layers.AddCondition` or :class:`tcn.layers.SqueezeExcite`.
-            initialization: ``"pytorch"`` (what the authors' code amounts to), ``"he"`` or
-                ``"normal"``; see :mod:`tcn.layers.initialization`.
+            initialization: ``"scaled"``, with which small sets are learned sooner and deep nets
+                keep the size of the signal; ``"pytorch"`` (what the authors' code amounts to) to
+                reproduce the paper; ``"he"`` or ``"normal"``. See
+                :mod:`tcn.layers.initialization`.
 
         Raises:
             ValueError: if ``channels`` is empty, ``dilations`` has another length, a size is not

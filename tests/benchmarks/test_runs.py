@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import random
@@ -259,3 +260,25 @@ def test_recipe_follows_what_the_config_says(tmp_path: Path, monkeypatch: pytest
     assert Recipe.of(run) == before
     run.config.write_text("a: 1\nb: {c: 3}\n")
     assert Recipe.of(run) != before
+
+
+TCN = "net:\n- class_path: tcn.models.TCN\n  init_args:\n    channels: [2]\n"
+
+
+def test_recipe_of_a_result_from_before_the_initialization_had_to_be_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("benchmarks.runs.CONFIGS", tmp_path)
+    run = Run("task", "model", 0)
+    run.config.parent.mkdir()
+
+    def sha256(said: str) -> str:
+        run.config.write_text(TCN + said)
+        return Recipe.of(run).config_sha256
+
+    # What `sha256sum` makes of the config as it was, its keys in order: then "pytorch" was meant.
+    content = '{"net": [{"class_path": "tcn.models.TCN", "init_args": {"channels": [2]}}]}'
+    before = hashlib.sha256(content.encode()).hexdigest()
+    others = [sha256(f"    initialization: {name}\n") for name in ("pytorch", "he", "normal")]
+    assert others[0] == before
+    assert len({*others, sha256("")}) == 4  # unsaid it is the class's of today, another thing

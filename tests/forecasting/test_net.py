@@ -12,6 +12,7 @@ from torch import Tensor
 from tcn.forecasting.net import BACKBONES, ForecastNet, Sizes, backbone_of
 from tcn.forecasting.streaming import StreamedNet
 from tcn.forecasting.windows import WindowBatch
+from tcn.layers import Conv1d
 from tcn.models import LSTM, TCN
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -253,3 +254,14 @@ def test_what_cannot_work_is_refused(make: Callable[[], object], message: str) -
 def test_a_module_that_is_no_sequence_module_is_refused() -> None:
     with pytest.raises(TypeError, match="backbone: Linear is not"):
         ForecastNet(torch.nn.Linear(1, 1), Sizes(h=1, input_size=2))
+
+
+def test_a_tcn_begins_with_the_weights_of_the_published_forecasts() -> None:
+    # Those of a plain convolution, whatever the default of the class.
+    sizes = Sizes(targets=1, input_size=4, h=1)
+    torch.manual_seed(0)
+    backbone = backbone_of("tcn", sizes, width=5, layers=1, kernel_size=3, dropout=0.0)
+    first = next(m for m in backbone.modules() if isinstance(m, Conv1d))
+    torch.manual_seed(0)
+    expected = torch.nn.Conv1d(first.in_channels, 5, 3).weight
+    torch.testing.assert_close(first.weight, expected)

@@ -1,6 +1,7 @@
 """What version 0.1 wrote loads as what it was, though defaults and formats have changed since."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,20 @@ def test_a_folder_of_0_1_computes_what_it_computed(name: str, tmp_path: Path) ->
     convolutions = [m for m in net.modules() if isinstance(m, Convolution) and any(m.span)]
     assert {convolution.axis_padding for convolution in convolutions} == {CAUSAL_AXES[name]}
     again = from_pretrained(save_pretrained(net, tmp_path))
+    torch.testing.assert_close(again(expected["x"]), expected["y"])
+
+
+def test_a_folder_of_0_1_may_leave_norm_and_initialization_out(tmp_path: Path) -> None:
+    # The norm of then is that of now; whatever a net begins with, a folder brings its weights.
+    folder = shutil.copytree(FOLDER / "sequence", tmp_path / "folder")
+    config = json.loads((folder / "config.json").read_text())
+    arguments = config["net"]["arguments"]["backbone"]["arguments"]
+    assert (arguments.pop("norm"), arguments.pop("initialization")) == ("weight", "pytorch")
+    (folder / "config.json").write_text(json.dumps(config))
+    expected = load_file(folder / "expected.safetensors")
+    net = from_pretrained(folder)
+    torch.testing.assert_close(net(expected["x"]), expected["y"])
+    again = from_pretrained(save_pretrained(net, tmp_path / "again"))
     torch.testing.assert_close(again(expected["x"]), expected["y"])
 
 
