@@ -14,6 +14,7 @@ from tcn.layers.running import at_least_float32
 from tcn.training.balance import Weights, balanced_classes
 from tcn.training.batch import Batch
 from tcn.training.labels import Chosen, LabelTask
+from tcn.training.meaning import check_classes_said, classes_of
 from tcn.training.metrics import OF_CLASSES
 from tcn.training.schedules import Schedule
 from tcn.training.targets import IGNORED, check_classes, is_valid, valid_classes
@@ -50,6 +51,7 @@ class Classification(LabelTask):
         classes: how many there are, for ``metrics``; the ``out_channels`` of the net if it has any.
 
     Raises:
+        TypeError: the net says that its numbers are not of classes.
         ValueError: ``last`` is not positive, or it is given and the targets have no time axis;
             ``label_smoothing`` is not from 0 to below 1; a weight is negative or there is not one
             for each class; a metric is unknown, or ``classes`` is.
@@ -78,6 +80,7 @@ class Classification(LabelTask):
             optimizer=optimizer,
             lr_scheduler=lr_scheduler,
         )
+        check_classes_said(self.net)
         if last is not None and last < 1:
             raise ValueError(f"last is {last}: give 1 step or more, or None")
         if not 0 <= label_smoothing < 1:
@@ -102,15 +105,17 @@ class Classification(LabelTask):
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, float]:
         smoothing = self.label_smoothing if self.training else 0.0
         weights = self.weights.of(output) if self.weights.present else None
-        return _cross_entropy(output, valid_classes(batch), smoothing, weights)
+        return _cross_entropy(self._logits(output), valid_classes(batch), smoothing, weights)
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
-        target = valid_classes(batch)
+        target, output = valid_classes(batch), self._logits(output)
         self.log_metric(f"{stage}_accuracy", output, target)
         if self.last is not None:
             final = _final_classes(target, batch.lengths, self.last)
             self.log_metric(f"{stage}_last_accuracy", output, final)
+        if not self._measured:
+            return
         counts = target != IGNORED
         scores = at_least_float32(output.movedim(1, -1)[counts]).softmax(-1)
         self.measure(stage, scores, target[counts])
@@ -118,7 +123,10 @@ class Classification(LabelTask):
     @override
     def predict(self, output: Tensor) -> Tensor:
         """Probabilities of the classes, along dimension 1."""
-        return output.softmax(dim=1)
+        return self._logits(output).softmax(dim=1)
+
+    def _logits(self, output: Tensor) -> Tensor:
+        return classes_of(self.net, output).logits(output)
 
     @override
     def _balanced(self) -> list[float]:

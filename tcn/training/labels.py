@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from typing_extensions import override
 
+from tcn.outputs.classes import OfClasses
 from tcn.training.balance import Weights, training_batches
 from tcn.training.batch import Batch, behind
+from tcn.training.meaning import output_of
 from tcn.training.metrics import AveragePrecision, Measure, check_name, modes
 from tcn.training.schedules import Schedule
 from tcn.training.task import Task
@@ -156,7 +158,9 @@ def _names(chosen: Chosen) -> list[str]:
 
 
 def _count(net: nn.Module, argument: str, given: int | None, names: Sequence[str]) -> int:
-    count = getattr(net, "out_channels", None) if given is None else given
+    said = output_of(net)
+    own = said.classes if isinstance(said, OfClasses) else getattr(net, "out_channels", None)
+    count = own if given is None else given
     if not isinstance(count, int):
         raise ValueError(
             f"{argument}: {', '.join(names)} needs it, and {type(net).__name__} has no "

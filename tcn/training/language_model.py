@@ -14,9 +14,9 @@ from typing_extensions import override
 from tcn.layers import SequenceModule, State
 from tcn.layers.compiled import compiled_method
 from tcn.models.language import TokenModel
-from tcn.outputs import Categorical
 from tcn.outputs.classes import OfClasses
 from tcn.training.batch import Batch, Prediction, behind
+from tcn.training.meaning import check_classes_said, classes_of
 from tcn.training.schedules import Schedule
 from tcn.training.targets import IGNORED, check_classes, valid_classes
 from tcn.training.task import Task
@@ -48,7 +48,8 @@ class LanguageModel(Task):
     of the tokens. Of a ``TokenModel`` only the steps that count get as far as the vocabulary.
 
     Raises:
-        TypeError: a batch is a ``Chunk`` and the net cannot stream.
+        TypeError: a batch is a ``Chunk`` and the net cannot stream, or the net says that its
+            numbers are not of classes.
         ValueError: the net sees the future, from which the next token can be read.
     """
 
@@ -61,6 +62,7 @@ class LanguageModel(Task):
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
         net = self.net
+        check_classes_said(net)
         if isinstance(net, SequenceModule) and net.reach and net.reach[-1].right > 0:
             raise ValueError(
                 f"net: {type(net).__name__} sees {net.reach[-1].right} steps of the future, and "
@@ -163,9 +165,8 @@ class LanguageModel(Task):
         return logits
 
     def _output_of(self, rows: Tensor) -> OfClasses:
-        if isinstance(self.net, TokenModel):
-            return self.net.output if self.net.clusters is None else self.net.clusters
-        return Categorical(rows.shape[1])
+        clusters = self.net.clusters if isinstance(self.net, TokenModel) else None
+        return classes_of(self.net, rows) if clusters is None else clusters
 
     @contextmanager
     def _streaming(self, stage: str, batch: Batch) -> Iterator[None]:

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from tcn.models.joint import JointModel
 from tcn.outputs import NADE
 from tcn.training.balance import Weights, balanced_channels
 from tcn.training.batch import Batch
 from tcn.training.labels import Chosen, LabelTask
+from tcn.training.meaning import check_channels_said, output_of
 from tcn.training.metrics import OF_CHANNELS, UNKNOWN
 from tcn.training.schedules import Schedule
 from tcn.training.targets import (
@@ -60,6 +60,7 @@ class MultiLabel(LabelTask):
             any.
 
     Raises:
+        TypeError: the net says that its channels are not yes or no, each for itself.
         ValueError: a weight is negative or there is not one for each channel; ``missing`` is
             neither; a metric is unknown, or ``channels`` is.
     """
@@ -83,8 +84,12 @@ class MultiLabel(LabelTask):
             optimizer=optimizer,
             lr_scheduler=lr_scheduler,
         )
+        self._check_net()
         check_missing(missing)
         self.missing = missing
+
+    def _check_net(self) -> None:
+        check_channels_said(self.net)
 
     @override
     def _own_monitor(self) -> str:
@@ -145,11 +150,11 @@ class JointMultiLabel(MultiLabel):
     """Negative log likelihood of channels that depend on each other, such as the keys of a chord.
 
     Targets, ``*_loss`` and ``{val,test}_nll`` are those of ``MultiLabel``, so the two compare; only
-    the distribution differs, which is the exact one of a ``JointModel``. Predicts the likelier
+    the distribution differs, which is the exact one of the net's NADE. Predicts the likelier
     value of each channel given those before it.
 
     Raises:
-        TypeError: the net is no ``tcn.models.JointModel``.
+        TypeError: the output of the net is not a ``NADE``; see ``tcn.models.JointModel``.
     """
 
     def __init__(
@@ -160,7 +165,10 @@ class JointMultiLabel(MultiLabel):
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
-        if not isinstance(self.net, JointModel):
+
+    @override
+    def _check_net(self) -> None:
+        if not isinstance(output_of(self.net), NADE):
             raise TypeError(
                 f"net: {type(self.net).__name__} says nothing of channels together; use a "
                 "tcn.models.JointModel around the backbone, or the task MultiLabel"
@@ -173,8 +181,9 @@ class JointMultiLabel(MultiLabel):
 
     @property
     def _joint(self) -> NADE:
-        assert isinstance(self.net, JointModel)
-        return self.net.output
+        said = output_of(self.net)
+        assert isinstance(said, NADE)
+        return said
 
     @override
     def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:

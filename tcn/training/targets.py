@@ -61,6 +61,15 @@ def is_known(batch: Batch) -> Tensor:
     return known
 
 
+def observed(output: Tensor, batch: Batch, *, known: bool) -> Tensor:
+    """Bool, shaped like the targets of an output: those of valid steps, with ``known`` not NaN."""
+    there = ~batch.y.isnan() if known else torch.ones_like(batch.y, dtype=torch.bool)
+    if batch.lengths is None or output.ndim == 2 or batch.y.ndim < 2:
+        return there
+    valid = is_valid(batch.y.shape[-1], batch.lengths)
+    return there & valid.view(len(valid), *[1] * (batch.y.ndim - 2), -1)
+
+
 def check_missing(missing: str) -> None:
     """Refuses what is not one of ``Missing``."""
     if missing not in get_args(Missing):
