@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.frame import Panel, future_from_frame
 from tcn.forecasting.gaps import Fill, filled
+from tcn.forecasting.ids import shown
 from tcn.forecasting.live_series import Coming, LiveSeries, plain_row
-from tcn.forecasting.rows import Rows, shown
+from tcn.forecasting.rows import Rows
 from tcn.forecasting.streaming import StreamedNet
 from tcn.forecasting.trained import Forecasts, Predictor, Trained, joined, last_rows
 

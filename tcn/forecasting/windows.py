@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 
 from tcn.forecasting.calendar import calendar_features, check_features
 from tcn.forecasting.frame import Panel
-from tcn.forecasting.rows import shown
+from tcn.forecasting.ids import shown
 from tcn.forecasting.scaling import Scaled
 from tcn.layers.validation import check_positive
 
