@@ -128,8 +128,11 @@ class EpochShuffle(Sampler[int]):
         return self.size
 
     def __iter__(self) -> Iterator[int]:
-        generator = derived_generator(self.seed, "order", self.epoch)
-        yield from torch.randperm(self.size, generator=generator).tolist()
+        yield from torch.randperm(self.size, generator=self.generator()).tolist()
+
+    def generator(self) -> torch.Generator:
+        """Where the order of this epoch comes from."""
+        return derived_generator(self.seed, "order", self.epoch)
 
 
 class WholeOrder(DistributedSampler[int]):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
+from tcn.data.loading import EpochShuffle
 from tcn.forecasting.windows import WindowBatch
 from tcn.layers.validation import check_positive
 
@@ -60,15 +61,16 @@ class ForecastDataModule(pl.LightningDataModule):
 
     @override
     def train_dataloader(self) -> DataLoader[WindowBatch]:
-        order = _Shuffled(len(self.train), self.batch_size, self.seed)
-        return DataLoader(_Batches(self.train), batch_size=None, sampler=order)
+        order = _Order(len(self.train), self.seed)
+        return DataLoader(
+            _Batches(self.train), self.batch_size, sampler=order, collate_fn=_already_a_batch
+        )
 
     @override
     def val_dataloader(self) -> DataLoader[WindowBatch] | list[Any]:
         if self.validation is None:
             return []
-        order = torch.arange(len(self.validation)).split(VALIDATION_BATCH)
-        return DataLoader(_Batches(self.validation), batch_size=None, sampler=order)
+        return DataLoader(_Batches(self.validation), VALIDATION_BATCH, collate_fn=_already_a_batch)
 
 
 class _Batches(Dataset[WindowBatch]):
@@ -77,26 +79,20 @@ class _Batches(Dataset[WindowBatch]):
     def __init__(self, windows: BatchedWindows) -> None:
         self.windows = windows
 
-    def __getitem__(self, indices: Tensor) -> WindowBatch:
-        return self.windows.batch(indices)
-
-
-class _Shuffled(Sampler[Tensor]):
-    """Every number once per epoch, in batches; the order depends on seed and epoch alone."""
-
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.count = count
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
+        return len(self.windows)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch."""
-        self.epoch = epoch
+    def __getitems__(self, indices: Sequence[int]) -> WindowBatch:
+        return self.windows.batch(torch.as_tensor(indices))
 
-    def __iter__(self) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.count, generator=generator).split(self.batch_size))
+
+class _Order(EpochShuffle):
+    """A new order in every epoch, from the numbers of the published forecasts."""
+
+    @override
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+
+
+def _already_a_batch(batch: Any) -> Any:
+    return batch
