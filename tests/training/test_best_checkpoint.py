@@ -70,6 +70,11 @@ def test_the_metric_comes_before_the_loss(tmp_path: Path) -> None:
     assert kept(tmp_path) == [1]
 
 
+def test_of_two_that_tie_the_one_with_the_higher_loss_is_given_up(tmp_path: Path) -> None:
+    play([(1.0, 0.1), (1.0, 0.9), (1.0, 0.5)], best(tmp_path, top=2))
+    assert kept(tmp_path) == [0, 2]
+
+
 def test_no_loss_is_no_reason(tmp_path: Path) -> None:
     """NaN is not lower than anything, and anything is lower than NaN."""
     play([(1.0, math.nan), (1.0, 0.5), (1.0, math.nan)], best(tmp_path))

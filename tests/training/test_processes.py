@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tcn.training import Batch
 from tcn.training.language_model import FirstChunk
-from tcn.training.processes import gathered, process_count, process_index, share, summed
+from tcn.training.processes import gathered, process_count, process_index, share, shared, summed
 
 SCRIPT = Path(__file__).with_name("several_processes.py")
 ROOT = Path(__file__).parents[2]
@@ -121,6 +121,13 @@ def test_alone_there_is_nobody_to_ask():
     assert (process_count(), process_index()) == (1, 0)
     assert gathered("a") == ["a"]
     assert summed(torch.ones(2)).tolist() == [1, 1]
+
+
+def test_a_weight_is_a_sum_or_a_count():
+    """Alone a loss is what it was, however little it weighs; and a count stays a count."""
+    for weight in (0.25, 3, 0, 0.0):
+        loss, total, _ = shared(torch.tensor(2.0), weight, None)
+        assert (loss.item(), total, type(total)) == (2.0 if weight else 0.0, weight, type(weight))
 
 
 def command(folder: Path, processes: int, *arguments: str) -> list[str]:
