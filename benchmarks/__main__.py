@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from benchmarks.forecasting.options import add_parser as add_forecasting
-from benchmarks.pools import LocalPool, Pool
-from benchmarks.provenance import available_cores
-from benchmarks.quick import RESULTS as QUICK_RESULTS
-from benchmarks.quick import print_summary, quick_runs
-from benchmarks.runs import OURS, ROOT, Run, Store, known_tasks, select, split_override
-from benchmarks.scheduler import Plan, Scheduler, Stopped
-from benchmarks.summary import summarize
+from benchmarks.grid.pools import LocalPool, Pool
+from benchmarks.grid.provenance import available_cores
+from benchmarks.grid.runs import OURS, ROOT, Run, Store, known_tasks, select, split_override
+from benchmarks.grid.scheduler import Plan, Scheduler, Stopped
+from benchmarks.report.summary import summarize
+from benchmarks.studies.quick import RESULTS as QUICK_RESULTS
+from benchmarks.studies.quick import print_summary, quick_runs
 
 RESULTS = ROOT / "benchmarks" / "results"
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -167,7 +167,7 @@ def _settings_help() -> str:
 
 
 def _quick(options: argparse.Namespace) -> int:
-    from benchmarks.report import write_report
+    from benchmarks.report.report import write_report
 
     store = Store(options.results)
     complete = _execute(options, store, quick_runs(), [])
@@ -184,7 +184,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> int:
-    from benchmarks.search import Search, print_trials
+    from benchmarks.studies.search import Search, print_trials
 
     store = Store(options.results)
     search = Search.of(
@@ -200,8 +200,8 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _study(options: argparse.Namespace) -> int:
-    from benchmarks import ablations, memory_curve
-    from benchmarks.study import points_named, store_of
+    from benchmarks.studies import ablations, memory_curve
+    from benchmarks.studies.study import points_named, store_of
 
     points = {each.NAME: each.points for each in (memory_curve, ablations)}[options.study]()
     complete = True
@@ -245,7 +245,7 @@ def _pool(options: argparse.Namespace, threads: int) -> Pool:
         if options.gpus:
             raise ValueError("--gpus is for --ray: without it the config says which device")
         return LocalPool()
-    from benchmarks.ray_cluster import RayPool
+    from benchmarks.grid.ray_cluster import RayPool
 
     cores = max(available_cores(), options.workers * threads)
     return RayPool(options.ray, options.results, cores=cores, gpus=options.gpus)
@@ -281,7 +281,7 @@ def _minutes(options: argparse.Namespace) -> float | None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from benchmarks.report import write_report
+    from benchmarks.report.report import write_report
 
     for path in write_report(Store(options.results), options.output):
         print(path)
@@ -289,7 +289,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _many_to_one(options: argparse.Namespace) -> int:
-    from benchmarks.many_to_one import measure_all
+    from benchmarks.studies.many_to_one import measure_all
 
     measure_all(threads=options.threads, rounds=options.rounds, output=options.json)
     return 0

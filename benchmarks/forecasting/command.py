@@ -11,7 +11,7 @@ from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.errors import errors
 from benchmarks.forecasting.peers import PACKAGES, check_installed, installed
 from benchmarks.forecasting.results import Result, Results, Run, recipe
-from benchmarks.provenance import origin
+from benchmarks.grid.provenance import origin
 
 DETERMINISTIC_SEED = 0
 """The one run of a model in which nothing is random."""

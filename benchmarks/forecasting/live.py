@@ -16,9 +16,9 @@ import pandas as pd
 
 from benchmarks.forecasting import long_horizon
 from benchmarks.forecasting.peers import TRAINER, installed, quiet
-from benchmarks.provenance import origin
-from benchmarks.runs import write_json
-from benchmarks.timing import Action, Spread, ratios, spread, take_turns
+from benchmarks.grid.provenance import origin
+from benchmarks.grid.runs import write_json
+from benchmarks.speed.timing import Action, Spread, ratios, spread, take_turns
 
 NAME = "live.json"
 OURS = "update and next forecast"

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runs import ROOT
+from benchmarks.grid.runs import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results" / "forecasting"
 DEFAULT_SETS = ("ETTh1", "ETTm1", "weather", "exchange_rate", "national_illness", "m4_hourly")

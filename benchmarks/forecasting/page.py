@@ -14,8 +14,8 @@ from benchmarks.forecasting import live, long_horizon, scale
 from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.published import PUBLISHED
 from benchmarks.forecasting.results import Result, Results
-from benchmarks.overview import clock
-from benchmarks.runs import write_atomically
+from benchmarks.grid.overview import clock
+from benchmarks.grid.runs import write_atomically
 
 UNITS = {
     "mse": ("MSE", 3),
@@ -109,7 +109,7 @@ def write_page(results: Results) -> list[Path]:
 
 def _style() -> str:
     """The style of the other report, so that both look the same."""
-    report = (Path(__file__).parent.parent / "templates" / "report.html.j2").read_text()
+    report = (Path(__file__).parent.parent / "report" / "templates" / "report.html.j2").read_text()
     found = re.search(r"<style>(.*?)</style>", report, re.DOTALL)
     assert found is not None
     return found.group(1)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.provenance import origin
-from benchmarks.runs import write_json
+from benchmarks.grid.provenance import origin
+from benchmarks.grid.runs import write_json
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from benchmarks.plots import STYLE
+from benchmarks.report.plots import STYLE
 from benchmarks.speed.sweeps import VALUES, Point
 
 LOOKS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.runs import OURS, Result, Run, content_sha256
+from benchmarks.grid.runs import OURS, Result, Run, content_sha256
 
 REASONS = {
     "failed": "training loss is nan in epoch 2, batch 3",

@@ -7,7 +7,16 @@ import sys
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.runs import CONFIGS, ROOT, SEARCH, Run, Store, known_models, known_tasks, select
+from benchmarks.grid.runs import (
+    CONFIGS,
+    ROOT,
+    SEARCH,
+    Run,
+    Store,
+    known_models,
+    known_tasks,
+    select,
+)
 
 
 @pytest.mark.parametrize(
