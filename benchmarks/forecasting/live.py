@@ -16,8 +16,8 @@ import pandas as pd
 
 from benchmarks.forecasting import long_horizon
 from benchmarks.forecasting.peers import TRAINER, installed, quiet
+from benchmarks.grid.files import write_json
 from benchmarks.grid.provenance import origin
-from benchmarks.grid.runs import write_json
 from benchmarks.speed.timing import Action, Spread, ratios, spread, take_turns
 
 NAME = "live.json"

@@ -14,8 +14,8 @@ from benchmarks.forecasting import live, long_horizon, scale
 from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.published import PUBLISHED
 from benchmarks.forecasting.results import Result, Results
+from benchmarks.grid.files import write_atomically
 from benchmarks.grid.overview import clock
-from benchmarks.grid.runs import write_atomically
 
 UNITS = {
     "mse": ("MSE", 3),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks.grid.runs import write_json
+from benchmarks.grid.files import write_json
 
 SCHEMA = 1
 

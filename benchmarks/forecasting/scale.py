@@ -6,8 +6,6 @@ forecasting them takes. Each count runs in a process of its own, whose peak is t
 
 import json
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.grid.provenance import origin
-from benchmarks.grid.runs import write_json
+from benchmarks.grid.files import write_json
+from benchmarks.grid.provenance import origin, peak_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,5 +124,4 @@ def series(begin: int, end: int) -> "pa.Table":
 
 def megabytes() -> float:
     """The most memory this process has had so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+    return peak_memory() / 2**20

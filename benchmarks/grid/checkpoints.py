@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from benchmarks.grid.runs import write_atomically
+from benchmarks.grid.files import write_atomically
 
 _NAME = re.compile(r"(?P<kind>epoch|best)-(?P<epoch>\d+)-(?P<digest>[0-9a-f]{16})\.ckpt")
 

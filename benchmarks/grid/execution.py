@@ -2,11 +2,7 @@
 
 import os
 import re
-import resource
 import signal
-import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +11,12 @@ import torch
 import yaml
 from pytorch_lightning.cli import SaveConfigCallback
 
-from benchmarks.grid.provenance import commit, machine, versions
+from benchmarks.grid.makers import Circumstances
+from benchmarks.grid.provenance import origin, peak_memory
+from benchmarks.grid.recipes import Recipe
 from benchmarks.grid.recorder import Recorder
-from benchmarks.grid.runs import CONFIGS, Recipe, Result, Run
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import CONFIGS, Run
 from tcn.commands.training import build
 
 QUIET = (
@@ -25,18 +24,6 @@ QUIET = (
     "trainer.enable_progress_bar=false",
     "trainer.enable_model_summary=false",
 )
-
-
-@dataclass(frozen=True)
-class Circumstances:
-    """What surrounds a run: the user's command, threads of this run, runs made at a time, and the
-    minutes after which it stops at the end of an epoch, to be gone on with later.
-    """
-
-    command: str
-    threads: int
-    workers: int
-    minutes: float | None = None
 
 
 def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Result:
@@ -88,16 +75,12 @@ def _begin(run: Run, recipe: Recipe, around: Circumstances, config: dict[str, An
         model=run.model,
         seed=run.seed,
         status="finished",
-        command=around.command,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
         config_file=run.config.relative_to(CONFIGS.parent).as_posix(),
         config_sha256=recipe.config_sha256,
         overrides=list(recipe.overrides),
         config=config,
-        commit=commit(),
-        versions=versions(),
-        machine=machine(around.threads, around.workers),
         settings=run.settings,
+        **origin(around.command, around.threads, workers=around.workers),
     )
 
 
@@ -143,8 +126,7 @@ def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
         result.steps_per_second = result.steps / max(recorder.training_seconds, 1e-9)
     result.budget = _budget(cli.trainer, recorder, result)
     result.resumed = recorder.resumed
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB on Linux
-    result.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    result.peak_memory = peak_memory()
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         result.gpu_peak_memory = torch.cuda.max_memory_allocated()
 

@@ -3,7 +3,9 @@
 import importlib.metadata
 import os
 import platform
+import resource
 import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,14 +47,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def origin(command: str, threads: int, packages: Sequence[str] = ()) -> dict[str, Any]:
+def origin(
+    command: str, threads: int, packages: Sequence[str] = (), *, workers: int = 1
+) -> dict[str, Any]:
     """Where a file of measurements comes from, with the versions of these packages too."""
     further = {name: importlib.metadata.version(name) for name in packages}
     return {
         "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "machine": machine(threads, 1),
+        "machine": machine(threads, workers),
         "versions": versions() | further,
     }
 
@@ -88,6 +92,12 @@ def total_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def peak_memory() -> int:
+    """The most bytes this process has had so far."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def cpu_name() -> str:

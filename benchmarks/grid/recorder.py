@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.grid import checkpoints
 from benchmarks.grid.journal import JournalWriter
-from benchmarks.grid.runs import Epoch
+from benchmarks.grid.results import Epoch
 
 JOURNAL_SECONDS = 2.0
 

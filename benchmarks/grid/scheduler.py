@@ -11,9 +11,12 @@ from types import FrameType
 import filelock
 
 from benchmarks.grid.journal import JournalReader
+from benchmarks.grid.makers import CONFIGURED, maker
 from benchmarks.grid.overview import Overview, Progress
 from benchmarks.grid.pools import LocalPool, Pool, Worker, last_line
-from benchmarks.grid.runs import Recipe, Run, Store
+from benchmarks.grid.recipes import Recipe
+from benchmarks.grid.runs import Run
+from benchmarks.grid.store import Store
 from benchmarks.grid.worker import BUSY, FULL, OTHER, THERE, is_done
 
 POLL_SECONDS = 0.2
@@ -44,6 +47,7 @@ class Plan:
         whole: where one run is refused, start none of the others either.
         minutes: after the epoch in which they are over a run stops, to be gone on with.
         command: the user's command, kept in every result.
+        maker: the module that makes the runs.
     """
 
     runs: Sequence[Run]
@@ -56,9 +60,10 @@ class Plan:
     command: str = ""
     drawn: Mapping[Run, Sequence[str]] = field(default_factory=dict)
     minutes: float | None = None
+    maker: str = CONFIGURED
 
     def recipe(self, run: Run) -> Recipe:
-        return Recipe.of(run, self.overrides_of(run))
+        return maker(self.maker).recipe(run, self.overrides_of(run))
 
     def overrides_of(self, run: Run) -> list[str]:
         return [*self.overrides, *self.drawn.get(run, ())]
@@ -162,7 +167,7 @@ class Scheduler:
         plan = self.plan
         arguments = ["--results", str(self.store.folder.absolute())]
         arguments += ["--task", run.task, "--model", run.model, "--seed", str(run.seed)]
-        arguments += ["--settings", run.settings]
+        arguments += ["--settings", run.settings, "--maker", plan.maker]
         arguments += ["--threads", str(plan.threads), "--workers", str(plan.workers)]
         arguments += [f"--override={override}" for override in plan.overrides_of(run)]
         arguments += [f"--command={plan.command}"]

@@ -19,7 +19,12 @@ from pathlib import Path
 
 import filelock
 
-from benchmarks.grid.runs import OURS, RECIPE, Recipe, Result, Run, Store, read_recipe, write_json
+from benchmarks.grid.files import write_json
+from benchmarks.grid.makers import CONFIGURED, Circumstances, maker
+from benchmarks.grid.recipes import RECIPE, Recipe, read_recipe
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import OURS, Run
+from benchmarks.grid.store import Store
 
 BUSY = 75
 THERE = 76
@@ -54,6 +59,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--settings", default=OURS)
+    parser.add_argument("--maker", default=CONFIGURED, help="the module that makes the run")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--override", action="append", default=[])
@@ -79,17 +85,16 @@ def _stop_with_parent(parent: int | None) -> None:
 
 
 def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> int:
-    recipe = Recipe.of(run, options.override)
+    made_by = maker(options.maker)
+    recipe = made_by.recipe(run, options.override)
     if is_done(store.read(run), recipe, options.retry):
         return THERE
     if not options.replace and store.conflict(run, recipe):
         return OTHER
     work = _open_work(store.work(run), recipe)
     _log_into(work / "log.txt")
-    from benchmarks.grid.execution import Circumstances, execute
-
     around = Circumstances(options.command, options.threads, options.workers, options.minutes)
-    result = execute(run, recipe, work, around)
+    result = made_by.execute(run, recipe, work, around)
     store.write(result)
     if result.status != "unfinished":
         shutil.rmtree(work)

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from benchmarks.grid.runs import Result
+from benchmarks.grid.results import Result
 from benchmarks.report.paper import Metric, Task
 from benchmarks.report.summary import Row, TaskSummary, significant
 from tcn.figures import COLORS, FURTHER, INK, SOFT

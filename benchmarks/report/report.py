@@ -7,9 +7,12 @@ from typing import Any
 
 import jinja2
 
+from benchmarks.grid.files import write_atomically
 from benchmarks.grid.overview import clock
 from benchmarks.grid.provenance import commit
-from benchmarks.grid.runs import MODELS, Result, Store, write_atomically
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import MODELS
+from benchmarks.grid.store import Store
 from benchmarks.report.paper import CITATION, TASKS
 from benchmarks.report.plots import figures, inline, look
 from benchmarks.report.sections import sections

@@ -8,7 +8,10 @@ from statistics import median
 from typing import Any
 
 from benchmarks.grid.overview import clock
-from benchmarks.grid.runs import SEARCH, Result, Store, split_override
+from benchmarks.grid.recipes import split_override
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import SEARCH
+from benchmarks.grid.store import Store
 from benchmarks.report.paper import Metric, Task
 from benchmarks.report.plots import Drawing, draw_trials, draw_unfinished, look, svg, validation
 from benchmarks.report.summary import (

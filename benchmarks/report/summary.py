@@ -6,7 +6,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.grid.runs import CONFIGS, MODELS, OURS, Result, Store, known_tasks
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import CONFIGS, MODELS, OURS, known_tasks
+from benchmarks.grid.store import Store
 from benchmarks.report.paper import TASKS, Metric, Task, describe
 
 RESULTS = "benchmarks/results"

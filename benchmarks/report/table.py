@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.grid.overview import clock
-from benchmarks.grid.runs import MODELS, ROOT, Recipe, Result, Run, Store, known_models, known_tasks
+from benchmarks.grid.recipes import Recipe
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import MODELS, ROOT, Run, known_models, known_tasks
+from benchmarks.grid.store import Store
 from benchmarks.report.paper import SETTINGS, SIZES, TABLE_1
 from benchmarks.report.plots import look
 from benchmarks.report.summary import (

@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.grid.files import write_atomically, write_json
 from benchmarks.grid.provenance import origin
-from benchmarks.grid.runs import write_atomically, write_json
 from benchmarks.speed.cases import Case, cases
 from benchmarks.speed.contestants import PEER, peer_installed
 from benchmarks.speed.limits import Limits, measure_limits

@@ -16,8 +16,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.grid.files import write_json
 from benchmarks.grid.provenance import origin
-from benchmarks.grid.runs import write_json
 from benchmarks.speed.timing import ratios, spread, take_turns
 from tcn.models import TCN, SequenceModel
 from tcn.native import library, switched_off

@@ -28,7 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.grid.overview import clock, number
-from benchmarks.grid.runs import CONFIGS, SEARCH, SPACE, Result, Run, Store, known_models
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import CONFIGS, SEARCH, SPACE, Run, known_models
+from benchmarks.grid.store import Store
 
 SHARED = "shared"
 DIGITS = 3

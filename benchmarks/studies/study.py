@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.grid.runs import Result, Store
+from benchmarks.grid.results import Result
+from benchmarks.grid.store import Store
 from benchmarks.report.summary import TaskSummary, summarize
 
 

@@ -10,8 +10,11 @@ import torch
 import yaml
 
 import tcn.data
-from benchmarks.grid.execution import Circumstances, execute
-from benchmarks.grid.runs import CONFIGS, Recipe, Result, Run, known_tasks
+from benchmarks.grid.execution import execute
+from benchmarks.grid.makers import Circumstances
+from benchmarks.grid.recipes import Recipe
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import CONFIGS, Run, known_tasks
 from tcn.data import AddingProblem, SequentialDigits
 from tcn.data.loading import TensorSequences
 from tcn.training import Regression

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.grid.checkpoints import intact
 from benchmarks.grid.journal import JournalReader, JournalWriter
-from benchmarks.grid.runs import ROOT, Store
+from benchmarks.grid.runs import ROOT
+from benchmarks.grid.store import Store
 from tests.benchmarks.grid.test_scheduler import (
     EPOCHS,
     PATIENCE,
@@ -119,7 +120,7 @@ def test_the_journal_is_no_reason_to_stop(disk: Path):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from benchmarks.grid.runs import write_atomically
+from benchmarks.grid.files import write_atomically
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     write_atomically(Path(sys.argv[1]), b"new" * 1000)

@@ -16,7 +16,8 @@ import pytest
 
 from benchmarks.grid.journal import JournalReader
 from benchmarks.grid.ray_cluster import _maker
-from benchmarks.grid.runs import ROOT, Store
+from benchmarks.grid.runs import ROOT
+from benchmarks.grid.store import Store
 from tests.benchmarks.grid.test_scheduler import (
     ENDLESS,
     PATIENCE,

@@ -11,18 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.grid.files import write_atomically
 from benchmarks.grid.provenance import commit, machine, versions
-from benchmarks.grid.runs import (
-    ROOT,
-    Recipe,
-    Run,
-    Store,
-    read_recipe,
-    read_result,
-    select,
-    split_override,
-    write_atomically,
-)
+from benchmarks.grid.recipes import Recipe, read_recipe, split_override
+from benchmarks.grid.results import read_result
+from benchmarks.grid.runs import ROOT, Run, select
+from benchmarks.grid.store import Store
 from benchmarks.grid.worker import _open_work
 
 
@@ -66,7 +60,7 @@ def test_a_file_that_is_no_result_is_named(tmp_path, text, message):
 WRITER = """
 import sys
 from pathlib import Path
-from benchmarks.grid.runs import write_atomically
+from benchmarks.grid.files import write_atomically
 size = 4_000_000
 while True:
     for letter in (b"a", b"b"):
@@ -116,7 +110,7 @@ def test_recipe_ignores_order_and_takes_the_last_of_a_key():
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from benchmarks.grid.runs import write_atomically
+from benchmarks.grid.files import write_atomically
 Path.replace = lambda self, target: os.kill(os.getpid(), signal.SIGKILL)
 write_atomically(Path(sys.argv[1]), b"new")
 """

@@ -17,8 +17,11 @@ import filelock
 import pytest
 
 from benchmarks.grid.journal import JournalReader
-from benchmarks.grid.runs import RECIPE, ROOT, Recipe, Result, Run, Store
+from benchmarks.grid.recipes import RECIPE, Recipe
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import ROOT, Run
 from benchmarks.grid.scheduler import Plan, Scheduler
+from benchmarks.grid.store import Store
 from benchmarks.grid.worker import OTHER, THERE
 
 RUN = Run("adding_quick", "tcn", 0)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks.grid.runs import SEARCH, Store
+from benchmarks.grid.runs import SEARCH
+from benchmarks.grid.store import Store
 from benchmarks.report.paper import TASKS
 from benchmarks.report.plots import (
     LOOKS,

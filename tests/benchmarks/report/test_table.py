@@ -5,7 +5,9 @@ import json
 
 import pytest
 
-from benchmarks.grid.runs import MODELS, Recipe, Run, Store
+from benchmarks.grid.recipes import Recipe
+from benchmarks.grid.runs import MODELS, Run
+from benchmarks.grid.store import Store
 from benchmarks.report.paper import SIZES, TABLE_1, TASKS
 from benchmarks.report.report import write_report
 from benchmarks.report.summary import every_result, summarize

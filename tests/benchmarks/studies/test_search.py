@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.__main__ import main
-from benchmarks.grid.runs import CONFIGS, ROOT, SEARCH, Run, Store
+from benchmarks.grid.runs import CONFIGS, ROOT, SEARCH, Run
+from benchmarks.grid.store import Store
 from benchmarks.studies.search import Search, print_trials, read_space
 from tcn.commands.training import build
 
@@ -255,8 +256,10 @@ def guarded(self, split):
     assert split != "test", "the test set is made"
     return make(self, split)
 AddingProblem.make_dataset = guarded
-from benchmarks.grid.execution import Circumstances, execute
-from benchmarks.grid.runs import Recipe, Run
+from benchmarks.grid.execution import execute
+from benchmarks.grid.makers import Circumstances
+from benchmarks.grid.recipes import Recipe
+from benchmarks.grid.runs import Run
 run = Run("adding_200", "tcn", 1, sys.argv[1])
 recipe = Recipe.of(run, [*sys.argv[3:], "trainer.max_epochs=1"])
 print("tested:", execute(run, recipe, Path(sys.argv[2]), Circumstances("", 1, 1)).test)

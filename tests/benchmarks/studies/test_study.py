@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from benchmarks.__main__ import main
-from benchmarks.grid.runs import ROOT, Store, select
+from benchmarks.grid.runs import ROOT, select
+from benchmarks.grid.store import Store
 from benchmarks.report.report import write_report
 from benchmarks.report.sections import sections
 from benchmarks.studies import ablations, memory_curve
