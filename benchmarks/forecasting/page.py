@@ -13,9 +13,11 @@ import jinja2
 from benchmarks.forecasting import live, long_horizon, scale
 from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.published import PUBLISHED
-from benchmarks.forecasting.results import Result, Results
+from benchmarks.forecasting.runs import set_and_horizon
 from benchmarks.grid.files import write_atomically
 from benchmarks.grid.overview import clock
+from benchmarks.grid.results import Result
+from benchmarks.grid.store import Store
 
 UNITS = {
     "mse": ("MSE", 3),
@@ -73,21 +75,21 @@ class Table(NamedTuple):
     published: list[PublishedRow]
 
 
-def write_page(results: Results) -> list[Path]:
+def write_page(store: Store) -> list[Path]:
     """Writes both files beside the results.
 
     Raises:
         ValueError: there is no result.
     """
-    found = list(results)
+    found = list(store.results())
     if not found:
         raise ValueError(
-            f"no results in {results.folder}; make some with `python -m benchmarks forecasting`"
+            f"no results in {store.folder}; make some with `python -m benchmarks forecasting`"
         )
     content = {
         "tables": tables(found),
-        "live": live.read(results.folder),
-        "scale": scale.read(results.folder),
+        "live": live.read(store.folder),
+        "scale": scale.read(store.folder),
         "provenance": provenance(found),
     }
     environment = jinja2.Environment(
@@ -100,7 +102,7 @@ def write_page(results: Results) -> list[Path]:
     environment.globals["style"] = _style()
     written = []
     for name in ("report.md", "report.html"):
-        path = results.folder / name
+        path = store.folder / name
         text = environment.get_template(f"{name}.j2").render(content)
         write_atomically(path, (text + "\n").encode())
         written.append(path)
@@ -119,24 +121,24 @@ def tables(results: Sequence[Result]) -> list[Table]:
     """One table for each set and horizon, the long-horizon sets first."""
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for result in results:
-        groups[result.data, result.horizon].append(result)
+        groups[set_and_horizon(result.task)].append(result)
     order = [*long_horizon.SETS]
     keys = sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else len(order), *k))
     return [_table(*key, groups[key]) for key in keys]
 
 
 def _table(data: str, horizon: int, results: Sequence[Result]) -> Table:
-    metrics = [name for name in UNITS if any(name in each.test for each in results)]
+    metrics = [name for name in UNITS if any(f"test_{name}" in each.test for each in results)]
     by_model = {
         model: [each for each in results if each.model == model]
         for model in CONTESTANTS
         if any(each.model == model for each in results)
     }
     means = {
-        (model, name): statistics.fmean(each.test[name] for each in runs)
+        (model, name): statistics.fmean(_tested(name, runs))
         for model, runs in by_model.items()
         for name in metrics
-        if name in runs[0].test
+        if _tested(name, runs)
     }
     lowest = {
         name: min(value for (_, metric), value in means.items() if metric == name)
@@ -161,35 +163,36 @@ def _title(data: str, horizon: int) -> str:
 
 
 def _note(result: Result) -> str:
-    windows = result.windows
-    if result.data in long_horizon.SETS:
+    windows, look_back = result.config["windows"], result.config["look_back"]
+    if set_and_horizon(result.task)[0] in long_horizon.SETS:
         return (
-            f"Look-back {result.look_back}. Errors on scaled values over all channels and all "
+            f"Look-back {look_back}. Errors on scaled values over all channels and all "
             f"{windows['test']:,} test windows ({windows['validation']:,} for validation)."
         )
     return (
-        f"{windows['test']:,} series, one model, look-back {result.look_back}, forecast once. "
+        f"{windows['test']:,} series, one model, look-back {look_back}, forecast once. "
         "OWA is the mean of MASE and sMAPE relative to those of the seasonal naive forecast."
     )
 
 
 def _row(model: str, runs: Sequence[Result], metrics: Sequence[str], best: list[bool]) -> Row:
-    validation = [each.validation.get("mse", each.validation.get("loss")) for each in runs]
-    known = [value for value in validation if value is not None]
+    validation = [float(each.best["value"] or 0.0) for each in runs if each.best]
     parameters = runs[0].parameters
-    seconds = statistics.fmean(each.fit_seconds for each in runs)
+    seconds = statistics.fmean(each.wall_seconds for each in runs)
     return Row(
         label=CONTESTANTS[model].label,
-        cells=[
-            spread([each.test[name] for each in runs if name in each.test], UNITS[name][1])
-            for name in metrics
-        ],
+        cells=[spread(_tested(name, runs), UNITS[name][1]) for name in metrics],
         best=best,
-        validation=spread(known, 3),
+        validation=spread(validation, 3),
         seeds=str(len(runs)) if CONTESTANTS[model].random else "–",
         parameters=f"{parameters:,}" if parameters else "–",
         time=clock(seconds) if parameters else "–",
     )
+
+
+def _tested(metric: str, runs: Sequence[Result]) -> list[float]:
+    values = [each.test.get(f"test_{metric}") for each in runs]
+    return [value for value in values if value is not None]
 
 
 def spread(values: Sequence[float], decimals: int) -> str:
@@ -225,12 +228,20 @@ def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         "versions": {f"{name} {v}" for each in results for name, v in each.versions.items()},
         "dates": {each.date[:10] for each in results},
         "data": {
-            f"{name} {sha[:12]}" for each in results for name, sha in each.data_sha256.items()
+            f"{name} {sha[:12]}" for each in results for name, sha in each.config["files"].items()
         },
-        "settings": {f"{each.data} {each.model}: {json.dumps(each.settings)}" for each in results},
-        "notes": {f"{each.run}: {note}" for each in results for note in each.notes},
+        "settings": {
+            f"{set_and_horizon(each.task)[0]} {each.model}: {json.dumps(each.config['settings'])}"
+            for each in results
+        },
+        "notes": {f"{_run_of(each)}: {note}" for each in results for note in each.notes},
     }
     return [(name, sorted(values)) for name, values in found.items() if values]
+
+
+def _run_of(result: Result) -> str:
+    name, horizon = set_and_horizon(result.task)
+    return f"{name} {horizon}, {result.model} seed {result.seed}"
 
 
 def _commit(result: Result) -> str:

@@ -13,12 +13,18 @@ from benchmarks.grid.scheduler import Plan, Scheduler
 from benchmarks.grid.store import Store
 
 
-def add_plan(action: argparse.ArgumentParser) -> None:
-    """On what its runs are spread, and what becomes of those made with other settings."""
-    action.add_argument("--workers", type=int, default=available_cores(), metavar="N",
-                        help="runs at a time (default: the cores, %(default)s)")  # fmt: skip
-    action.add_argument("--threads", type=int, metavar="N",
-                        help="of each run (default: cores / runs at a time)")  # fmt: skip
+def add_plan(
+    action: argparse.ArgumentParser, *, workers: int | None = None, threads: int | None = None
+) -> None:
+    """On what its runs are spread, and what becomes of those made with other settings.
+
+    By default as many runs at a time as there are cores, and as many threads as that leaves each.
+    """
+    action.add_argument("--workers", type=int, default=workers or available_cores(), metavar="N",
+                        help="runs at a time (default: %(default)s)")  # fmt: skip
+    usual = threads or "cores / runs at a time"
+    action.add_argument("--threads", type=int, default=threads, metavar="N",
+                        help=f"of each run (default: {usual})")  # fmt: skip
     action.add_argument("--ray", metavar="ADDRESS",
                         help="a Ray cluster, on all of which there are --workers runs at a time; "
                         "'local' starts one")  # fmt: skip

@@ -49,7 +49,11 @@ class Recipe:
 
 def content_sha256(config: Path) -> str:
     """The hash of what a config says: comments, layout and the order of its keys do not count."""
-    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return sha256_of(yaml.safe_load(config.read_text(encoding="utf-8")))
+
+
+def sha256_of(content: Any) -> str:
+    """The hash of what could be written as JSON; the order of keys does not count."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """What is kept of a run: one JSON file."""
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +9,11 @@ from benchmarks.grid.recipes import Recipe
 from benchmarks.grid.runs import OURS, Run
 
 SCHEMA = 1
+SAME = ("model", "seed", "parameters", "command", "date", "commit", "versions", "machine")
+FORECASTS = {"data", "horizon", "look_back", "settings", "recipe", "data_sha256", "windows"} | {
+    *SAME, "validation", "test", "steps", "fit_seconds", "forecast_seconds", "notes", "schema",
+}  # fmt: skip
+"""The fields of forecasts from before they were made on this grid."""
 
 Epoch = dict[str, float | int | None]
 
@@ -73,6 +78,32 @@ class Result:
         return self.run.config.exists() and self.recipe == Recipe.of(self.run)
 
 
+def judged_once(
+    validation: dict[str, float], test: dict[str, float], *, steps: int | None, seconds: float
+) -> dict[str, Any]:
+    """The fields of a ``Result`` that say what came out, where training has no epochs to tell of.
+
+    Args:
+        validation, test: figures by metric; weights are chosen by the first of ``validation``.
+        steps: of the optimizer, None where nothing was trained.
+        seconds: of training.
+    """
+    found: dict[str, Any] = {
+        "status": "finished",
+        "overrides": [],
+        "test": {f"test_{name}": value for name, value in test.items()},
+        "steps": steps or 0,
+        "wall_seconds": seconds,
+    }
+    if validation:
+        figures = {f"val_{name}": value for name, value in validation.items()}
+        metric = next(iter(figures))
+        found["selection"] = {"metric": metric, "mode": "min"}
+        found["history"] = [{"epoch": 1, "step": steps or 0, "seconds": seconds, **figures}]
+        found["best"] = {"epoch": 1, "value": figures[metric]}
+    return found
+
+
 def read_result(path: Path) -> Result:
     """Reads one result file.
 
@@ -89,6 +120,8 @@ def read_result(path: Path) -> Result:
             f"{path} has result schema {version!r}, this program reads {SCHEMA}; "
             "delete it and run it again"
         )
+    if content.keys() == FORECASTS:
+        content = _as_now(content)
     content.setdefault("settings", OURS)  # files from before there were others
     content.setdefault("budget", {})  # files from before it was written down
     known = {each.name for each in fields(Result)}
@@ -97,3 +130,20 @@ def read_result(path: Path) -> Result:
         raise ValueError(f"{path} lacks or adds the fields {odd}; delete it and run it again")
     content["overrides"] = list(Recipe.from_json(content).overrides)
     return Result(**content)
+
+
+def _as_now(old: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a ``Result`` with the same numbers, from a forecast's own form."""
+    outcome = judged_once(
+        old["validation"],
+        old["test"] | {"seconds": old["forecast_seconds"]},
+        steps=old["steps"],
+        seconds=old["fit_seconds"],
+    )
+    content: dict[str, Any] = {name: old[name] for name in (*SAME, "notes", "schema")} | outcome
+    content["task"] = f"{old['data']}_{old['horizon']}"
+    content["config_file"] = "benchmarks/forecasting/settings.py"
+    content["config_sha256"] = old["recipe"]
+    content["config"] = {name: old[name] for name in ("settings", "look_back", "windows")}
+    content["config"]["files"] = old["data_sha256"]
+    return asdict(Result(**content))

@@ -1,5 +1,6 @@
 """The forecasting benchmark counts every window, keeps what was made, and tells it as it is."""
 
+import hashlib
 import json
 from dataclasses import replace
 from functools import partial
@@ -10,16 +11,23 @@ import pytest
 import torch
 
 from benchmarks.__main__ import main
-from benchmarks.forecasting import competition, live, peers, scale
+from benchmarks.forecasting import competition, live, long_horizon, peers, scale
 from benchmarks.forecasting.baselines import DLinear, LinearSettings, SeasonalNaive, fit_linear
-from benchmarks.forecasting.command import Plan, execute
 from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.errors import errors
 from benchmarks.forecasting.long_horizon import LongHorizonSet, Problem, chunks
 from benchmarks.forecasting.many_series import SeriesSet
+from benchmarks.forecasting.options import RESULTS
 from benchmarks.forecasting.page import spread, tables, write_page
-from benchmarks.forecasting.results import Result, Results, Run, recipe
+from benchmarks.forecasting.runs import chosen, execute, set_and_horizon
+from benchmarks.forecasting.runs import recipe as forecasting_recipe
 from benchmarks.forecasting.settings import Budget, forecaster_settings
+from benchmarks.grid.files import write_json
+from benchmarks.grid.makers import Circumstances
+from benchmarks.grid.recipes import Recipe
+from benchmarks.grid.results import Result, _as_now
+from benchmarks.grid.runs import Run
+from benchmarks.grid.store import Store
 from tcn.data.fetch import RemoteFile
 
 
@@ -172,7 +180,8 @@ def test_a_peer_that_is_not_installed_says_how_to_get_it(monkeypatch):
         peers.check_installed("darts_tcn")
 
 
-def make_result(model: str = "tcn", seed: int = 0, mse: float = 0.5, **changes) -> Result:
+def earlier_content(model: str = "tcn", seed: int = 0, mse: float = 0.5, **changes) -> dict:
+    """A result file as it was written before forecasts were made on the grid."""
     content = {
         "data": "ETTh1", "horizon": 96, "look_back": 336, "model": model, "seed": seed,
         "settings": {"width": 16}, "recipe": "r", "data_sha256": {"ett/ETTh1.csv": "f" * 64},
@@ -181,94 +190,124 @@ def make_result(model: str = "tcn", seed: int = 0, mse: float = 0.5, **changes) 
         "forecast_seconds": 1.0, "command": "python -m benchmarks forecasting",
         "date": "2026-01-02T03:04:05+00:00", "commit": {"hash": "0123456789abcdef", "dirty": True},
         "versions": {"torch": "2.14.1"},
-        "machine": {"cpu": "A Processor", "cores": 2, "threads": 1},
+        "machine": {"cpu": "A Processor", "cores": 2, "threads": 1}, "notes": [], "schema": 1,
     }  # fmt: skip
-    return Result(**content | changes)
+    return content | changes
 
 
-def test_results_are_read_as_they_were_written(tmp_path):
-    results = Results(tmp_path)
-    made = make_result()
-    path = results.write(made)
-    assert path == tmp_path / "ETTh1_96" / "tcn" / "seed0.json"
-    assert results.read(made.run) == made
-    assert list(results) == [made]
-    assert results.read(Run("ETTh1", 96, "tcn", 1)) is None
+def make_result(model: str = "tcn", seed: int = 0, mse: float = 0.5, **changes) -> Result:
+    return Result(**_as_now(earlier_content(model, seed, mse, **changes)))
 
 
-def test_a_figure_that_is_no_number_is_not_kept(tmp_path):
-    with pytest.raises(ValueError, match="ETTh1 96, tcn seed 0: test mse is nan"):
-        Results(tmp_path).write(make_result(mse=float("nan")))
-    assert not list(tmp_path.rglob("*.json"))
+def test_a_result_from_before_the_grid_is_read_as_it_is_and_not_made_again(tmp_path):
+    path = tmp_path / "ETTh1_96" / "tcn" / "seed0.json"
+    write_json(path, earlier_content())
+    (found,) = Store(tmp_path).results()
+    assert found.run == Run("ETTh1_96", "tcn", 0)
+    assert found.recipe == Recipe("r")
+    assert found.test == {"test_mse": 0.5, "test_mae": 0.4, "test_seconds": 1.0}
+    assert found.history == [
+        {"epoch": 1, "step": 10, "seconds": 61.0, "val_mse": 0.7, "val_mae": 0.6}
+    ]
+    assert found.best == {"epoch": 1, "value": 0.7}
+    assert (found.wall_seconds, found.parameters, found.status) == (61.0, 1234, "finished")
+    Store(tmp_path).write(found)  # in the form of today
+    assert Store(tmp_path).read(found.run) == found
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"schema": 0}'])
+def test_the_kept_results_are_those_that_would_be_made_today():
+    kept = {each.run: each for each in Store(RESULTS).results()}
+    long = [run for run in kept if set_and_horizon(run.task)[0] in long_horizon.SETS]
+    assert len(long) > 40
+    assert [str(run) for run in long if kept[run].recipe != forecasting_recipe(run)] == []
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"schema": 0}', '{"schema": 1, "look_back": 336}'])
 def test_a_file_that_is_no_result_is_named(tmp_path, text):
-    path = Results(tmp_path).write(make_result())
+    path = Store(tmp_path).write(make_result())
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"seed0\.json is no.*; delete it and run it again"):
-        list(Results(tmp_path))
+    with pytest.raises(ValueError, match=r"seed0\.json .*; delete it and run it again"):
+        list(Store(tmp_path).results())
 
 
-def test_a_recipe_changes_with_settings_look_back_and_data():
-    same = recipe({"a": 1, "b": 2}, 336, {"f": "0"})
-    assert same == recipe({"b": 2, "a": 1}, 336, {"f": "0"})
-    others = {
-        recipe({"a": 1, "b": 3}, 336, {"f": "0"}),
-        recipe({"a": 1, "b": 2}, 96, {"f": "0"}),
-        recipe({"a": 1, "b": 2}, 336, {"f": "1"}),
-    }
-    assert len(others | {same}) == 4
+def test_a_recipe_changes_with_settings_look_back_and_data(monkeypatch):
+    """As the hash was taken before: of the JSON of these three, in this order."""
+    run = Run("ETTh1_96", "repeat", 0)
+    sha256 = long_horizon.SETS["ETTh1"].file.sha256
+    text = '[{"season": 1}, 336, {"ett/ETTh1.csv": "%s"}]' % sha256  # noqa: UP031
+    assert forecasting_recipe(run) == Recipe(hashlib.sha256(text.encode()).hexdigest())
+    assert forecasting_recipe(replace(run, seed=1)) == forecasting_recipe(run)
+    data = long_horizon.SETS["ETTh1"]
+    others = [
+        replace(data, look_back=96),
+        replace(data, file=RemoteFile("ett/ETTh1.csv", "0" * 64, ())),
+    ]
+    found = {forecasting_recipe(run), forecasting_recipe(replace(run, model="seasonal_naive"))}
+    for other in others:
+        monkeypatch.setitem(long_horizon.SETS, "ETTh1", other)
+        found.add(forecasting_recipe(run))
+    assert len(found) == 4
 
 
 @pytest.fixture
 def waves(monkeypatch):
-    """The small problem in place of a set, and how often DLinear was trained on it."""
+    """The small problem in place of a set."""
     problem = small_problem()
-    trained: list[int] = []
-
-    def fit(problem: Problem, seed: int):
-        trained.append(seed)
-        return SeasonalNaive(problem, 6)
-
     monkeypatch.setattr("benchmarks.forecasting.long_horizon.SETS", {"waves": problem.data})
     monkeypatch.setattr("benchmarks.forecasting.long_horizon.load", lambda *_: problem)
-    counted = replace(CONTESTANTS["dlinear"], fit=fit, settings=lambda _: {"rate": 1})
-    monkeypatch.setitem(CONTESTANTS, "dlinear", counted)
-    return trained
 
 
-def plan(**changes) -> Plan:
-    usual = {
-        "sets": ["waves"], "horizons": None, "models": ["dlinear", "repeat"], "seeds": [0, 1],
-        "threads": 1, "command": "python -m benchmarks forecasting",
-    }  # fmt: skip
-    return Plan(**usual | changes)
+AROUND = Circumstances("python -m benchmarks forecasting", threads=1, workers=1)
 
 
-def test_a_finished_run_is_not_repeated_unless_its_recipe_changed(waves, tmp_path, monkeypatch):
-    results = Results(tmp_path)
-    execute(plan(), results)
-    assert [str(each.run) for each in results] == [
-        "waves 5, dlinear seed 0", "waves 5, dlinear seed 1", "waves 5, repeat seed 0",
-    ]  # fmt: skip
-    execute(plan(seeds=[0, 1, 2]), results)
-    assert waves == [0, 1, 2]
-    changed = replace(CONTESTANTS["dlinear"], settings=lambda _: {"rate": 2})
-    monkeypatch.setitem(CONTESTANTS, "dlinear", changed)
-    execute(plan(seeds=[0]), results)
-    assert waves == [0, 1, 2, 0]
+def made(run: Run, tmp_path) -> Result:
+    return execute(run, forecasting_recipe(run), tmp_path, AROUND)
 
 
 def test_a_result_says_how_it_was_made(waves, tmp_path):
-    execute(plan(models=["dlinear"], seeds=[3]), Results(tmp_path))
-    content = json.loads((tmp_path / "waves_5" / "dlinear" / "seed3.json").read_text())
-    assert content["windows"] == {"validation": 36, "test": 36}
-    assert content["settings"] == {"rate": 1}
-    assert content["command"] == "python -m benchmarks forecasting"
-    assert {"torch", "numpy", "pandas"} <= content["versions"].keys()
-    assert content["machine"]["threads"] == 1
-    assert content["test"]["mse"] < 1e-12
+    found = made(Run("waves_5", "seasonal_naive", 3), tmp_path)
+    assert found.config["windows"] == {"validation": 36, "test": 36}
+    assert found.config["settings"] == {"season": 6}
+    assert found.config["look_back"] == 12
+    assert found.recipe == forecasting_recipe(found.run)
+    assert found.command == "python -m benchmarks forecasting"
+    assert {"torch", "numpy", "pandas"} <= found.versions.keys()
+    assert found.machine["threads"] == 1
+    assert found.test["test_mse"] < 1e-12
+    assert found.best == {"epoch": 1, "value": found.history[0]["val_mse"]}
+
+
+def test_a_figure_that_is_no_number_is_refused(waves, tmp_path, monkeypatch):
+    far = replace(CONTESTANTS["repeat"], fit=lambda problem, _: Constant(problem, 1e200))
+    monkeypatch.setitem(CONTESTANTS, "repeat", far)
+    with pytest.raises(ValueError, match="waves_5/repeat seed 0: validation mse is inf"):
+        made(Run("waves_5", "repeat", 0), tmp_path)
+
+
+def test_models_in_which_nothing_is_random_are_run_once():
+    runs = chosen(["ETTh1"], None, ["dlinear", "repeat"], [3, 4])
+    assert list(map(str, runs)) == [
+        "ETTh1_96/dlinear seed 3", "ETTh1_96/dlinear seed 4", "ETTh1_96/repeat seed 0",
+    ]  # fmt: skip
+
+
+@pytest.mark.requires_data("ltsf")
+def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(tmp_path, capsys, data_dir):
+    command = ["forecasting", "--sets", "national_illness", "--models", "repeat"]
+    command += ["--results", str(tmp_path)]
+    assert main(command) == 0
+    path = tmp_path / "national_illness_24" / "repeat" / "seed0.json"
+    written = path.read_bytes()
+    # The published figure of this forecast: the kept result.
+    kept = Store(RESULTS).read(Run("national_illness_24", "repeat", 0))
+    assert json.loads(written)["test"]["test_mse"] == pytest.approx(kept.test["test_mse"])
+    assert main(command) == 0
+    assert path.read_bytes() == written
+    path.write_text(json.dumps(json.loads(written) | {"config_sha256": "0" * 64}))
+    assert main(command) == 1
+    assert "was made with other settings (config)" in capsys.readouterr().out
+    assert main([*command, "--replace"]) == 0
+    assert json.loads(path.read_bytes())["config_sha256"] != "0" * 64
 
 
 @pytest.mark.parametrize(
@@ -288,11 +327,11 @@ def test_wrong_arguments_are_explained(capsys, tmp_path, arguments, message):
 
 
 def test_the_page_shows_means_spread_and_published_figures(tmp_path):
-    results = Results(tmp_path)
+    store = Store(tmp_path)
     for seed, mse in enumerate((0.38, 0.40)):
-        results.write(make_result(seed=seed, mse=mse))
-    results.write(make_result(model="repeat", mse=1.2944, parameters=None, steps=None))
-    markdown, page = (path.read_text() for path in write_page(results))
+        store.write(make_result(seed=seed, mse=mse))
+    store.write(make_result(model="repeat", mse=1.2944, parameters=None, steps=None))
+    markdown, page = (path.read_text() for path in write_page(store))
     assert "| TCN | **0.390 ± 0.014** | **0.400 ± 0.000** | 0.700 ± 0.000 | 2 | 1,234 |" in markdown
     assert "| last value | 1.294 | **0.400** |" in markdown
     assert "| DLinear | 0.375 | 0.399 | 336 | no | Zeng et al. 2023" in markdown
@@ -315,14 +354,14 @@ def test_a_single_value_has_no_spread():
 
 
 def test_the_page_shows_the_timing_of_a_new_row(tmp_path):
-    results = Results(tmp_path)
-    results.write(make_result())
+    store = Store(tmp_path)
+    store.write(make_result())
     row = {"seconds": {"median": 0.001, "low": 0.001, "high": 0.001},
            "ratio": {"median": 1.0, "low": 1.0, "high": 1.0}}  # fmt: skip
     content = {"machine": {"cpu": "A Processor", "threads": 1}, "rounds": 9, "horizon": 24,
                "look_back": 168, "rows": {live.OURS: row}}  # fmt: skip
     (tmp_path / live.NAME).write_text(json.dumps(content))
-    markdown = write_page(results)[0].read_text()
+    markdown = write_page(store)[0].read_text()
     assert "| update and next forecast | 1.00 | 1.0 (1.0 to 1.0) |" in markdown
 
 
@@ -331,10 +370,10 @@ def test_many_series_are_forecast_and_shown(tmp_path):
     assert row["series"] == 5
     assert row["megabytes_peak"] >= row["megabytes_before"] > 100
     assert sum(len(part) for part in scale.pieces(1001)) == 1001 * scale.MONTHS
-    Results(tmp_path).write(make_result())
+    Store(tmp_path).write(make_result())
     content = {"machine": {"cpu": "A Processor", "threads": 1}, "rows": [row | {"series": 5000}]}
     (tmp_path / scale.NAME).write_text(json.dumps(content))
-    assert "| 5,000 | " in write_page(Results(tmp_path))[0].read_text()
+    assert "| 5,000 | " in write_page(Store(tmp_path))[0].read_text()
     with pytest.raises(ValueError, match=r"--scale is \[0\]: give counts of series, 1 or more"):
         scale.measure(tmp_path, [0], threads=1, command="")
 
