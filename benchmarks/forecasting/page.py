@@ -1,23 +1,20 @@
 """``report.md`` and one self-contained ``report.html`` from a folder of results."""
 
 import json
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
-
 from benchmarks.forecasting import live, long_horizon, scale
 from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.published import PUBLISHED
 from benchmarks.forecasting.runs import set_and_horizon
-from benchmarks.grid.files import write_atomically
 from benchmarks.grid.overview import clock
 from benchmarks.grid.results import Result
 from benchmarks.grid.store import Store
+from benchmarks.report.page import commit_name, write_pages
 
 UNITS = {
     "mse": ("MSE", 3),
@@ -75,7 +72,7 @@ class Table(NamedTuple):
     published: list[PublishedRow]
 
 
-def write_page(store: Store) -> list[Path]:
+def write_page(store: Store) -> tuple[Path, Path]:
     """Writes both files beside the results.
 
     Raises:
@@ -92,29 +89,7 @@ def write_page(store: Store) -> list[Path]:
         "scale": scale.read(store.folder),
         "provenance": provenance(found),
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("benchmarks.forecasting"),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals["style"] = _style()
-    written = []
-    for name in ("report.md", "report.html"):
-        path = store.folder / name
-        text = environment.get_template(f"{name}.j2").render(content)
-        write_atomically(path, (text + "\n").encode())
-        written.append(path)
-    return written
-
-
-def _style() -> str:
-    """The style of the other report, so that both look the same."""
-    report = (Path(__file__).parent.parent / "report" / "templates" / "report.html.j2").read_text()
-    found = re.search(r"<style>(.*?)</style>", report, re.DOTALL)
-    assert found is not None
-    return found.group(1)
+    return write_pages("benchmarks.forecasting", content, store.folder)
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -223,7 +198,7 @@ def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     """What made the results: each heading with the distinct values found."""
     found: dict[str, set[str]] = {
         "command": {each.command for each in results},
-        "commit": {_commit(each) for each in results},
+        "commit": {commit_name(each.commit) for each in results},
         "machine": {_machine(each) for each in results},
         "versions": {f"{name} {v}" for each in results for name, v in each.versions.items()},
         "dates": {each.date[:10] for each in results},
@@ -242,13 +217,6 @@ def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
 def _run_of(result: Result) -> str:
     name, horizon = set_and_horizon(result.task)
     return f"{name} {horizon}, {result.model} seed {result.seed}"
-
-
-def _commit(result: Result) -> str:
-    if result.commit is None:
-        return "unknown (no git)"
-    dirty = " with uncommitted changes" if result.commit["dirty"] else ""
-    return result.commit["hash"][:10] + dirty
 
 
 def _machine(result: Result) -> str:

@@ -63,6 +63,7 @@ LOOKS = {
     "lstm": Look("LSTM", COLORS["LSTM"], "s", (5, 1.5)),
     "gru": Look("GRU", COLORS["GRU"], "^", (3, 1.2, 1, 1.2)),
     "rnn": Look("RNN", COLORS["RNN"], "D", (1.5, 1.2)),
+    "pytorch-tcn": Look("pytorch-tcn", FURTHER[2], "v", (4, 1, 1, 1, 1, 1)),
 }
 _numbers = count(1)
 
@@ -305,11 +306,11 @@ def _thousands(value: float, position: int | None = None) -> str:
     return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:g}"
 
 
-def svg(drawings: Sequence[Drawing], size: tuple[float, float] = SIZE) -> str:
+def svg(drawings: Sequence[Drawing], size: tuple[float, float] = SIZE, *, rows: int = 1) -> str:
     """Draws each of ``drawings`` into axes side by side; text of a file of its own."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1, len(drawings), squeeze=False)[0]
+        panels = figure.subplots(rows, len(drawings) // rows, squeeze=False).flat
         for axes, draw in zip(panels, drawings, strict=True):
             draw(axes)
         buffer = io.StringIO()

@@ -5,14 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from benchmarks.grid.files import write_atomically
 from benchmarks.grid.overview import clock
 from benchmarks.grid.provenance import commit
 from benchmarks.grid.results import Result
 from benchmarks.grid.runs import MODELS
 from benchmarks.grid.store import Store
+from benchmarks.report.page import commit_name, write_pages
 from benchmarks.report.paper import CITATION, TASKS
 from benchmarks.report.plots import figures, inline, look
 from benchmarks.report.sections import sections
@@ -55,33 +53,9 @@ def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
             f"no results in {store.folder}; make some with "
             "`python -m benchmarks quick` or `python -m benchmarks run --tasks ...`"
         )
-    environment = _environment()
-    pages = folder / "report.md", folder / "report.html"
-    written = {
-        page: environment.get_template(f"{page.name}.j2").render(content) + "\n" for page in pages
-    }
-    written |= {folder / f"{study['name']}.svg": study["figure"] for study in content["studies"]}
-    try:
-        for path, text in written.items():
-            write_atomically(path, text.encode())
-    except OSError as error:
-        raise ValueError(
-            f"the report cannot be written into {folder} ({error.strerror}): make room, or give "
-            "--output another folder"
-        ) from error
-    return pages
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("benchmarks.report"),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals.update(figures=figures, look=look, inline=inline)
-    return environment
+    drawn = {f"{study['name']}.svg": study["figure"] for study in content["studies"]}
+    drawing = {"figures": figures, "inline": inline}
+    return write_pages("benchmarks.report", drawing | content, folder, figures=drawn)
 
 
 def report_content(summaries: Sequence[TaskSummary], store: Store) -> dict[str, Any]:
@@ -106,14 +80,16 @@ def report_content(summaries: Sequence[TaskSummary], store: Store) -> dict[str, 
             if task in TASKS and task not in listed
         ],
         "citation": CITATION,
-        "provenance": provenance(made + [each for study in studies for each in study["results"]]),
-        "made": _made(),
+        "provenance": [
+            *provenance(made + [each for study in studies for each in study["results"]]),
+            ("report", [_made()]),
+        ],
     }
 
 
 def _made() -> str:
     now = commit()
-    by = f" by commit {_short(now)}" if now else ""
+    by = f" by commit {commit_name(now)}" if now else ""
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC{by}"
 
 
@@ -177,7 +153,7 @@ def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     """What made the results: each heading with the distinct values found, results as written."""
     found = {
         "command": {result.command for result in results},
-        "commit": {_short(result.commit) for result in results},
+        "commit": {commit_name(result.commit) for result in results},
         "machine": {_machine(result) for result in results},
         "versions": {_versions(result) for result in results},
         "dates": {_dates(results)} if results else set(),
@@ -189,12 +165,6 @@ def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         "notes": {f"{result.run}: {note}" for result in results for note in result.notes},
     }
     return [(name, sorted(values)) for name, values in found.items() if values]
-
-
-def _short(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "unknown (no git)"
-    return found["hash"][:10] + (" with uncommitted changes" if found["dirty"] else "")
 
 
 def _machine(result: Result) -> str:

@@ -277,6 +277,7 @@ def test_a_result_says_how_it_was_made(waves, tmp_path):
     assert found.best == {"epoch": 1, "value": found.history[0]["val_mse"]}
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_a_figure_that_is_no_number_is_refused(waves, tmp_path, monkeypatch):
     far = replace(CONTESTANTS["repeat"], fit=lambda problem, _: Constant(problem, 1e200))
     monkeypatch.setitem(CONTESTANTS, "repeat", far)

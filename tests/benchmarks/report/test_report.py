@@ -263,7 +263,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, make_result):
     output.mkdir()
     (output / "report.html").mkdir()  # where a file is to be written
     with pytest.raises(
-        ValueError, match=r"the report cannot be written into .*output \(.*--output"
+        ValueError, match=r"the report cannot be written into .*output \(.*give another folder"
     ):
         write_report(store, output)
 
