@@ -210,8 +210,8 @@ def test_a_task_whose_every_run_failed_still_has_figures(make_result):
 
 
 def test_models_look_different_and_the_same_everywhere():
-    assert len({each.color for each in LOOKS.values()}) == 4
-    assert len({each.marker for each in LOOKS.values()}) == 4
+    assert len({each.color for each in LOOKS.values()}) == len(LOOKS)
+    assert len({each.marker for each in LOOKS.values()}) == len(LOOKS)
     assert look("wavenet") == look("wavenet")
 
 
