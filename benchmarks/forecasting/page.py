@@ -5,7 +5,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks.forecasting import live, long_horizon, scale
 from benchmarks.forecasting.contestants import CONTESTANTS
@@ -15,6 +14,7 @@ from benchmarks.grid.overview import clock
 from benchmarks.grid.results import Result
 from benchmarks.grid.store import Store
 from benchmarks.report.page import commit_name, write_pages
+from benchmarks.report.tables import Best, Section, Table
 
 UNITS = {
     "mse": ("MSE", 3),
@@ -39,39 +39,6 @@ REMARKS = {
 """What a reader must know of a contestant on one set."""
 
 
-class Row(NamedTuple):
-    """One model in a table, or one published figure."""
-
-    label: str
-    cells: list[str]
-    best: list[bool]
-    validation: str
-    seeds: str
-    parameters: str
-    time: str
-
-
-class PublishedRow(NamedTuple):
-    """One published line, its figures under the metrics of the table."""
-
-    label: str
-    cells: list[str]
-    look_back: str
-    every: str
-    source: str
-
-
-class Table(NamedTuple):
-    """One set at one horizon."""
-
-    name: str
-    title: str
-    note: str
-    metrics: list[str]
-    rows: list[Row]
-    published: list[PublishedRow]
-
-
 def write_page(store: Store) -> tuple[Path, Path]:
     """Writes both files beside the results.
 
@@ -83,26 +50,25 @@ def write_page(store: Store) -> tuple[Path, Path]:
         raise ValueError(
             f"no results in {store.folder}; make some with `python -m benchmarks forecasting`"
         )
+    further = live.read(store.folder), scale.read(store.folder)
     content = {
-        "tables": tables(found),
-        "live": live.read(store.folder),
-        "scale": scale.read(store.folder),
+        "sections": [*sections(found), *filter(None, further)],
         "provenance": provenance(found),
     }
     return write_pages("benchmarks.forecasting", content, store.folder)
 
 
-def tables(results: Sequence[Result]) -> list[Table]:
-    """One table for each set and horizon, the long-horizon sets first."""
+def sections(results: Sequence[Result]) -> list[Section]:
+    """One for each set and horizon, the long-horizon sets first."""
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for result in results:
         groups[set_and_horizon(result.task)].append(result)
     order = [*long_horizon.SETS]
     keys = sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else len(order), *k))
-    return [_table(*key, groups[key]) for key in keys]
+    return [_section(*key, groups[key]) for key in keys]
 
 
-def _table(data: str, horizon: int, results: Sequence[Result]) -> Table:
+def _section(data: str, horizon: int, results: Sequence[Result]) -> Section:
     metrics = [name for name in UNITS if any(f"test_{name}" in each.test for each in results)]
     by_model = {
         model: [each for each in results if each.model == model]
@@ -125,10 +91,13 @@ def _table(data: str, horizon: int, results: Sequence[Result]) -> Table:
         for model, runs in by_model.items()
     ]
     remarks = [REMARKS[data, model] for model in by_model if (data, model) in REMARKS]
-    return Table(
-        f"{data}_{horizon}", _title(data, horizon), " ".join([_note(results[0]), *remarks]),
-        [UNITS[name][0] for name in metrics], rows, _published(data, horizon, metrics),
-    )  # fmt: skip
+    names = [UNITS[name][0] for name in metrics]
+    found = [Table(["model", *names, "validation", "seeds", "parameters", "training"], rows)]
+    if published := _published(data, horizon, metrics):
+        heads = ["published", *names, "look-back", "every window", "source"]
+        found.append(Table(heads, published, left=(0, len(heads) - 2, len(heads) - 1)))
+    note = " ".join([_note(results[0]), *remarks])
+    return Section(f"{data}_{horizon}", _title(data, horizon), note, found)
 
 
 def _title(data: str, horizon: int) -> str:
@@ -150,19 +119,21 @@ def _note(result: Result) -> str:
     )
 
 
-def _row(model: str, runs: Sequence[Result], metrics: Sequence[str], best: list[bool]) -> Row:
+def _row(
+    model: str, runs: Sequence[Result], metrics: Sequence[str], best: Sequence[bool]
+) -> list[str]:
     validation = [float(each.best["value"] or 0.0) for each in runs if each.best]
     parameters = runs[0].parameters
     seconds = statistics.fmean(each.wall_seconds for each in runs)
-    return Row(
-        label=CONTESTANTS[model].label,
-        cells=[spread(_tested(name, runs), UNITS[name][1]) for name in metrics],
-        best=best,
-        validation=spread(validation, 3),
-        seeds=str(len(runs)) if CONTESTANTS[model].random else "–",
-        parameters=f"{parameters:,}" if parameters else "–",
-        time=clock(seconds) if parameters else "–",
-    )
+    cells = [spread(_tested(name, runs), UNITS[name][1]) for name in metrics]
+    return [
+        CONTESTANTS[model].label,
+        *(Best(cell) if lowest else cell for cell, lowest in zip(cells, best, strict=True)),
+        spread(validation, 3),
+        str(len(runs)) if CONTESTANTS[model].random else "–",
+        f"{parameters:,}" if parameters else "–",
+        clock(seconds) if parameters else "–",
+    ]
 
 
 def _tested(metric: str, runs: Sequence[Result]) -> list[float]:
@@ -180,16 +151,16 @@ def spread(values: Sequence[float], decimals: int) -> str:
     return f"{mean} ± {statistics.stdev(values):.{decimals}f}"
 
 
-def _published(data: str, horizon: int, metrics: Sequence[str]) -> list[PublishedRow]:
+def _published(data: str, horizon: int, metrics: Sequence[str]) -> list[list[str]]:
     return [
-        PublishedRow(
+        [
             each.label,
             # As many decimals as were published.
-            [str(each.figures.get(name, "–")) for name in metrics],
+            *(str(each.figures.get(name, "–")) for name in metrics),
             "–" if each.look_back is None else str(each.look_back),
             "yes" if each.every else "no",
             each.source,
-        )
+        ]
         for each in PUBLISHED.get((data, horizon), ())
     ]
 

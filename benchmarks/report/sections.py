@@ -23,6 +23,7 @@ from benchmarks.report.summary import (
     spread_text,
 )
 from benchmarks.report.table import continuing, shown
+from benchmarks.report.tables import Table
 from benchmarks.studies import ablations, memory_curve
 from benchmarks.studies.search import has_value, ranked
 from benchmarks.studies.study import Point, summary_of
@@ -54,7 +55,7 @@ def _unfinished(store: Store, summaries: Sequence[TaskSummary]) -> Section | Non
         "title": "Begun, not finished",
         "text": "Runs whose time was over, with the curve so far. They were not tested and stand "
         "in no other table.",
-        "tables": [_table("Where they stand", heads, [_so_far(*each) for each in results])],
+        "tables": [Table(heads, [_so_far(*each) for each in results], title="Where they stand")],
         "figure": svg(drawings, size=(4.5 * max(2, len(drawings)), 3.4)),
         "notes": [
             (
@@ -120,7 +121,7 @@ def _searches(store: Store) -> Section | None:
         "text": "Settings drawn at random and judged by validation; the test set is not read. "
         "Trial 0 is the config as it stood, with what was laid over every trial. A ring marks the "
         "best. Models compare where they had as many trials of as many optimizer steps.",
-        "tables": [_table("The best of each", heads, rows)],
+        "tables": [Table(heads, rows, title="The best of each")],
         "figure": svg(drawings, size=(4.5 * max(2, len(drawings)), 3.0)),
         "notes": [
             (f"{described[name].title}, all trials in {name}/search, made by", command)
@@ -185,7 +186,8 @@ def _memory_curve(folder: Path) -> Section | None:
             for length, summary in by_length.items()
         ]
         heads = ["T", *(look(model).label for model in memory_curve.MODELS)]
-        tables.append(_table(f"{problem.capitalize()}: {_named(metric)}", heads, rows))
+        title = f"{problem.capitalize()}: {_named(metric)}"
+        tables.append(Table(heads, rows, title=title))
     everything = [summary for by_length in known.values() for summary in by_length.values()]
     return _section(
         memory_curve.NAME,
@@ -223,7 +225,7 @@ def _ablations(folder: Path) -> Section | None:
         "One thing changed at a time in a TCN of 6 levels and kernel size 8. Every variant is as "
         "wide as 14,922 parameters allow and is trained for the same steps. After figure 6 and "
         "table 5 of the paper.",
-        [_table("Test, mean ± standard deviation over seeds", heads, rows)],
+        [Table(heads, rows, title="Test, mean ± standard deviation over seeds")],
         svg(drawings, size=(9.0, 4.0)),
         [summary for by_variant in known.values() for summary in by_variant.values()],
         ablations.points(),
@@ -235,7 +237,7 @@ def _section(
     name: str,
     title: str,
     text: str,
-    tables: Sequence[dict[str, Any]],
+    tables: Sequence[Table],
     figure: str,
     summaries: Sequence[TaskSummary],
     points: Sequence[Point],
@@ -268,10 +270,6 @@ def _is_wanting(point: Point, seeds: Sequence[int], folder: Path, study: str) ->
     found = [] if summary is None else summary.results
     made = {(result.model, result.seed) for result in found}
     return any((model, seed) not in made for model in point.models for seed in seeds)
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    return {"title": title, "heads": heads, "rows": rows}
 
 
 def _cell(summary: TaskSummary, model: str, metric: Metric) -> str:

@@ -18,7 +18,7 @@ from benchmarks.forecasting.errors import errors
 from benchmarks.forecasting.long_horizon import LongHorizonSet, Problem, chunks
 from benchmarks.forecasting.many_series import SeriesSet
 from benchmarks.forecasting.options import RESULTS
-from benchmarks.forecasting.page import spread, tables, write_page
+from benchmarks.forecasting.page import sections, spread, write_page
 from benchmarks.forecasting.runs import chosen, execute, set_and_horizon
 from benchmarks.forecasting.runs import recipe as forecasting_recipe
 from benchmarks.forecasting.settings import Budget, forecaster_settings
@@ -344,8 +344,8 @@ def test_the_page_shows_means_spread_and_published_figures(tmp_path):
 
 def test_long_horizon_sets_come_first_and_their_order_is_fixed():
     many = {"data": "m4_hourly", "horizon": 48, "test": {"mase": 0.9}}
-    found = tables([make_result(**many), make_result(data="weather"), make_result()])
-    assert [table.name for table in found] == ["ETTh1_96", "weather_96", "m4_hourly_48"]
+    found = sections([make_result(**many), make_result(data="weather"), make_result()])
+    assert [section.name for section in found] == ["ETTh1_96", "weather_96", "m4_hourly_48"]
 
 
 def test_a_single_value_has_no_spread():
@@ -432,9 +432,9 @@ def test_a_model_that_takes_no_part_is_named():
 
 def test_a_remark_stands_only_where_its_contestant_does():
     alone = make_result("neuralforecast_tcn_mae", data="weather")
-    (table,) = tables([alone])
-    assert "does not converge" not in table.note
-    (table,) = tables([alone, make_result("neuralforecast_tcn", data="weather", mse=2.6e4)])
-    assert "does not converge" in table.note
-    (table,) = tables([make_result("neuralforecast_tcn")])  # on ETTh1
-    assert "does not converge" not in table.note
+    (section,) = sections([alone])
+    assert "does not converge" not in section.note
+    (section,) = sections([alone, make_result("neuralforecast_tcn", data="weather", mse=2.6e4)])
+    assert "does not converge" in section.note
+    (section,) = sections([make_result("neuralforecast_tcn")])  # on ETTh1
+    assert "does not converge" not in section.note

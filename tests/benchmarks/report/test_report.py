@@ -230,7 +230,7 @@ def test_a_search_shows_the_best_trial_of_each_model_and_no_test(tmp_path, make_
     (found,) = sections(store, [])
     assert found["name"] == "searches"
     (table,) = found["tables"]
-    tcn, gru = table["rows"]
+    tcn, gru = table.rows
     # Median by hand: of 0.1234 and 0.2, the third having diverged.
     settings = ["70,369", "lr 0.00123"]
     assert tcn[1:] == ["TCN", "3 (1 diverged)", "20", "0.1234", "0.1617", *settings]
@@ -249,7 +249,7 @@ def test_a_search_tells_the_commands_that_made_it_and_steps_that_differ(tmp_path
     store.write(replace(trial, settings=SEARCH, test={}, command=asked))
     (found,) = sections(store, [])
     assert [command for _, command in found["notes"]] == [asked]
-    gru, wavenet = found["tables"][0]["rows"]
+    gru, wavenet = found["tables"][0].rows
     assert gru[-1] == "all diverged"
     assert wavenet[2:4] == ["2", "10 to 20"]
     markdown, _ = (path.read_text() for path in write_report(store))  # of a search alone
