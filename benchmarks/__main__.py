@@ -3,19 +3,19 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from benchmarks.forecasting.options import add_parser as add_forecasting
-from benchmarks.pools import LocalPool, Pool
-from benchmarks.provenance import available_cores
-from benchmarks.quick import RESULTS as QUICK_RESULTS
-from benchmarks.quick import print_summary, quick_runs
-from benchmarks.runs import OURS, ROOT, Run, Store, known_tasks, select, split_override
-from benchmarks.scheduler import Plan, Scheduler, Stopped
-from benchmarks.summary import summarize
+from benchmarks.grid.command import add_plan, make
+from benchmarks.grid.provenance import available_cores
+from benchmarks.grid.runs import OURS, ROOT, known_tasks, select
+from benchmarks.grid.scheduler import Stopped
+from benchmarks.grid.store import Store
+from benchmarks.report.summary import summarize
+from benchmarks.studies.quick import RESULTS as QUICK_RESULTS
+from benchmarks.studies.quick import print_summary, quick_runs
 
 RESULTS = ROOT / "benchmarks" / "results"
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -63,7 +63,7 @@ def _add_quick(actions: Actions) -> None:
     quick = actions.add_parser("quick", help="three small tasks in minutes, then the report")
     quick.set_defaults(action=_quick)
     quick.add_argument("--results", type=Path, default=QUICK_RESULTS, metavar="DIR")
-    _add_plan(quick)
+    add_plan(quick)
     _add_retry(quick)
 
 
@@ -80,13 +80,13 @@ def _add_run(actions: Actions) -> None:
     run.add_argument("--minutes", type=float, metavar="M",
                      help="stop each run after the epoch in which they are over; its curve so far "
                      "is kept, and the same command goes on from there")  # fmt: skip
-    _add_plan(run)
+    add_plan(run)
     _add_retry(run)
 
 
 def _add_search(actions: Actions) -> None:
     search = actions.add_parser("search", help="random search over settings, on validation")
-    search.set_defaults(action=_search, retry_failed=False)
+    search.set_defaults(action=_search)
     search.add_argument("--task", required=True, help="one that has a search.yaml")
     search.add_argument("--models", nargs="+", metavar="MODEL", help="default: all in search.yaml")
     search.add_argument("--trials", type=int, default=12, metavar="N",
@@ -97,7 +97,7 @@ def _add_search(actions: Actions) -> None:
     search.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     search.add_argument("--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="laid over every config, below what is drawn")  # fmt: skip
-    _add_plan(search)
+    add_plan(search)
 
 
 def _add_study(actions: Actions, name: str, text: str) -> None:
@@ -106,23 +106,8 @@ def _add_study(actions: Actions, name: str, text: str) -> None:
     study.add_argument("--points", nargs="+", metavar="POINT", help="default: all")
     study.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     study.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    _add_plan(study)
+    add_plan(study)
     _add_retry(study)
-
-
-def _add_plan(action: argparse.ArgumentParser) -> None:
-    """On what its runs are spread, and what becomes of those made with other settings."""
-    action.add_argument("--workers", type=int, default=available_cores(), metavar="N",
-                        help="runs at a time (default: the cores, %(default)s)")  # fmt: skip
-    action.add_argument("--threads", type=int, metavar="N",
-                        help="of each run (default: cores / runs at a time)")  # fmt: skip
-    action.add_argument("--ray", metavar="ADDRESS",
-                        help="a Ray cluster, on all of which there are --workers runs at a time; "
-                        "'local' starts one")  # fmt: skip
-    action.add_argument("--gpus", type=float, default=0.0, metavar="N",
-                        help="of each run on the cluster (%(default)s)")  # fmt: skip
-    action.add_argument("--replace", action="store_true",
-                        help="make anew what was made with other settings")  # fmt: skip
 
 
 def _add_retry(action: argparse.ArgumentParser) -> None:
@@ -167,10 +152,10 @@ def _settings_help() -> str:
 
 
 def _quick(options: argparse.Namespace) -> int:
-    from benchmarks.report import write_report
+    from benchmarks.report.report import write_report
 
     store = Store(options.results)
-    complete = _execute(options, store, quick_runs(), [])
+    complete = make(options, store, quick_runs())
     print_summary(summarize(store.results()), write_report(store))
     return 0 if complete else 1
 
@@ -179,12 +164,12 @@ def _run(options: argparse.Namespace) -> int:
     settings = options.settings
     tasks = known_tasks(settings) if options.tasks == ["all"] else options.tasks
     runs = select(tasks, options.models, options.seeds, settings)
-    complete = _execute(options, Store(options.results), runs, options.override)
+    complete = make(options, Store(options.results), runs, options.override)
     return 0 if complete else 1
 
 
 def _search(options: argparse.Namespace) -> int:
-    from benchmarks.search import Search, print_trials
+    from benchmarks.studies.search import Search, print_trials
 
     store = Store(options.results)
     search = Search.of(
@@ -194,14 +179,16 @@ def _search(options: argparse.Namespace) -> int:
         seed=options.seed,
         budget_epochs=options.budget_epochs,
     )
-    complete = _execute(options, store, list(search.drawn), options.override, search.drawn)
+    runs = list(search.drawn)
+    # Trials of two searches do not compare: all of them are made, or none.
+    complete = make(options, store, runs, options.override, search.drawn, whole=True)
     print_trials(search, store)
     return 0 if complete else 1
 
 
 def _study(options: argparse.Namespace) -> int:
-    from benchmarks import ablations, memory_curve
-    from benchmarks.study import points_named, store_of
+    from benchmarks.studies import ablations, memory_curve
+    from benchmarks.studies.study import points_named, store_of
 
     points = {each.NAME: each.points for each in (memory_curve, ablations)}[options.study]()
     complete = True
@@ -210,78 +197,12 @@ def _study(options: argparse.Namespace) -> int:
         runs = select([point.task], point.models, options.seeds)
         store = store_of(options.results, options.study, point)
         drawn = {run: point.drawn.get(run.model, ()) for run in runs}
-        complete &= _execute(options, store, runs, point.overrides, drawn)
+        complete &= make(options, store, runs, point.overrides, drawn)
     return 0 if complete else 1
 
 
-def _execute(
-    options: argparse.Namespace,
-    store: Store,
-    runs: Sequence[Run],
-    overrides: Sequence[str],
-    drawn: Mapping[Run, Sequence[str]] | None = None,
-) -> bool:
-    threads = _threads(options)
-    for override in overrides:
-        split_override(override)
-    plan = Plan(
-        runs=runs,
-        overrides=overrides,
-        workers=options.workers,
-        threads=threads,
-        retry_failed=options.retry_failed,
-        replace=options.replace,
-        whole=options.action is _search,  # trials of two searches do not compare
-        command=options.command_line,
-        drawn=drawn or {},
-        minutes=_minutes(options),
-    )
-    with closing(_pool(options, threads)) as pool:
-        return Scheduler(store, plan, pool).execute()
-
-
-def _pool(options: argparse.Namespace, threads: int) -> Pool:
-    if options.ray is None:
-        if options.gpus:
-            raise ValueError("--gpus is for --ray: without it the config says which device")
-        return LocalPool()
-    from benchmarks.ray_cluster import RayPool
-
-    cores = max(available_cores(), options.workers * threads)
-    return RayPool(options.ray, options.results, cores=cores, gpus=options.gpus)
-
-
-def _threads(options: argparse.Namespace) -> int:
-    """Computing threads of each run.
-
-    Raises:
-        ValueError: there is no worker or no thread.
-    """
-    if options.workers < 1:
-        raise ValueError(f"--workers is {options.workers}: give 1 or more")
-    # Not of the runs at hand: the last one left would be timed with more threads than its peers.
-    threads = options.threads
-    if threads is None:
-        threads = max(1, available_cores() // options.workers)
-    if threads < 1:
-        raise ValueError(f"--threads is {threads}: give 1 or more")
-    return threads
-
-
-def _minutes(options: argparse.Namespace) -> float | None:
-    """How long each run may take before it is left unfinished.
-
-    Raises:
-        ValueError: it is negative.
-    """
-    minutes: float | None = getattr(options, "minutes", None)
-    if minutes is not None and not minutes >= 0:
-        raise ValueError(f"--minutes is {minutes}: give 0 or more")
-    return minutes
-
-
 def _report(options: argparse.Namespace) -> int:
-    from benchmarks.report import write_report
+    from benchmarks.report.report import write_report
 
     for path in write_report(Store(options.results), options.output):
         print(path)
@@ -289,7 +210,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _many_to_one(options: argparse.Namespace) -> int:
-    from benchmarks.many_to_one import measure_all
+    from benchmarks.studies.many_to_one import measure_all
 
     measure_all(threads=options.threads, rounds=options.rounds, output=options.json)
     return 0

@@ -4,8 +4,8 @@
     many_series.py    M4 hourly and the Monash sets, read by tsf.py
         asked of
     contestants.py    ours.py, baselines.py (naive, DLinear), peers.py (darts, neuralforecast)
-        with the settings of settings.py, one JSON file for each run (results.py), told by
-    page.py           beside published.py
+        with the settings of settings.py; runs.py makes each of them a run of benchmarks.grid
+    page.py           tells the results, beside published.py
 
 Every window of a test part is counted. Many published figures come from loaders that left out the
 last, incomplete batch of it (``drop_last``); figures with and without that fault do not compare.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from benchmarks.forecasting.baselines import SeasonalNaive, fit_linear
 from benchmarks.forecasting.errors import Fitted, errors
-from benchmarks.forecasting.long_horizon import Problem
+from benchmarks.forecasting.long_horizon import LongHorizonSet, Problem
 from benchmarks.forecasting.settings import LINEAR, LONG_HORIZON, forecaster_settings
 
 
@@ -18,21 +18,19 @@ class Contestant:
     settings: all that decides its numbers besides data and seed, JSON-able.
     fit: trains it; the settings are those of ``settings``.
     random: whether the seed matters.
-    peer: whether it needs a package of the extra ``peers``.
     """
 
     label: str
-    settings: Callable[[Problem], dict[str, Any]]
+    settings: Callable[[LongHorizonSet], dict[str, Any]]
     fit: Callable[[Problem, int], Fitted]
     random: bool = True
-    peer: bool = False
 
 
-def _naive(label: str, season: Callable[[Problem], int]) -> Contestant:
+def _naive(label: str, season: Callable[[LongHorizonSet], int]) -> Contestant:
     return Contestant(
         label,
-        settings=lambda problem: {"season": season(problem)},
-        fit=lambda problem, seed: SeasonalNaive(problem, season(problem)),
+        settings=lambda data: {"season": season(data)},
+        fit=lambda problem, seed: SeasonalNaive(problem, season(problem.data)),
         random=False,
     )
 
@@ -43,7 +41,7 @@ def _ours(label: str, model: str) -> Contestant:
 
         return fit_forecaster(problem, forecaster_settings(problem.data.name, model), seed=seed)
 
-    return Contestant(label, lambda problem: forecaster_settings(problem.data.name, model), fit)
+    return Contestant(label, lambda data: forecaster_settings(data.name, model), fit)
 
 
 def _linear(problem: Problem, seed: int) -> Fitted:
@@ -67,8 +65,8 @@ def _neuralforecast(problem: Problem, seed: int, loss: Literal["MSE", "MAE"] = "
     return fit_neuralforecast(problem, LONG_HORIZON[problem.data.name], seed=seed, loss=loss)
 
 
-def _budget(problem: Problem, **chosen: Any) -> dict[str, Any]:
-    budget = asdict(LONG_HORIZON[problem.data.name])
+def _budget(data: LongHorizonSet, **chosen: Any) -> dict[str, Any]:
+    budget = asdict(LONG_HORIZON[data.name])
     return budget | chosen | {"otherwise": "the package's defaults"}
 
 
@@ -76,15 +74,14 @@ CONTESTANTS = {
     "tcn": _ours("TCN", "tcn"),
     "lstm": _ours("LSTM", "lstm"),
     "gru": _ours("GRU", "gru"),
-    "dlinear": Contestant("DLinear", lambda problem: asdict(LINEAR[problem.data.name]), _linear),
-    "seasonal_naive": _naive("seasonal naive", lambda problem: problem.data.season),
-    "repeat": _naive("last value", lambda problem: 1),
-    "neuralforecast_tcn": Contestant("neuralforecast's TCN", _budget, _neuralforecast, peer=True),
+    "dlinear": Contestant("DLinear", lambda data: asdict(LINEAR[data.name]), _linear),
+    "seasonal_naive": _naive("seasonal naive", lambda data: data.season),
+    "repeat": _naive("last value", lambda _: 1),
+    "neuralforecast_tcn": Contestant("neuralforecast's TCN", _budget, _neuralforecast),
     "neuralforecast_tcn_mae": Contestant(
         "neuralforecast's TCN, its own loss (MAE)",
         partial(_budget, loss="MAE"),
         partial(_neuralforecast, loss="MAE"),
-        peer=True,
     ),
-    "darts_tcn": Contestant("darts' TCN", _budget, _darts, peer=True),
+    "darts_tcn": Contestant("darts' TCN", _budget, _darts),
 }

@@ -16,9 +16,10 @@ import pandas as pd
 
 from benchmarks.forecasting import long_horizon
 from benchmarks.forecasting.peers import TRAINER, installed, quiet
-from benchmarks.provenance import origin
-from benchmarks.runs import write_json
-from benchmarks.timing import Action, Spread, ratios, spread, take_turns
+from benchmarks.grid.files import write_json
+from benchmarks.grid.provenance import origin
+from benchmarks.report.tables import Section, Table
+from benchmarks.speed.timing import Action, Spread, ratios, spread, take_turns
 
 NAME = "live.json"
 OURS = "update and next forecast"
@@ -61,7 +62,7 @@ def measure(folder: Path, *, rounds: int, threads: int, command: str) -> Path:
     return path
 
 
-def read(folder: Path) -> dict[str, Any] | None:
+def read(folder: Path) -> Section | None:
     """What the page shows of it; None where it was not measured."""
     path = folder / NAME
     if not path.exists():
@@ -74,16 +75,17 @@ def read(folder: Path) -> dict[str, Any] | None:
         f"{content['machine']['cpu']}, {content['machine']['threads']} thread(s), "
         f"{content['rounds']} turns."
     )
-    return {"what": what, "rows": rows}
+    heads = ["contestant", "milliseconds", "times ours (quartiles)"]
+    return Section("live", "A new row, the next forecast", what, [Table(heads, rows)])
 
 
-def _shown(name: str, row: Mapping[str, Any]) -> dict[str, str]:
+def _shown(name: str, row: Mapping[str, Any]) -> list[str]:
     seconds, ratio = Spread(**row["seconds"]), Spread(**row["ratio"])
-    return {
-        "label": name,
-        "milliseconds": f"{1000 * seconds.median:,.2f}",
-        "ratio": f"{ratio.median:,.1f} ({ratio.low:,.1f} to {ratio.high:,.1f})",
-    }
+    return [
+        name,
+        f"{1000 * seconds.median:,.2f}",
+        f"{ratio.median:,.1f} ({ratio.low:,.1f} to {ratio.high:,.1f})",
+    ]
 
 
 def _series() -> pd.DataFrame:

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runs import ROOT
+from benchmarks.grid.command import add_plan, make
+from benchmarks.grid.runs import ROOT
+from benchmarks.grid.store import Store
 
 RESULTS = ROOT / "benchmarks" / "results" / "forecasting"
 DEFAULT_SETS = ("ETTh1", "ETTm1", "weather", "exchange_rate", "national_illness", "m4_hourly")
@@ -37,7 +39,6 @@ def add_parser(actions: "argparse._SubParsersAction[Any]") -> None:
         help="default: all; peers where they are installed",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
-    parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument("--report", action="store_true", help="write the page alone")
     parser.add_argument("--live", action="store_true",
@@ -45,42 +46,22 @@ def add_parser(actions: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--scale", nargs="+", type=int, metavar="N",
                         help="forecast N short series, and nothing else")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of --live")
+    add_plan(parser, workers=1, threads=1)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from benchmarks.forecasting.command import Plan, run
+    from benchmarks.forecasting import live, runs, scale
+    from benchmarks.forecasting.page import write_page
 
-    plan = Plan(
-        sets=options.sets,
-        horizons=options.horizons,
-        models=options.models,
-        seeds=options.seeds,
-        threads=options.threads,
-        command=options.command_line,
-    )
+    store, complete = Store(options.results), True
+    around: dict[str, Any] = {"threads": options.threads, "command": options.command_line}
     if options.live:
-        from benchmarks.forecasting import live
-
-        print(
-            live.measure(
-                options.results,
-                rounds=options.rounds,
-                threads=options.threads,
-                command=options.command_line,
-            )
-        )
+        print(live.measure(store.folder, rounds=options.rounds, **around))
     if options.scale:
-        from benchmarks.forecasting import scale
-
-        print(
-            scale.measure(
-                options.results,
-                options.scale,
-                threads=options.threads,
-                command=options.command_line,
-            )
-        )
-    report_only = options.report or options.live or bool(options.scale)
-    for path in run(plan, options.results, report_only=report_only):
+        print(scale.measure(store.folder, options.scale, **around))
+    if not (options.report or options.live or options.scale):
+        asked = runs.chosen(options.sets, options.horizons, options.models, options.seeds)
+        complete = make(options, store, asked, maker=runs.__name__)
+    for path in write_page(store):
         print(path)
-    return 0
+    return 0 if complete else 1

@@ -1,21 +1,20 @@
 """``report.md`` and one self-contained ``report.html`` from a folder of results."""
 
 import json
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import jinja2
 
 from benchmarks.forecasting import live, long_horizon, scale
 from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.published import PUBLISHED
-from benchmarks.forecasting.results import Result, Results
-from benchmarks.overview import clock
-from benchmarks.runs import write_atomically
+from benchmarks.forecasting.runs import set_and_horizon
+from benchmarks.grid.overview import clock
+from benchmarks.grid.results import Result
+from benchmarks.grid.store import Store
+from benchmarks.report.page import commit_name, write_pages
+from benchmarks.report.tables import Best, Section, Table
 
 UNITS = {
     "mse": ("MSE", 3),
@@ -40,103 +39,47 @@ REMARKS = {
 """What a reader must know of a contestant on one set."""
 
 
-class Row(NamedTuple):
-    """One model in a table, or one published figure."""
-
-    label: str
-    cells: list[str]
-    best: list[bool]
-    validation: str
-    seeds: str
-    parameters: str
-    time: str
-
-
-class PublishedRow(NamedTuple):
-    """One published line, its figures under the metrics of the table."""
-
-    label: str
-    cells: list[str]
-    look_back: str
-    every: str
-    source: str
-
-
-class Table(NamedTuple):
-    """One set at one horizon."""
-
-    name: str
-    title: str
-    note: str
-    metrics: list[str]
-    rows: list[Row]
-    published: list[PublishedRow]
-
-
-def write_page(results: Results) -> list[Path]:
+def write_page(store: Store) -> tuple[Path, Path]:
     """Writes both files beside the results.
 
     Raises:
         ValueError: there is no result.
     """
-    found = list(results)
+    found = list(store.results())
     if not found:
         raise ValueError(
-            f"no results in {results.folder}; make some with `python -m benchmarks forecasting`"
+            f"no results in {store.folder}; make some with `python -m benchmarks forecasting`"
         )
+    further = live.read(store.folder), scale.read(store.folder)
     content = {
-        "tables": tables(found),
-        "live": live.read(results.folder),
-        "scale": scale.read(results.folder),
+        "sections": [*sections(found), *filter(None, further)],
         "provenance": provenance(found),
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("benchmarks.forecasting"),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals["style"] = _style()
-    written = []
-    for name in ("report.md", "report.html"):
-        path = results.folder / name
-        text = environment.get_template(f"{name}.j2").render(content)
-        write_atomically(path, (text + "\n").encode())
-        written.append(path)
-    return written
+    return write_pages("benchmarks.forecasting", content, store.folder)
 
 
-def _style() -> str:
-    """The style of the other report, so that both look the same."""
-    report = (Path(__file__).parent.parent / "templates" / "report.html.j2").read_text()
-    found = re.search(r"<style>(.*?)</style>", report, re.DOTALL)
-    assert found is not None
-    return found.group(1)
-
-
-def tables(results: Sequence[Result]) -> list[Table]:
-    """One table for each set and horizon, the long-horizon sets first."""
+def sections(results: Sequence[Result]) -> list[Section]:
+    """One for each set and horizon, the long-horizon sets first."""
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for result in results:
-        groups[result.data, result.horizon].append(result)
+        groups[set_and_horizon(result.task)].append(result)
     order = [*long_horizon.SETS]
     keys = sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else len(order), *k))
-    return [_table(*key, groups[key]) for key in keys]
+    return [_section(*key, groups[key]) for key in keys]
 
 
-def _table(data: str, horizon: int, results: Sequence[Result]) -> Table:
-    metrics = [name for name in UNITS if any(name in each.test for each in results)]
+def _section(data: str, horizon: int, results: Sequence[Result]) -> Section:
+    metrics = [name for name in UNITS if any(f"test_{name}" in each.test for each in results)]
     by_model = {
         model: [each for each in results if each.model == model]
         for model in CONTESTANTS
         if any(each.model == model for each in results)
     }
     means = {
-        (model, name): statistics.fmean(each.test[name] for each in runs)
+        (model, name): statistics.fmean(_tested(name, runs))
         for model, runs in by_model.items()
         for name in metrics
-        if name in runs[0].test
+        if _tested(name, runs)
     }
     lowest = {
         name: min(value for (_, metric), value in means.items() if metric == name)
@@ -148,10 +91,13 @@ def _table(data: str, horizon: int, results: Sequence[Result]) -> Table:
         for model, runs in by_model.items()
     ]
     remarks = [REMARKS[data, model] for model in by_model if (data, model) in REMARKS]
-    return Table(
-        f"{data}_{horizon}", _title(data, horizon), " ".join([_note(results[0]), *remarks]),
-        [UNITS[name][0] for name in metrics], rows, _published(data, horizon, metrics),
-    )  # fmt: skip
+    names = [UNITS[name][0] for name in metrics]
+    found = [Table(["model", *names, "validation", "seeds", "parameters", "training"], rows)]
+    if published := _published(data, horizon, metrics):
+        heads = ["published", *names, "look-back", "every window", "source"]
+        found.append(Table(heads, published, left=(0, len(heads) - 2, len(heads) - 1)))
+    note = " ".join([_note(results[0]), *remarks])
+    return Section(f"{data}_{horizon}", _title(data, horizon), note, found)
 
 
 def _title(data: str, horizon: int) -> str:
@@ -161,35 +107,38 @@ def _title(data: str, horizon: int) -> str:
 
 
 def _note(result: Result) -> str:
-    windows = result.windows
-    if result.data in long_horizon.SETS:
+    windows, look_back = result.config["windows"], result.config["look_back"]
+    if set_and_horizon(result.task)[0] in long_horizon.SETS:
         return (
-            f"Look-back {result.look_back}. Errors on scaled values over all channels and all "
+            f"Look-back {look_back}. Errors on scaled values over all channels and all "
             f"{windows['test']:,} test windows ({windows['validation']:,} for validation)."
         )
     return (
-        f"{windows['test']:,} series, one model, look-back {result.look_back}, forecast once. "
+        f"{windows['test']:,} series, one model, look-back {look_back}, forecast once. "
         "OWA is the mean of MASE and sMAPE relative to those of the seasonal naive forecast."
     )
 
 
-def _row(model: str, runs: Sequence[Result], metrics: Sequence[str], best: list[bool]) -> Row:
-    validation = [each.validation.get("mse", each.validation.get("loss")) for each in runs]
-    known = [value for value in validation if value is not None]
+def _row(
+    model: str, runs: Sequence[Result], metrics: Sequence[str], best: Sequence[bool]
+) -> list[str]:
+    validation = [float(each.best["value"] or 0.0) for each in runs if each.best]
     parameters = runs[0].parameters
-    seconds = statistics.fmean(each.fit_seconds for each in runs)
-    return Row(
-        label=CONTESTANTS[model].label,
-        cells=[
-            spread([each.test[name] for each in runs if name in each.test], UNITS[name][1])
-            for name in metrics
-        ],
-        best=best,
-        validation=spread(known, 3),
-        seeds=str(len(runs)) if CONTESTANTS[model].random else "–",
-        parameters=f"{parameters:,}" if parameters else "–",
-        time=clock(seconds) if parameters else "–",
-    )
+    seconds = statistics.fmean(each.wall_seconds for each in runs)
+    cells = [spread(_tested(name, runs), UNITS[name][1]) for name in metrics]
+    return [
+        CONTESTANTS[model].label,
+        *(Best(cell) if lowest else cell for cell, lowest in zip(cells, best, strict=True)),
+        spread(validation, 3),
+        str(len(runs)) if CONTESTANTS[model].random else "–",
+        f"{parameters:,}" if parameters else "–",
+        clock(seconds) if parameters else "–",
+    ]
+
+
+def _tested(metric: str, runs: Sequence[Result]) -> list[float]:
+    values = [each.test.get(f"test_{metric}") for each in runs]
+    return [value for value in values if value is not None]
 
 
 def spread(values: Sequence[float], decimals: int) -> str:
@@ -202,16 +151,16 @@ def spread(values: Sequence[float], decimals: int) -> str:
     return f"{mean} ± {statistics.stdev(values):.{decimals}f}"
 
 
-def _published(data: str, horizon: int, metrics: Sequence[str]) -> list[PublishedRow]:
+def _published(data: str, horizon: int, metrics: Sequence[str]) -> list[list[str]]:
     return [
-        PublishedRow(
+        [
             each.label,
             # As many decimals as were published.
-            [str(each.figures.get(name, "–")) for name in metrics],
+            *(str(each.figures.get(name, "–")) for name in metrics),
             "–" if each.look_back is None else str(each.look_back),
             "yes" if each.every else "no",
             each.source,
-        )
+        ]
         for each in PUBLISHED.get((data, horizon), ())
     ]
 
@@ -220,24 +169,25 @@ def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     """What made the results: each heading with the distinct values found."""
     found: dict[str, set[str]] = {
         "command": {each.command for each in results},
-        "commit": {_commit(each) for each in results},
+        "commit": {commit_name(each.commit) for each in results},
         "machine": {_machine(each) for each in results},
         "versions": {f"{name} {v}" for each in results for name, v in each.versions.items()},
         "dates": {each.date[:10] for each in results},
         "data": {
-            f"{name} {sha[:12]}" for each in results for name, sha in each.data_sha256.items()
+            f"{name} {sha[:12]}" for each in results for name, sha in each.config["files"].items()
         },
-        "settings": {f"{each.data} {each.model}: {json.dumps(each.settings)}" for each in results},
-        "notes": {f"{each.run}: {note}" for each in results for note in each.notes},
+        "settings": {
+            f"{set_and_horizon(each.task)[0]} {each.model}: {json.dumps(each.config['settings'])}"
+            for each in results
+        },
+        "notes": {f"{_run_of(each)}: {note}" for each in results for note in each.notes},
     }
     return [(name, sorted(values)) for name, values in found.items() if values]
 
 
-def _commit(result: Result) -> str:
-    if result.commit is None:
-        return "unknown (no git)"
-    dirty = " with uncommitted changes" if result.commit["dirty"] else ""
-    return result.commit["hash"][:10] + dirty
+def _run_of(result: Result) -> str:
+    name, horizon = set_and_horizon(result.task)
+    return f"{name} {horizon}, {result.model} seed {result.seed}"
 
 
 def _machine(result: Result) -> str:

@@ -6,19 +6,18 @@ forecasting them takes. Each count runs in a process of its own, whose peak is t
 
 import json
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.provenance import origin
-from benchmarks.runs import write_json
+from benchmarks.grid.files import write_json
+from benchmarks.grid.provenance import origin, peak_memory
+from benchmarks.report.tables import Section, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +49,7 @@ def measure(folder: Path, counts: Sequence[int], *, threads: int, command: str) 
     return path
 
 
-def read(folder: Path) -> dict[str, Any] | None:
+def read(folder: Path) -> Section | None:
     """What the page shows of it; None where it was not measured."""
     path = folder / NAME
     if not path.exists():
@@ -61,17 +60,18 @@ def read(folder: Path) -> dict[str, Any] | None:
         f"steps ahead of every one with an interval of {LEVEL} %. {content['machine']['cpu']}, "
         f"{content['machine']['threads']} thread(s)."
     )
+    heads = ["series", "fit, s", "predict, s", "memory before, MB", "peak, MB"]
     rows = [
-        {
-            "series": f"{row['series']:,}",
-            "fit": f"{row['fit_seconds']:.1f}",
-            "predict": f"{row['predict_seconds']:.1f}",
-            "before": f"{row['megabytes_before']:,.0f}",
-            "peak": f"{row['megabytes_peak']:,.0f}",
-        }
+        [
+            f"{row['series']:,}",
+            f"{row['fit_seconds']:.1f}",
+            f"{row['predict_seconds']:.1f}",
+            f"{row['megabytes_before']:,.0f}",
+            f"{row['megabytes_peak']:,.0f}",
+        ]
         for row in content["rows"]
     ]
-    return {"what": what, "rows": rows}
+    return Section("scale", "Many series", what, [Table(heads, rows, left=())])
 
 
 def forecast_all(count: int, threads: int) -> dict[str, float]:
@@ -126,5 +126,4 @@ def series(begin: int, end: int) -> "pa.Table":
 
 def megabytes() -> float:
     """The most memory this process has had so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+    return peak_memory() / 2**20

@@ -1,6 +1,6 @@
 """How fast: training, whole sequences, streams and generation, beside the peers, in one run.
 
-    timing by turns (benchmarks.timing) of
+    timing by turns (benchmarks.speed.timing) of
         cases.py          the work, ours first
         contestants.py    the others: a peer's package, the textbook form, recurrent nets
         limits.py         and the machine itself

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.speed.contestants import PEER, ChannelsFirst, Net, convolutional, recurrent
-from benchmarks.timing import Action
+from benchmarks.speed.timing import Action
 from tcn.inference import StreamSession, generate
 from tcn.layers import Chain, GatedBlock, SequenceModule, SkipSum, fold_weight_norm
 from tcn.models import GRU, LSTM, TCN, SequenceModel

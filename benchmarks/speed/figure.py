@@ -1,42 +1,33 @@
 """The sweeps as one figure: four sizes, one line per contestant, both axes logarithmic."""
 
-import io
 from collections.abc import Sequence
+from functools import partial
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from benchmarks.plots import STYLE
+from benchmarks.report.plots import look, svg
 from benchmarks.speed.sweeps import VALUES, Point
 
-LOOKS = {
-    "tcn": ("#0072B2", "o", "-"),
-    "pytorch-tcn": ("#D55E00", "s", "--"),
-    "nn.LSTM": ("#009E73", "^", "-."),
-    "nn.GRU": ("#CC79A7", "D", ":"),
-}
+CONTESTANTS = {"tcn": "tcn", "pytorch-tcn": "pytorch-tcn", "nn.LSTM": "lstm", "nn.GRU": "gru"}
+"""Of each contestant the model it looks like."""
 
 
 def draw(points: Sequence[Point]) -> str:
     """SVG text."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 6.4), layout="constrained")
-        axes = figure.subplots(2, 2).flat
-        for axis, size in zip(axes, VALUES, strict=True):
-            of_size = [point for point in points if point.size == size]
-            for name, (color, marker, line) in LOOKS.items():
-                found = [p for p in of_size if name in p.milliseconds]
-                axis.plot(
-                    [p.value for p in found],
-                    [p.milliseconds[name] for p in found],
-                    color=color, marker=marker, linestyle=line, markersize=4, label=name,
-                )  # fmt: skip
-            axis.set(xscale="log", yscale="log", title=size, xticks=VALUES[size])
-            axis.xaxis.set_major_formatter(ScalarFormatter())
-            axis.xaxis.set_minor_formatter(NullFormatter())
-            axis.set_ylabel("ms per training step")
-        figure.axes[0].legend()
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    drawings = [partial(_draw, size=size, points=points) for size in VALUES]
+    return svg(drawings, (9.0, 6.4), rows=2)
+
+
+def _draw(axes: Axes, size: str, points: Sequence[Point]) -> None:
+    for name, model in CONTESTANTS.items():
+        found = [each for each in points if each.size == size and name in each.milliseconds]
+        values = [each.value for each in found]
+        milliseconds = [each.milliseconds[name] for each in found]
+        axes.plot(values, milliseconds, label=name, **look(model).line())
+    axes.set(xscale="log", yscale="log", title=size, xticks=VALUES[size])
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("ms per training step")
+    if size == next(iter(VALUES)):
+        axes.legend()

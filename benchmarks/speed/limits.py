@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.timing import Action, spread, take_turns
+from benchmarks.speed.timing import Action, spread, take_turns
 
 SIDE = 1024
 BYTES = 256 * 2**20

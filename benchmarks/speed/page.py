@@ -9,13 +9,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.provenance import origin
-from benchmarks.runs import write_atomically, write_json
+from benchmarks.grid.files import write_atomically, write_json
+from benchmarks.grid.provenance import origin
 from benchmarks.speed.cases import Case, cases
 from benchmarks.speed.contestants import PEER, peer_installed
 from benchmarks.speed.limits import Limits, measure_limits
 from benchmarks.speed.sweeps import Point, sweep
-from benchmarks.timing import Spread, ratios, spread, take_turns
+from benchmarks.speed.timing import Spread, ratios, spread, take_turns
 
 WIDTH = 100
 

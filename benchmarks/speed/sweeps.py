@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.speed.cases import training
 from benchmarks.speed.contestants import TEXTBOOK, Net
-from benchmarks.timing import spread, take_turns
+from benchmarks.speed.timing import spread, take_turns
 
 
 @dataclass(frozen=True)

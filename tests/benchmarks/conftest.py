@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.runs import OURS, Result, Run, content_sha256
+from benchmarks.grid.recipes import content_sha256
+from benchmarks.grid.results import Result
+from benchmarks.grid.runs import OURS, Run
 
 REASONS = {
     "failed": "training loss is nan in epoch 2, batch 3",

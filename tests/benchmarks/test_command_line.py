@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.quick import print_summary, quick_runs
-from benchmarks.runs import ROOT, Store
-from benchmarks.summary import summarize
+from benchmarks.grid.runs import ROOT
+from benchmarks.grid.store import Store
+from benchmarks.report.summary import summarize
+from benchmarks.studies.quick import print_summary, quick_runs
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.runs import CONFIGS, ROOT, SEARCH, Run, Store, known_models, known_tasks, select
+from benchmarks.grid.runs import CONFIGS, ROOT, SEARCH, Run, known_models, known_tasks, select
+from benchmarks.grid.store import Store
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""A report: ``report.md`` and one self-contained ``report.html``, of one look for all questions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from benchmarks.grid.files import write_atomically
+
+
+def write_pages(
+    package: str,
+    content: Mapping[str, Any],
+    folder: Path,
+    *,
+    figures: Mapping[str, str] | None = None,
+) -> tuple[Path, Path]:
+    """Writes both into ``folder``, or what was there before stays; returns their paths.
+
+    Args:
+        package: whose ``templates`` extend ``base.html.j2`` and ``base.md.j2``.
+        content: what they are filled with, ``provenance`` among it.
+        folder: where to.
+        figures: SVG text by file name, written beside them.
+
+    Raises:
+        ValueError: there is no way to write there.
+    """
+    loaders = [jinja2.PackageLoader(name) for name in (package, "benchmarks.report")]
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(loaders),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    pages = folder / "report.md", folder / "report.html"
+    written = {
+        page: environment.get_template(f"{page.name}.j2").render(content).rstrip() + "\n"
+        for page in pages
+    }
+    written |= {folder / name: text for name, text in (figures or {}).items()}
+    try:
+        for path, text in written.items():
+            write_atomically(path, text.encode())
+    except OSError as error:
+        raise ValueError(
+            f"the report cannot be written into {folder} ({error.strerror}): make room, or give "
+            "another folder"
+        ) from error
+    return pages
+
+
+def commit_name(found: Mapping[str, Any] | None) -> str:
+    """The first digits of a result's commit, and whether the code was changed after it."""
+    if found is None:
+        return "unknown (no git)"
+    return str(found["hash"][:10]) + (" with uncommitted changes" if found["dirty"] else "")

@@ -1,0 +1,1 @@
+"""Questions that ask for runs or timings of their own."""
