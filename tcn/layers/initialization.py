@@ -8,12 +8,32 @@
 
 The authors' code sets ``"normal"`` on weights that weight norm then overwrites, so what it trains
 from is ``"pytorch"``, with ``"normal"`` on the 1x1 convolutions of shortcuts: of the signal a tenth
-is left behind the first block, and a small set takes long to find it. Use it to reproduce them.
+is left behind the first block, and a small set takes long to find it. Use ``"pytorch"`` to
+reproduce their results.
 
 With ``"he"`` every block adds to its shortcut as much as comes in, so the signal grows: what
 depends on the input is 3 times as large behind 4 residual blocks, 8 times behind 8, 6e4 times
 behind 32. With ``"scaled"`` the blocks of a net of more than four share out what four would add:
 3 times, 3 times and 9 times.
+
+With ``"he"``, a head that begins at zero (``SequenceModel(zero_head=True)``) and clipped gradients
+the paper's net left the plateau of the adding problem at T = 600 after 600 to 1,800 steps in each
+of ten runs of five seeds; from ``"pytorch"`` it takes some 4,700 steps, and some seeds stay there.
+
+Measured on test sets of the UCR and UEA archives: accuracy, mean (seeds), commit 7da27b3; Adam, no
+dropout, weight norm, kernels of 5, 5 levels that look both ways, readout of the mean. ArrowHead: 32
+channels, batches of 12, 600 steps at 1e-3; the others: 16 channels, batches of 13 to 16, 400 steps
+at 2e-3::
+
+    set, training examples     "pytorch"            "scaled"
+    ArrowHead, 36              .67 (.67, .67, .67)  .82 (.79, .83, .85)
+    GunPoint, 50               .84 (.97, .71)       .99 (.99, .99)
+    BasicMotions, 40           1 (1)                1 (1)
+    ItalyPowerDemand, 67       .96 (.96, .97)       .96 (.96, .97)
+    JapaneseVowels, 270        .95 (.95, .96)       .97 (.98, .96)
+
+Chosen on halves of their training parts (14 of them, 16 channels): "pytorch" .877, "he" .917, which
+up to five levels "scaled" all but is.
 """
 
 from __future__ import annotations
