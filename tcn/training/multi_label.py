@@ -86,7 +86,7 @@ class MultiLabel(LabelTask):
         )
         self._check_net()
         check_missing(missing)
-        self.missing = missing
+        self.missing: Missing | None = missing
 
     def _check_net(self) -> None:
         check_channels_said(self.net)
@@ -165,6 +165,7 @@ class JointMultiLabel(MultiLabel):
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        self.missing = None  # a vector is known or it is not
 
     @override
     def _check_net(self) -> None:
