@@ -38,9 +38,7 @@ INDIRECT = {
     "ray": "a dataset of Ray is handed in",
 }
 # Whoever hands over a series of these libraries has them.
-HANDED_IN = {"darts": "tcn/forecasting/adapters.py", "gluonts": "tcn/forecasting/adapters.py"}
-# To go through tcn.extras.need as the others do.
-WITH_A_MESSAGE_OF_ITS_OWN = {"huggingface-hub": "tcn/inference/pretrained.py"}
+HANDED_IN = {"darts", "gluonts"}
 
 
 def normal(name: str) -> str:
@@ -87,7 +85,8 @@ def needed(path: Path) -> set[str]:
                 continue  # `check_extra` hands on what commands ask for
             extra, *names = (ast.literal_eval(argument) for argument in node.args[1:])
             wanted = {normal(DISTRIBUTIONS.get(name, name)) for name in names}
-            assert wanted <= packages(extra), f"{path}: {wanted} in {extra}"
+            listed = HANDED_IN if extra is None else packages(extra)
+            assert wanted <= listed, f"{path}: {wanted} in {extra}"
             found |= wanted
     return found
 
@@ -106,8 +105,7 @@ def test_every_import_is_a_dependency() -> None:
         if extra == "peers":
             allowed |= packages("ray")
         for name, node in third_party(path):
-            spared = {**HANDED_IN, **WITH_A_MESSAGE_OF_ITS_OWN}.get(name) == where
-            if name not in allowed and not spared and where != "tcn/inference/recurrence.py":
+            if name not in allowed and where != "tcn/inference/recurrence.py":
                 wrong.append(f"{where}:{node.lineno}: {name}")
     assert wrong == []
 
@@ -131,6 +129,8 @@ def test_a_missing_package_is_answered_with_its_extra(monkeypatch: pytest.Monkey
     with pytest.raises(ImportError, match=r'a needs the extra \'export\': pip install "tcn\[expo'):
         need("a", "export", "onnx", "onnxruntime")
     need("a", "export", "torch")
+    with pytest.raises(ImportError, match=r"a needs absent_package: pip install absent_package$"):
+        need("a", None, "torch", "absent_package")
     assert "absent_package" not in sys.modules
     with pytest.raises(ModuleNotFoundError, match=r"\(missing: absent_package\)"):
         need("a", "export", "torch", "absent_package")

@@ -21,7 +21,7 @@ from typing_extensions import override
 # Imported for their names: `class_path: tcn.models.TCN` and, shorter, `class_path: TCN`.
 from tcn import data, models  # noqa: F401
 from tcn.commands.parsing import TrainingParser
-from tcn.training import SeedEveryEpoch, Task
+from tcn.training import BestCheckpoint, SeedEveryEpoch, Task
 
 WHEN_RUN = ("ckpt_path", "weights_only", "verbose", "return_predictions")
 """What fit, validate, test and predict take beside the parts; each takes only some of them."""
@@ -30,7 +30,7 @@ WHEN_RUN = ("ckpt_path", "weights_only", "verbose", "return_predictions")
 class TCNCLI(LightningCLI):
     """Any task on any data, from a YAML file.
 
-    Beside the groups of LightningCLI there is ``checkpoint``, the arguments of ``ModelCheckpoint``
+    Beside the groups of LightningCLI there is ``checkpoint``, the arguments of ``BestCheckpoint``
     for the best checkpoint; its metric is the task's own unless given. A run writes
     ``<trainer.default_root_dir>/version_<n>/``: the configuration, ``metrics.csv``, the event file
     of TensorBoard, ``checkpoints/best.ckpt`` and ``checkpoints/last.ckpt``, from which
@@ -62,7 +62,7 @@ class TCNCLI(LightningCLI):
 
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_class_arguments(ModelCheckpoint, "checkpoint", instantiate=False)
+        parser.add_class_arguments(BestCheckpoint, "checkpoint", instantiate=False)
         parser.set_defaults({"checkpoint.filename": "best", "checkpoint.mode": "min"})
         parser.set_defaults({"checkpoint.enable_version_counter": False})
         if not self._runs:
@@ -107,7 +107,7 @@ class TCNCLI(LightningCLI):
             arguments.monitor, arguments.mode = self.model.monitor
         # Not save_last: it only writes when the best checkpoint is written too.
         last = ModelCheckpoint(arguments.dirpath, "last", enable_version_counter=False)
-        return [ModelCheckpoint(**arguments.as_dict()), last]
+        return [BestCheckpoint(**arguments.as_dict()), last]
 
 
 def build(config_path: str | PathLike[str], overrides: Sequence[str] = ()) -> TCNCLI:

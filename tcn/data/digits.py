@@ -18,12 +18,6 @@ class SequentialDigits(PixelDataModule):
     ``x`` is ``(batch, 1, 64)``: values divided by 16, then standardized with mean and standard
     deviation of the training split; ``y`` is ``(batch,)`` int64. 1,297 training, 200 validation
     and 300 test images, every digit equally frequent in each as far as it goes.
-
-    Args:
-        batch_size: images per batch.
-        seed: decides the split and the training order.
-        permuted: whether the pixels come in a random order, the same for every image.
-        permutation_seed: decides that order, and nothing else.
     """
 
     def __init__(
@@ -34,6 +28,14 @@ class SequentialDigits(PixelDataModule):
         permuted: bool = False,
         permutation_seed: int = 1111,
     ) -> None:
+        """Sets how the images are split, ordered and batched.
+
+        Args:
+            batch_size: images per batch.
+            seed: decides the split and the training order.
+            permuted: whether the pixels come in a random order, the same for every image.
+            permutation_seed: decides that order, and nothing else.
+        """
         super().__init__(
             pixels=64,
             batch_size=batch_size,

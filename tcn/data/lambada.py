@@ -65,15 +65,6 @@ class Lambada(LanguageData):
 
     Both are looked for in ``TCN_DATA_DIR`` (folder ``lambada``) and downloaded otherwise, see
     :mod:`tcn.data.fetch`.
-
-    Args:
-        batch_size, seq_len, valid_seq_len, context: of the novels, see
-            :class:`tcn.data.language.LanguageData`.
-        evaluation: see above.
-        evaluation_batch_size: passages read side by side.
-
-    Raises:
-        ValueError: a setting is out of range.
     """
 
     files = (ARCHIVE, WORD_LIST)
@@ -90,6 +81,19 @@ class Lambada(LanguageData):
         evaluation: Scoring = "last_word",
         evaluation_batch_size: int = 10,
     ) -> None:
+        """Sets how the novels are cut into windows, and how the passages are scored.
+
+        Args:
+            batch_size: rows of the novels read side by side.
+            seq_len: steps of a window of the novels.
+            valid_seq_len: steps of such a window that count in training.
+            context: ``"windows"`` or ``"state"``, see :mod:`tcn.data.language`.
+            evaluation: see the class.
+            evaluation_batch_size: passages read side by side.
+
+        Raises:
+            ValueError: a setting is out of range.
+        """
         super().__init__(
             batch_size=batch_size,
             seq_len=seq_len,
@@ -141,18 +145,19 @@ def _words(line: str) -> list[str]:
 
 
 class Passages(SequenceDataset):
-    """Passages, of each of which the last word counts.
-
-    Args:
-        passages: each ``(words,)`` with at least two words.
-        fill: None to read the words before the last; otherwise all words are read, filled on the
-            left with token 0 up to this many, as the authors of the TCN do.
-
-    Raises:
-        ValueError: a passage is too short.
-    """
+    """Passages, of each of which the last word counts."""
 
     def __init__(self, passages: Sequence[Tensor], *, fill: int | None = None) -> None:
+        """Turns passages into inputs and targets.
+
+        Args:
+            passages: each ``(words,)`` with at least two words.
+            fill: None to read the words before the last; otherwise all words are read, filled on
+                the left with token 0 up to this many, as the authors of the TCN do.
+
+        Raises:
+            ValueError: a passage is too short.
+        """
         for number, passage in enumerate(passages):
             if len(passage) < 2:
                 raise ValueError(

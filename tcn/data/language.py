@@ -57,22 +57,11 @@ class LanguageData(SequenceDataModule):
     ``x`` is ``(batch, time)`` int64 tokens and ``y`` the tokens one step later, -100 where they
     only give context.
 
-    Args:
-        batch_size: rows of the training text read side by side.
-        seq_len: steps of a window.
-        valid_seq_len: steps of a window that count in training, and by the authors' rule.
-        context: ``"windows"`` or ``"state"``, see above.
-        evaluation: ``"every_token"`` or ``"authors"``, see above.
-        evaluation_batch_size: rows of the validation and of the test text.
-
     Attributes:
         in_channels: size of the vocabulary.
         out_channels: the same.
         files: what is read.
         before: the token that stands before the first one of a split.
-
-    Raises:
-        ValueError: a setting is out of range.
     """
 
     files: tuple[RemoteFile, ...]
@@ -88,6 +77,19 @@ class LanguageData(SequenceDataModule):
         evaluation: Evaluation = "every_token",
         evaluation_batch_size: int = 10,
     ) -> None:
+        """Sets how the text is cut into windows.
+
+        Args:
+            batch_size: rows of the training text read side by side.
+            seq_len: steps of a window.
+            valid_seq_len: steps of a window that count in training, and by the authors' rule.
+            context: ``"windows"`` or ``"state"``, see :mod:`tcn.data.language`.
+            evaluation: ``"every_token"`` or ``"authors"``, see there.
+            evaluation_batch_size: rows of the validation and of the test text.
+
+        Raises:
+            ValueError: a setting is out of range.
+        """
         # Nothing about a text is random: the windows come in the order of the text.
         super().__init__(batch_size=batch_size, seed=0)
         check_at_least("valid_seq_len", valid_seq_len, 1)

@@ -82,14 +82,15 @@ class SequenceDataset(Dataset[Batch], ABC):
 
 
 class TensorSequences(SequenceDataset):
-    """Sequences of one length.
-
-    Args:
-        x: inputs, sequences along the first axis.
-        y: targets, sequences along the first axis.
-    """
+    """Sequences of one length."""
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
+        """Pairs inputs with their targets.
+
+        Args:
+            x: inputs, sequences along the first axis.
+            y: targets, sequences along the first axis.
+        """
         self.x = x
         self.y = y
 
@@ -136,13 +137,15 @@ class WholeOrder(DistributedSampler[int]):
 
     Lightning leaves samplers of this type alone. Any other it would deal out to the processes,
     which makes other batches of them, and to come out even it hands out some sequences twice.
-
-    Args:
-        order: the order, with ``set_epoch`` where it depends on the epoch.
-        size: how many items it has.
     """
 
     def __init__(self, order: Sampler[int], size: int) -> None:
+        """Wraps an order.
+
+        Args:
+            order: the order, with ``set_epoch`` where it depends on the epoch.
+            size: how many items it has.
+        """
         super().__init__(range(size), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
         self.order = order
 
@@ -179,10 +182,6 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
     Training batches come in the order of :class:`EpochShuffle`, the others in the order of the
     data. The last, smaller batch is kept, so fewer sequences than ``batch_size`` give one batch.
 
-    Args:
-        batch_size: sequences per batch, at least 1; of all processes together where several train.
-        seed: decides everything random about the data and its order.
-
     Attributes:
         in_channels: channels of ``Batch.x``.
         out_channels: channels or classes a net has to put out.
@@ -192,6 +191,13 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
     out_channels: int
 
     def __init__(self, *, batch_size: int, seed: int) -> None:
+        """Sets the size of a batch and the seed.
+
+        Args:
+            batch_size: sequences per batch, at least 1; of all processes together where several
+                train.
+            seed: decides everything random about the data and its order.
+        """
         super().__init__()
         check_at_least("batch_size", batch_size, 1)
         self.batch_size = batch_size

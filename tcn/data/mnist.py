@@ -61,16 +61,6 @@ class SequentialMNIST(PixelDataModule):
 
     The files are looked for in ``TCN_DATA_DIR`` (folder ``mnist``) and downloaded otherwise, see
     :mod:`tcn.data.fetch`.
-
-    Args:
-        batch_size: images per batch.
-        permuted: whether the pixels come in a random order, the same for every image.
-        validation_size: training images set aside for validation, 1 to 59,999.
-        seed: decides which ones, and the training order.
-        permutation_seed: decides the pixel order, and nothing else.
-
-    Raises:
-        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -82,6 +72,18 @@ class SequentialMNIST(PixelDataModule):
         seed: int = 1111,
         permutation_seed: int = 1111,
     ) -> None:
+        """Sets how the images are split, ordered and batched.
+
+        Args:
+            batch_size: images per batch.
+            permuted: whether the pixels come in a random order, the same for every image.
+            validation_size: training images set aside for validation, 1 to 59,999.
+            seed: decides which ones, and the training order.
+            permutation_seed: decides the pixel order, and nothing else.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
         super().__init__(
             pixels=784,
             batch_size=batch_size,

@@ -57,22 +57,24 @@ class PolyphonicMusic(SequenceDataModule):
 
     The files are looked for in ``TCN_DATA_DIR`` (folder ``poly_music``) and downloaded otherwise,
     see :mod:`tcn.data.fetch`.
-
-    Args:
-        name: the collection: ``jsb`` (chorales by J. S. Bach: 229/76/77 pieces), ``nottingham``
-            (folk tunes: 694/173/170), ``muse`` (MuseData: 524/135/124) or ``piano``
-            (Piano-midi.de: 87/12/25).
-        batch_size: pieces per batch; 1 in the authors' code.
-        seed: decides the training order.
-
-    Raises:
-        ValueError: ``name`` is none of these, or ``batch_size`` is below 1.
     """
 
     in_channels = KEYS
     out_channels = KEYS
 
     def __init__(self, *, name: Collection = "jsb", batch_size: int = 1, seed: int = 1111) -> None:
+        """Chooses a collection.
+
+        Args:
+            name: the collection: ``jsb`` (chorales by J. S. Bach: 229/76/77 pieces), ``nottingham``
+                (folk tunes: 694/173/170), ``muse`` (MuseData: 524/135/124) or ``piano``
+                (Piano-midi.de: 87/12/25).
+            batch_size: pieces per batch; 1 in the authors' code.
+            seed: decides the training order.
+
+        Raises:
+            ValueError: ``name`` is none of these, or ``batch_size`` is below 1.
+        """
         super().__init__(batch_size=batch_size, seed=seed)
         if name not in FILES:
             raise ValueError(f"name must be one of {', '.join(get_args(Collection))}, got {name!r}")
@@ -89,13 +91,14 @@ class PolyphonicMusic(SequenceDataModule):
 
 
 class PianoRolls(SequenceDataset):
-    """Pieces of different lengths as next-frame prediction.
-
-    Args:
-        pieces: each ``(88, frames)`` float with at least two frames.
-    """
+    """Pieces of different lengths as next-frame prediction."""
 
     def __init__(self, pieces: Sequence[Tensor]) -> None:
+        """Turns pieces into inputs and targets.
+
+        Args:
+            pieces: each ``(88, frames)`` float with at least two frames.
+        """
         self.pieces = pieces
 
     def __len__(self) -> int:

@@ -18,13 +18,6 @@ class PixelDataModule(SequenceDataModule):
     The order is written into checkpoints. Loading one that was trained with another order is an
     error: the net would silently be at chance.
 
-    Args:
-        pixels: pixels of an image.
-        batch_size: images per batch.
-        seed: decides the split and the training order.
-        permuted: whether the pixels come in a random order, the same for every image.
-        permutation_seed: decides that order, and nothing else.
-
     Attributes:
         permutation: ``(pixels,)`` int64, the step-th pixel to show; None when not permuted.
     """
@@ -35,6 +28,15 @@ class PixelDataModule(SequenceDataModule):
     def __init__(
         self, *, pixels: int, batch_size: int, seed: int, permuted: bool, permutation_seed: int
     ) -> None:
+        """Sets how images are split and batched, and how their pixels are ordered.
+
+        Args:
+            pixels: pixels of an image.
+            batch_size: images per batch.
+            seed: decides the split and the training order.
+            permuted: whether the pixels come in a random order, the same for every image.
+            permutation_seed: decides that order, and nothing else.
+        """
         super().__init__(batch_size=batch_size, seed=seed)
         check_switch(permuted=permuted)
         self.permutation: Tensor | None = None

@@ -30,17 +30,6 @@ class AddingProblem(SequenceDataModule):
     but for ones at two different random steps. ``y`` is ``(batch, 1)``: the sum of the two marked
     numbers. Always answering 1 has a mean squared error of 1/6, the variance of the sum of two
     uniform numbers (0.1767 in the paper is a misprint).
-
-    Args:
-        length: steps of a sequence, at least 2.
-        train_size: training sequences.
-        validation_size: validation sequences.
-        test_size: test sequences.
-        batch_size: sequences per batch.
-        seed: decides the sequences and the training order.
-
-    Raises:
-        ValueError: a number is too small.
     """
 
     in_channels = 2
@@ -56,6 +45,19 @@ class AddingProblem(SequenceDataModule):
         batch_size: int = 32,
         seed: int = 1111,
     ) -> None:
+        """Sets how many sequences there are, and how long they are.
+
+        Args:
+            length: steps of a sequence, at least 2.
+            train_size: training sequences.
+            validation_size: validation sequences.
+            test_size: test sequences.
+            batch_size: sequences per batch.
+            seed: decides the sequences and the training order.
+
+        Raises:
+            ValueError: a number is too small.
+        """
         super().__init__(batch_size=batch_size, seed=seed)
         check_at_least("length", length, 2)
         self.length = length
@@ -87,18 +89,6 @@ class CopyingMemory(SequenceDataModule):
     ``(batch, length + 20)`` int64 with 10 classes. Knowing everything but the symbols costs
     ``10 ln 8 / (length + 20)`` nats a step and is right at 99 % of the steps of a long sequence:
     look at the last ten.
-
-    Args:
-        length: steps between the last symbol and the first answer, counting the first marker; at
-            least 1.
-        train_size: training sequences.
-        validation_size: validation sequences.
-        test_size: test sequences.
-        batch_size: sequences per batch.
-        seed: decides the sequences and the training order.
-
-    Raises:
-        ValueError: a number is too small.
     """
 
     in_channels = 1
@@ -114,6 +104,20 @@ class CopyingMemory(SequenceDataModule):
         batch_size: int = 32,
         seed: int = 1111,
     ) -> None:
+        """Sets how many sequences there are, and how long they are.
+
+        Args:
+            length: steps between the last symbol and the first answer, counting the first marker;
+                at least 1.
+            train_size: training sequences.
+            validation_size: validation sequences.
+            test_size: test sequences.
+            batch_size: sequences per batch.
+            seed: decides the sequences and the training order.
+
+        Raises:
+            ValueError: a number is too small.
+        """
         super().__init__(batch_size=batch_size, seed=seed)
         check_at_least("length", length, 1)
         self.length = length

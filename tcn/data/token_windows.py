@@ -30,27 +30,29 @@ class TokenWindows(SequenceDataset):
     The sequences are numbered window by window, so that ``rows`` consecutive ones are a window of
     all rows. The last window may be shorter.
 
-    Args:
-        x: inputs, ``(rows, time)`` integers.
-        y: targets, shaped alike; -100 counts nowhere.
-        window: steps of a window.
-        stride: steps from one window to the next, at most ``window``. The first
-            ``window - stride`` steps of every window are there for the context alone.
-        continues: whether each window goes on where the one before ended, as a chunk of a stream;
-            else each is read from nothing.
-
     Attributes:
         rows: rows of the text, the sequences of a batch.
-
-    Raises:
-        ValueError: the text is too short for one window with a step that counts, or ``stride`` is
-            not from 1 to ``window``, or below ``window`` with ``continues``; or, when read, chunks
-            of a stream are asked for in parts.
     """
 
     def __init__(
         self, x: Tensor, y: Tensor, *, window: int, stride: int, continues: bool = False
     ) -> None:
+        """Cuts rows of tokens into windows.
+
+        Args:
+            x: inputs, ``(rows, time)`` integers.
+            y: targets, shaped alike; -100 counts nowhere.
+            window: steps of a window.
+            stride: steps from one window to the next, at most ``window``. The first ``window -
+                stride`` steps of every window are there for the context alone.
+            continues: whether each window goes on where the one before ended, as a chunk of a
+                stream; else each is read from nothing.
+
+        Raises:
+            ValueError: the text is too short for one window with a step that counts, or ``stride``
+                is not from 1 to ``window``, or below ``window`` with ``continues``; or, when read,
+                chunks of a stream are asked for in parts.
+        """
         if not 1 <= stride <= window:
             raise ValueError(f"stride is {stride}: give 1 to {window}, the steps of a window")
         if continues and stride < window:

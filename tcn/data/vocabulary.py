@@ -17,21 +17,23 @@ class Vocabulary:
     A token that is not among them counts as ``<unk>`` if the vocabulary holds that, and is refused
     otherwise.
 
-    Args:
-        tokens: the tokens, all different, in the order of their numbers.
-        respell: called with a token that is not among them, says how it is spelt here; the answer
-            is looked up in its place.
-
     Attributes:
         tokens: the tokens in the order of their numbers.
-
-    Raises:
-        ValueError: there is no token, or one comes twice.
     """
 
     def __init__(
         self, tokens: Iterable[str], *, respell: Callable[[str], str] | None = None
     ) -> None:
+        """Numbers tokens.
+
+        Args:
+            tokens: the tokens, all different, in the order of their numbers.
+            respell: called with a token that is not among them, says how it is spelt here; the
+                answer is looked up in its place.
+
+        Raises:
+            ValueError: there is no token, or one comes twice.
+        """
         self.tokens = tuple(tokens)
         if not self.tokens:
             raise ValueError("tokens: none given; a vocabulary needs at least one")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from tcn.extras import need
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.frequency import Frequency
 
@@ -69,12 +70,11 @@ def darts_from_frame(
         columns: names of the columns. The id becomes a static covariate.
 
     Raises:
-        ImportError: darts is not installed.
+        ModuleNotFoundError: darts is not installed.
     """
-    try:
-        from darts import TimeSeries
-    except ImportError as error:
-        raise ImportError("series of darts need it: pip install darts") from error
+    need("tcn.forecasting.adapters.darts_from_frame", None, "darts")
+    from darts import TimeSeries
+
     columns = columns or Columns()
     components = list(columns.target if values is None else values)
     found = []
@@ -144,12 +144,11 @@ def gluonts_from_frame(df: pd.DataFrame, *, freq: str, columns: Columns | None =
         columns: names of the columns; static ones are not handed over.
 
     Raises:
-        ImportError: GluonTS is not installed.
+        ModuleNotFoundError: GluonTS is not installed.
     """
-    try:
-        from gluonts.dataset.common import ListDataset
-    except ImportError as error:
-        raise ImportError("datasets of GluonTS need it: pip install gluonts") from error
+    need("tcn.forecasting.adapters.gluonts_from_frame", None, "gluonts")
+    from gluonts.dataset.common import ListDataset
+
     columns = columns or Columns()
     entries = []
     for identity, part in df.groupby(columns.id, sort=False, observed=True):

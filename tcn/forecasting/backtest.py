@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tcn.forecasting.frame import Panel
-from tcn.forecasting.rows import shown
+from tcn.forecasting.ids import shown
 from tcn.forecasting.windows import WindowBatch, Windows
 from tcn.layers.validation import check_positive
 

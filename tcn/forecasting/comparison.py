@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.frequency import Frequency
+from tcn.forecasting.ids import read_ids, shown
 from tcn.forecasting.naive import SeasonalHistory, normal_interval
 from tcn.forecasting.reading import read_columns, read_numbers, read_times
-from tcn.forecasting.rows import Rows, read_ids, shown
+from tcn.forecasting.rows import Rows
 
 NAIVE = "SeasonalNaive"
 """The column of the seasonal naive forecast."""

@@ -24,8 +24,8 @@ import pandas as pd
 
 from tcn.extras import need
 from tcn.forecasting.comparison import NAIVE, Comparison, Names, compare, ends_of, models_of
+from tcn.forecasting.ids import shown
 from tcn.forecasting.reading import frame_like, read_columns
-from tcn.forecasting.rows import shown
 from tcn.layers.validation import check_switch
 
 __all__ = ["NAIVE", "coverage_by_level", "error_by_step", "evaluate"]

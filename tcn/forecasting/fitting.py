@@ -9,12 +9,13 @@ import torch
 
 from tcn.forecasting.calendar import features_for
 from tcn.forecasting.frame import Panel
-from tcn.forecasting.memory import training_in_memory
-from tcn.forecasting.module import ForecastDataModule, ForecastTask, seeded, train
 from tcn.forecasting.net import ForecastNet, Sizes, backbone_of
+from tcn.forecasting.out_of_memory import training_in_memory
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, scaled_panel
 from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Trained, last_rows
+from tcn.forecasting.training import ForecastTask, seeded, train
+from tcn.forecasting.training_data import ForecastDataModule
 from tcn.forecasting.windows import Windows
 from tcn.layers import SequenceModule
 from tcn.outputs import Output

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from tcn.forecasting import stored
+from tcn.forecasting import forecaster_folder
 from tcn.forecasting.backtest import Cutoffs, Predict, backtest, cutoffs, forecast_column
 from tcn.forecasting.fitting import USUAL_LEVELS, device_of, fit_panel
 from tcn.forecasting.frame import (
@@ -333,7 +333,9 @@ class Forecaster(Settings):
         trained = self._trained
         trained.history = self._history
         parameters = self.get_params(deep=False)
-        return stored.write(folder, stored.Stored(parameters, trained, self._kind.library))
+        return forecaster_folder.write(
+            folder, forecaster_folder.Stored(parameters, trained, self._kind.library)
+        )
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Self:
@@ -344,7 +346,7 @@ class Forecaster(Settings):
         Raises:
             ValueError: if a file is missing, changed or not what it should be, naming it.
         """
-        parameters, trained, library = stored.read(folder)
+        parameters, trained, library = forecaster_folder.read(folder)
         unknown = sorted(parameters.keys() - cls._get_param_names())
         if unknown:
             raise ValueError(f"{folder}: {unknown} are no settings of this version of tcn")

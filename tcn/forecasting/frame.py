@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.frequency import Frequency, localized
 from tcn.forecasting.gaps import FILLS, Fill, filled
+from tcn.forecasting.ids import shown, shown_rows
 from tcn.forecasting.reading import SHOWN, FrameKind, frame_like
-from tcn.forecasting.rows import Missing, Rows, shown, shown_rows
+from tcn.forecasting.rows import Missing, Rows
 from tcn.forecasting.static import read_static
 
 __all__ = ["Columns", "FrameKind", "Panel", "frame_like", "future_from_frame", "panel_from_frame"]

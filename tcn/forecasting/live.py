@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tcn.forecasting.carried import Carried, Coming, plain_row
 from tcn.forecasting.frame import Panel, future_from_frame
 from tcn.forecasting.gaps import Fill, filled
-from tcn.forecasting.rows import Rows, shown
+from tcn.forecasting.ids import shown
+from tcn.forecasting.live_series import Coming, LiveSeries, plain_row
+from tcn.forecasting.rows import Rows
 from tcn.forecasting.streaming import StreamedNet
 from tcn.forecasting.trained import Forecasts, Predictor, Trained, joined, last_rows
 
@@ -66,7 +67,7 @@ class LiveForecaster:
         self.statistics = trained.statistics_of(trained.history)
         self._net = StreamedNet(trained.net, len(trained.history))
         self._numbers = {name: i for i, name in enumerate(trained.history.ids.tolist())}
-        self._carried: dict[int, Carried] = {}
+        self._carried: dict[int, LiveSeries] = {}
         self._pending: list[tuple[int, Coming]] = []
         self._pending_rows = 0
         self._predictors: dict[tuple[int, tuple[float, ...]], Predictor] = {}
@@ -160,7 +161,7 @@ class LiveForecaster:
                 "have no state to carry on; use predict(df) with their whole history"
             )
         for number in set(numbers.tolist()) - self._carried.keys():
-            self._carried[number] = Carried.of(self.trained, number)
+            self._carried[number] = LiveSeries.of(self.trained, number)
         return numbers
 
     def _following(self, rows: Rows, numbers: Integers) -> Panel:
@@ -206,7 +207,7 @@ class LiveForecaster:
             categories=history.categories[numbers],
         )
 
-    def _predictor(self, horizon: int, levels: tuple[float, ...], carried: Carried) -> Predictor:
+    def _predictor(self, horizon: int, levels: tuple[float, ...], carried: LiveSeries) -> Predictor:
         if (horizon, levels) not in self._predictors:
             predictor = self.trained.predictor_of(self._net, self.statistics, horizon, levels)
             # What cannot be had, such as a level of 99.9, is to be refused before a row is taken.

@@ -55,7 +55,7 @@ def predict_partition(
         they first appear. An empty table gives an empty one.
 
     Raises:
-        ImportError: pyarrow is not installed.
+        ModuleNotFoundError: pyarrow is not installed.
         TypeError: as of :meth:`Forecaster.predict`.
         ValueError: likewise.
     """

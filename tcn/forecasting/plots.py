@@ -18,8 +18,8 @@ from tcn import figures
 from tcn.extras import need
 from tcn.figures import INK, PALE, SOFT, STYLE
 from tcn.forecasting.comparison import NAIVE, Names, ends_of, models_of
+from tcn.forecasting.ids import read_ids, shown
 from tcn.forecasting.reading import read_columns, read_numbers, read_times
-from tcn.forecasting.rows import read_ids, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

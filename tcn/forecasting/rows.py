@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.frequency import Frequency, localized
 from tcn.forecasting.gaps import gaps, without_gaps
+from tcn.forecasting.ids import read_ids, shown, shown_rows
 from tcn.forecasting.reading import SHOWN, read_columns, read_numbers, read_times
 
 Missing = Literal["raise", "mask"]
@@ -281,34 +282,3 @@ class Rows:
             f"{len(before)} gaps, before {where} ({counts} rows); pass missing='mask' or "
             f"fill='forward', 'zero' or 'interpolate', or give another freq{hint}"
         )
-
-
-def read_ids(ids: pd.Series, name: str, argument: str) -> tuple[Integers, NDArray[Any]]:
-    """Index of the series of every row, ``(R,)``, and the ids, ``(N,)``.
-
-    Raises:
-        ValueError: an id is absent.
-    """
-    codes, unique = pd.factorize(ids)
-    absent = np.flatnonzero(codes < 0)
-    if len(absent):
-        raise ValueError(
-            f"{argument}: column {name!r} has no id in {len(absent)} rows, at "
-            f"{absent[:SHOWN].tolist()}; drop these rows"
-        )
-    return codes.astype(np.int64), np.array(unique)
-
-
-def shown(values: NDArray[Any]) -> str:
-    """The first few values for a message, and how many there are in all."""
-    some = ", ".join(repr(value) for value in values[:SHOWN].tolist())
-    return some if len(values) <= SHOWN else f"{some}, ... ({len(values)} in all)"
-
-
-def shown_rows(columns: Columns, ids: NDArray[Any], times: Any, *, total: int) -> str:
-    """The first few rows for a message."""
-    some = [
-        f"{columns.id}={identity!r} {columns.time}={time}"
-        for identity, time in zip(ids.tolist(), times, strict=True)
-    ]
-    return ", ".join(some) + (", ..." if total > len(some) else "")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tcn.forecasting.moments import location_and_scale
-from tcn.forecasting.rows import shown
+from tcn.forecasting.ids import shown
+from tcn.forecasting.location_and_scale import location_and_scale
 from tcn.forecasting.window_scaling import WINDOW_SCALERS, WindowScaler
 
 if TYPE_CHECKING:
@@ -209,23 +209,6 @@ class CovariateScaler:
             futr=_over_all(panel.futr[inside]),
             hist=_over_all(panel.hist[inside]),
             stat=_over_all(panel.stat),
-        )
-
-    def to_json(self) -> dict[str, list[list[float]]]:
-        """Lists that :meth:`from_json` reads back without loss."""
-        return {
-            field.name: [part.tolist() for part in getattr(self, field.name)]
-            for field in fields(self)
-        }
-
-    @classmethod
-    def from_json(cls, stored: dict[str, list[list[float]]]) -> CovariateScaler:
-        """What :meth:`to_json` wrote."""
-        return cls(
-            **{
-                name: Statistics(*(np.array(part, dtype=np.float64) for part in parts))
-                for name, parts in stored.items()
-            }
         )
 
 

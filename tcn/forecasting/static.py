@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tcn.forecasting.columns import Columns
+from tcn.forecasting.ids import read_ids, shown
 from tcn.forecasting.reading import read_columns, read_numbers
-from tcn.forecasting.rows import Missing, read_ids, shown
+from tcn.forecasting.rows import Missing
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

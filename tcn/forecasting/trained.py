@@ -19,8 +19,8 @@ from tcn.forecasting.conformal import (
     nested,
 )
 from tcn.forecasting.frame import Panel
-from tcn.forecasting.memory import by_halves
 from tcn.forecasting.net import ForecastNet
+from tcn.forecasting.out_of_memory import by_halves
 from tcn.forecasting.prediction import PATHS, AnsweringNet, forecast
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics, scaled_panel
 from tcn.forecasting.windows import WindowBatch, Windows

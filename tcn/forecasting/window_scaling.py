@@ -30,16 +30,18 @@ class WindowScaler(nn.Module):
 
     Entries that are not observed are not counted. A window without spread, or with nothing
     observed, has scale 1.
-
-    Args:
-        name: one of the above.
-        channels: targets ``K``.
-
-    Raises:
-        ValueError: the name is unknown, or ``channels`` is below 1.
     """
 
     def __init__(self, name: str, channels: int) -> None:
+        """Makes the scaler of a name.
+
+        Args:
+            name: one of those of the class.
+            channels: targets ``K``.
+
+        Raises:
+            ValueError: the name is unknown, or ``channels`` is below 1.
+        """
         super().__init__()
         if name not in WINDOW_SCALERS:
             raise ValueError(

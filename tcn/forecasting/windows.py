@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 
 from tcn.forecasting.calendar import calendar_features, check_features
 from tcn.forecasting.frame import Panel
-from tcn.forecasting.rows import shown
+from tcn.forecasting.ids import shown
 from tcn.forecasting.scaling import Scaled
 from tcn.layers.validation import check_positive
 
@@ -70,24 +70,6 @@ class Windows(Dataset[WindowBatch]):
     A series too short for a whole past is padded on the left, with one warning. By default a
     window's horizon is known: its position runs from ``input_size - 1`` to ``h`` steps before the
     end of the series, and from half of what there is where the series is too short for that.
-
-    Args:
-        panel: the series.
-        input_size: steps of the past, ``L``.
-        h: steps of the horizon.
-        scaled: the panel's values in the units of the net.
-        first: first position, for all series or ``(N,)``.
-        last: last position, likewise, below the length of the series; beyond ``length - 1 - h``
-            the horizon is in part unknown. A series with ``first > last`` has no window.
-        step: steps from one window to the next, counted back from the last.
-        calendar: features of :mod:`tcn.forecasting.calendar`.
-        min_past: rows of the past that a window must have at least; with 1 a single value is
-            enough to forecast from.
-        receptive_field: of the net, for the warning about padding.
-
-    Raises:
-        ValueError: a size is below 1, a position lies outside its series, no window is left, or
-            future covariates are needed and not there.
     """
 
     def __init__(
@@ -104,6 +86,26 @@ class Windows(Dataset[WindowBatch]):
         min_past: int = 2,
         receptive_field: int | None = None,
     ) -> None:
+        """Cuts the series of a panel into windows.
+
+        Args:
+            panel: the series.
+            input_size: steps of the past, ``L``.
+            h: steps of the horizon.
+            scaled: the panel's values in the units of the net.
+            first: first position, for all series or ``(N,)``.
+            last: last position, likewise, below the length of the series; beyond ``length - 1 - h``
+                the horizon is in part unknown. A series with ``first > last`` has no window.
+            step: steps from one window to the next, counted back from the last.
+            calendar: features of :mod:`tcn.forecasting.calendar`.
+            min_past: rows of the past that a window must have at least; with 1 a single value is
+                enough to forecast from.
+            receptive_field: of the net, for the warning about padding.
+
+        Raises:
+            ValueError: a size is below 1, a position lies outside its series, no window is left, or
+                future covariates are needed and not there.
+        """
         for name, value in {"input_size": input_size, "h": h, "step": step}.items():
             check_positive(name, [value])
         check_positive("min_past", [min_past])

@@ -6,10 +6,11 @@
     pretrained.py  a net as a folder of JSON and safetensors, pushed to and had from the hub
     checkpoint.py  the weights of a net from a checkpoint of its training
 
-What a session needs: compile.py (a net as a native program), torch_rows.py (the same work by
-PyTorch), steady.py (what a stream begins with), policy.py and finite.py (NaN), stored.py and
-state.py (states as tensors, rows and files). What pretrained.py needs: construction.py (from plain
-data to the net) and unchanged.py (whether the net is still what its data say).
+What a session needs: session_rows.py, session_copies.py and session_file.py (its rows, copied from
+session to session, and stored), compile.py (a net as a native program), engines.py (the same work
+by PyTorch), beginnings.py (what a stream begins with), nan_policy.py and finite.py (NaN), state.py
+(states as tensors, and rows of them). What pretrained.py needs: construction.py (from plain data to
+the net) and unchanged.py (whether the net is still what its data say).
 """
 
 from tcn.inference.export import export, initial_state

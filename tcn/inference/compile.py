@@ -153,7 +153,7 @@ def _translate(builder: Builder, module: nn.Module, x: Value) -> tuple[Value, St
 
 def _behaves_as(module: nn.Module, kind: type) -> bool:
     """Whether a layer's class computes what ``kind`` does, of which it may be a subclass."""
-    methods = ("advance", "forward", "modulate", "_read", "_apply_head")
+    methods = ("advance", "forward", "modulate", "_read", "apply_head")
     return all(getattr(type(module), name, None) is getattr(kind, name, None) for name in methods)
 
 
@@ -204,6 +204,8 @@ def _skip_sum(builder: Builder, skip_sum: SkipSum, x: Value) -> tuple[Value, Sta
 def _sequence_model(builder: Builder, net: SequenceModel, x: Value) -> tuple[Value, States]:
     y, past = _translate(builder, net.backbone, x)
     y, read = _translate(builder, net.readout, y)
+    if not isinstance(net.head, nn.Linear):  # the output has a last layer of its own
+        return y, (past, read)
     return builder.linear(y, net.head.weight, net.head.bias), (past, read)
 
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import functools
 import itertools
+from inspect import isabstract
 from typing import Any
 
 from torch import nn
 
-from tcn import layers, models
+from tcn import layers, models, outputs
 from tcn.layers.passing import POINTWISE
 from tcn.saving.description import OWN, TORCH, Opaque, own
 
-CLASSES: dict[str, type[nn.Module]] = {
+CLASSES: dict[str, type] = {
     name: found
-    for package in (layers, models)
+    for package in (layers, models, outputs)
     for name in package.__all__
-    if isinstance(found := getattr(package, name), type) and issubclass(found, nn.Module)
+    if isinstance(found := getattr(package, name), type)
+    and issubclass(found, nn.Module | outputs.Output)
+    and not isabstract(found)
 } | {f"{TORCH}{cls.__name__}": cls for cls in POINTWISE}
 """What ``"class": "..."`` means, beside classes that are registered."""
 
@@ -53,7 +56,7 @@ def construct(description: Any, place: str) -> Any:
         raise ValueError(f"{place}: {name} cannot be built: {reason}") from error
 
 
-def _class_of(name: str, place: str) -> type[nn.Module]:
+def _class_of(name: str, place: str) -> type:
     cls = own(name) or CLASSES.get(name)
     if cls is not None:
         return cls

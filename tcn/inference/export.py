@@ -97,7 +97,7 @@ def export(
         The path of the file.
 
     Raises:
-        ImportError: if a package of the extra ``export`` is missing.
+        ModuleNotFoundError: if a package of the extra ``export`` is missing.
         RuntimeError: if the file computes something else; the message has the largest difference.
         TypeError: if the net is no :class:`tcn.layers.SequenceModule`.
         ValueError: if the suffix or format is unknown, the net cannot stream, the example does not

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tcn.inference.beginnings import blank_state
 from tcn.inference.recurrence import exportable_recurrence
 from tcn.inference.state import Skeleton, flatten, names, skeleton, unflatten
-from tcn.inference.steady import blank_state
 from tcn.layers import SequenceModule, State, fold_weight_norm
 
 

@@ -26,6 +26,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from tcn.extras import need
 from tcn.inference.checkpoint import load_checkpoint
 from tcn.inference.construction import construct, refuse_opaque
 from tcn.inference.unchanged import difference, mismatch, tensors_of
@@ -105,7 +106,7 @@ def from_pretrained(
         The net on the CPU.
 
     Raises:
-        ImportError: if a repository is asked for without the extra ``hub``.
+        ModuleNotFoundError: if a repository is asked for without the extra ``hub``.
         ValueError: if a file is missing, truncated, changed, a pickle, or does not fit the others;
             the message names the file and the reason.
     """
@@ -151,7 +152,7 @@ def push_to_hub(
         The address of the commit.
 
     Raises:
-        ImportError: if the extra ``hub`` is missing.
+        ModuleNotFoundError: if the extra ``hub`` is missing.
         ValueError: as of :func:`save_pretrained`.
     """
     hub = _hub()
@@ -272,11 +273,7 @@ def _download(repository: str, **settings: Any) -> Path:
 
 
 def _hub() -> Any:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise ImportError(
-            "huggingface_hub is missing: pip install -e '.[hub]' in a clone of tcn, or "
-            "pip install huggingface_hub"
-        ) from error
+    need("tcn.inference.pretrained", "hub", "huggingface_hub")
+    import huggingface_hub
+
     return huggingface_hub

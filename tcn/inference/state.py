@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from tcn.layers import State
 
-Skeleton = Any
+Skeleton: TypeAlias = tuple["Skeleton", ...] | None
 """A state without its tensors: None, or a tuple of skeletons."""
 
 
-def skeleton(state: State) -> Skeleton:
+def skeleton(state: State | None) -> Skeleton:
     """The tree with None for every tensor.
 
     Raises:
@@ -32,20 +32,16 @@ def skeleton(state: State) -> Skeleton:
     """
     if isinstance(state, tuple):
         return tuple(skeleton(part) for part in state)
-    if not isinstance(state, Tensor):
-        raise TypeError(
-            f"state: a {type(state).__name__} is neither a tensor nor a tuple of them; pass what "
-            "net.step returned"
-        )
+    _tensor(state)
     return None
 
 
 def flatten(state: State) -> list[Tensor]:
     """The tensors, from left to right."""
-    return [tensor for _, tensor in _leaves(state)]
+    return [_tensor(leaf) for _, leaf in _leaves(state)]
 
 
-def names(state: State) -> list[str]:
+def names(state: State | Skeleton) -> list[str]:
     """The names that :func:`to_tensors` gives, in the order of :func:`flatten`."""
     return [name for name, _ in _leaves(state)]
 
@@ -63,13 +59,18 @@ def unflatten(tensors: Sequence[Tensor], like: Skeleton | State) -> State:
     expected = len(names(like))
     if len(tensors) != expected:
         raise ValueError(f"tensors: {len(tensors)} for a state of {expected} tensors")
-    remaining = iter(tensors)
-    return map_tensors(lambda _: next(remaining), like)
+    return _filled(like, iter(tensors))
+
+
+def _filled(like: Skeleton | State, tensors: Iterator[Tensor]) -> State:
+    if isinstance(like, tuple):
+        return tuple(_filled(part, tensors) for part in like)
+    return next(tensors)
 
 
 def to_tensors(state: State) -> dict[str, Tensor]:
     """The tensors by their place in the tree: ``"1.0"`` is ``state[1][0]``, ``""`` the state."""
-    return dict(_leaves(state))
+    return {name: _tensor(leaf) for name, leaf in _leaves(state)}
 
 
 def from_tensors(tensors: Mapping[str, Tensor], like: Skeleton | State) -> State:
@@ -90,11 +91,15 @@ def from_tensors(tensors: Mapping[str, Tensor], like: Skeleton | State) -> State
     return unflatten([tensors[name] for name in expected], like)
 
 
-def map_tensors(function: Callable[[Any], Any], state: State) -> State:
-    """The same tree with ``function`` of each tensor."""
+def map_tensors(function: Callable[[Tensor], Tensor], state: State | None) -> State:
+    """The same tree with ``function`` of each tensor.
+
+    Raises:
+        TypeError: if a part is neither a tensor nor a tuple.
+    """
     if isinstance(state, tuple):
         return tuple(map_tensors(function, part) for part in state)
-    return function(state)
+    return function(_tensor(state))
 
 
 def clone(state: State) -> State:
@@ -147,7 +152,7 @@ def check_fits(state: State, like: State, *, rows: int, sized: bool = True) -> N
             f"state: {len(flatten(state))} tensors in another arrangement than the "
             f"{len(flatten(like))} of this net; it belongs to another net"
         )
-    for (name, tensor), (_, other) in zip(_leaves(state), _leaves(like), strict=True):
+    for (name, tensor), other in zip(to_tensors(state).items(), flatten(like), strict=True):
         sizes = other.shape[2:] if sized else tensor.shape[2:]
         expected = (rows, *other.shape[1:2], *sizes)
         if tensor.shape != expected or tensor.dtype != other.dtype:
@@ -158,12 +163,21 @@ def check_fits(state: State, like: State, *, rows: int, sized: bool = True) -> N
             )
 
 
-def _leaves(state: State | Skeleton, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(state: State | Skeleton, prefix: str = "") -> Iterator[tuple[str, Tensor | None]]:
     if isinstance(state, tuple):
         for index, part in enumerate(state):
             yield from _leaves(part, f"{prefix}.{index}" if prefix else str(index))
     else:
         yield prefix, state
+
+
+def _tensor(leaf: object) -> Tensor:
+    if not isinstance(leaf, Tensor):
+        raise TypeError(
+            f"state: a {type(leaf).__name__} is neither a tensor nor a tuple of them; pass what "
+            "net.step returned"
+        )
+    return leaf
 
 
 def row_indices(rows: Any, batch_size: int) -> Tensor:

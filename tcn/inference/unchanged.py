@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from itertools import zip_longest
 from typing import Any
@@ -95,6 +96,8 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if isinstance(value, dict):
         return all(map(_is_plain, [*value, *value.values()]))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return all(_is_plain(getattr(value, field.name)) for field in dataclasses.fields(value))
     if isinstance(value, types.FunctionType | types.BuiltinFunctionType):
         return "<" not in value.__qualname__  # a lambda is another one in every net
     return value is None or isinstance(

@@ -20,7 +20,7 @@ from tcn.layers.joining import Add, Concat, Multiply
 from tcn.layers.local import LocallyConnected1d, LocallyConnected2d
 from tcn.layers.lookahead import look_ahead
 from tcn.layers.modulation import AddCondition, FiLM, SqueezeExcite
-from tcn.layers.module import Pointwise, SequenceModule, State
+from tcn.layers.module import Pointwise, SequenceModule
 from tcn.layers.normalization import (
     NORMS,
     BatchNorm,
@@ -40,6 +40,7 @@ from tcn.layers.reach import Reach
 from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
 from tcn.layers.response_norm import LocalResponseNorm
 from tcn.layers.skip_sum import SkipSum
+from tcn.layers.state import State
 from tcn.layers.taps import PADDINGS
 from tcn.layers.transposed import ConvTranspose1d, ConvTranspose2d
 from tcn.layers.upsampling import Upsample

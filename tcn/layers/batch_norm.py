@@ -12,8 +12,9 @@ from torch import Tensor, distributed, nn
 
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.running import EPSILON, at_least_float32, valid_steps
+from tcn.layers.state import State
 from tcn.layers.validation import check_input_of_any_rank, check_positive
 from tcn.saving.description import recorded
 
@@ -206,5 +207,6 @@ def _single_step() -> ValueError:
     return ValueError(
         "x: 1 valid step in the batch, of which a norm over batch and time takes no deviation; "
         "train with more steps or sequences (a last batch of one row is left out by drop_last=True "
-        "of the loader), build the net with norm='layer', or call eval()"
+        "of the loader, or avoided by another batch_size), build the net with norm='layer', or "
+        "call eval()"
     )

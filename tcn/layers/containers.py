@@ -15,7 +15,7 @@ from tcn.layers.channels import in_series
 from tcn.layers.compiled import uncompiled
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.passing import (
     POINTWISE,
     advance,
@@ -28,6 +28,7 @@ from tcn.layers.passing import (
     on_grid,
 )
 from tcn.layers.reach import Composed, InSeries, Reach
+from tcn.layers.state import State
 from tcn.saving.description import recorded
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tcn.layers.context import Context, silence
 from tcn.layers.ending import NO_ENDING, Ending
 from tcn.layers.grid import Grid
-from tcn.layers.module import State
+from tcn.layers.state import State
 from tcn.layers.taps import PADDINGS, Taps, pad
 from tcn.layers.validation import (
     check_channels,
@@ -99,22 +99,22 @@ class Convolution(WeightNormalized, Taps):
         zeros[-1] = (past if state is None else 0, 0)
         given, x = x, pad(x, zeros)
         if state is not None:
-            self._check_state(state, x)
-            x = torch.cat([state, x], dim=-1)
+            x = torch.cat([self._checked(state, x), x], dim=-1)
         used = self.used(x.shape[-1])
         if used is None:
-            return self.nothing(given[..., :0], x, context)
+            return self.nothing(given[..., :0], x, context)[0], x
         seen = x[..., past - self.span[-1] - self.shift[-1] : x.shape[-1] - self.shift[-1]]
         y = self._convolve(seen, [(0, 0)] * self.ndim, self.stride, self.dilation, ending)
         return y, x[..., used:]
 
-    def _check_state(self, state: State, x: Tensor) -> None:
-        check_state(self, state, (x.shape[0], self.in_channels, *x.shape[2:-1]), x)
+    def _checked(self, state: State, x: Tensor) -> Tensor:
+        state = check_state(self, state, (x.shape[0], self.in_channels, *x.shape[2:-1]), x)
         held = state.shape[-1] - self.context_size
         if not -self.stride[-1] < held <= 0:
             raise wrong_state(
                 self, f"{self.context_size} remembered steps", f"{state.shape[-1]} of them"
             )
+        return state
 
     def needs(self, want: Grid) -> Grid:
         """The positions under the taps, if every axis is causal; otherwise all of them."""

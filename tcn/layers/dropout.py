@@ -8,7 +8,8 @@ from torch import Tensor
 
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
+from tcn.layers.state import State
 from tcn.layers.validation import check_probability, check_state, check_switch
 from tcn.native import convolution as native
 from tcn.saving.description import recorded
@@ -115,5 +116,5 @@ def _drop_whole(
     kept = x.new_ones(x.shape[:axes] + (1,) * (x.dim() - axes))
     if state is None or isinstance(state, tuple):
         state = F.dropout(kept, probability)
-    check_state(module, state, tuple(kept.shape[:-1]), x)
-    return x * state, state
+    kept = check_state(module, state, tuple(kept.shape[:-1]), x)
+    return x * kept, kept

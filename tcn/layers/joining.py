@@ -21,7 +21,6 @@ from tcn.layers.channels import side_by_side
 from tcn.layers.containers import Container
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import State
 from tcn.layers.passing import (
     advance,
     after,
@@ -33,6 +32,7 @@ from tcn.layers.passing import (
     on_grid,
 )
 from tcn.layers.reach import Composed, SideBySide, geometry_of
+from tcn.layers.state import State
 from tcn.layers.validation import wrong_state
 from tcn.saving.description import recorded
 
@@ -87,8 +87,8 @@ class Join(Container):
         ]
         ready = min(queue[0].shape[-1] for queue in queues)
         joined = self._joined([queue[0][..., :ready] for queue in queues])
-        waiting = tuple(tuple(tensor[..., ready:] for tensor in queue) for queue in queues)
-        return joined, (tuple(remembered for _, remembered in results), waiting)
+        later = tuple(tuple(tensor[..., ready:] for tensor in queue) for queue in queues)
+        return joined, (tuple(remembered for _, remembered in results), later)
 
     def context_after(self, context: Context, state: State | None) -> Context:
         """A step is valid if it is in every branch; its condition is that of the first one."""
@@ -270,11 +270,11 @@ def _traveling(context: Context) -> tuple[Tensor, Tensor]:
 
 def _advance_later(
     module: nn.Module, x: Tensor, state: State | None, context: Context, steps: int
-) -> tuple[Tensor, State]:
+) -> tuple[Tensor, State | None]:
     """``advance`` over the input of ``steps`` earlier."""
     if not steps:
         return advance(module, x, state, context)
-    held, before = (None, None) if state is None else state
+    held, before = children_states(module, state, 2)
     x, held = hold_back(module, x, held, steps)
     y, remembered = advance(module, x, before, context.delayed(steps))
     return y, (held, remembered)

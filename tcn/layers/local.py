@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import State
+from tcn.layers.state import State
 from tcn.layers.taps import Taps, check_windows_fit, pad
 from tcn.layers.validation import (
     check_bias,

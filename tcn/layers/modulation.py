@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from tcn.layers.context import Context, silence
 from tcn.layers.grid import Grid
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.normalization import PAST_TIME, WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import at_least_float32, flatten_to_time, running_sum, valid_steps
+from tcn.layers.state import State
 from tcn.layers.validation import check_input_of_any_rank, check_positive, check_switch
 from tcn.saving.description import recorded
 

@@ -18,11 +18,9 @@ from torch import Tensor, nn
 from tcn.layers.context import Context, Sampling, padding_mask, silence, with_history
 from tcn.layers.grid import Grid
 from tcn.layers.reach import Geometry
+from tcn.layers.state import State
 from tcn.layers.validation import wrong_state
 from tcn.saving.description import Description
-
-State = Any
-"""What a module remembers between chunks: a tensor, or a tuple of states; ``()`` if nothing."""
 
 
 class SequenceModule(Geometry, nn.Module):
@@ -145,11 +143,12 @@ class SequenceModule(Geometry, nn.Module):
 
     def _past_of(self, state: State | None) -> tuple[tuple[Tensor, Tensor] | None, State | None]:
         """Mask and condition of the last steps, which a look-ahead still needs, and the rest."""
-        if state is None:
-            return None, None
-        if not isinstance(state, tuple) or len(state) != 2 or not isinstance(state[0], tuple):
-            raise wrong_state(self, "a pair of (mask, condition) and state", type(state).__name__)
-        return state
+        match state:
+            case None:
+                return None, None
+            case ((Tensor() as mask, Tensor() as condition), rest):
+                return (mask, condition), rest
+        raise wrong_state(self, "a pair of (mask, condition) and state", type(state).__name__)
 
     def _enter(
         self,
@@ -237,7 +236,9 @@ class SequenceModule(Geometry, nn.Module):
         """
         return context.sampled(self.sampling(state)).delayed(self.latency)
 
-    def nothing(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+    def nothing(
+        self, x: Tensor, state: State | None, context: Context
+    ) -> tuple[Tensor, State | None]:
         """The output for a chunk in which no step falls due; the state is kept.
 
         A module that changes the number of channels says so by ``out_channels``.

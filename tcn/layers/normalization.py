@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from tcn.layers.batch_norm import BatchNorm
 from tcn.layers.context import Context, silence
-from tcn.layers.module import Pointwise, SequenceModule, State
+from tcn.layers.module import Pointwise, SequenceModule
 from tcn.layers.reach import Reach
 from tcn.layers.running import (
     EPSILON,
@@ -44,6 +44,7 @@ from tcn.layers.running import (
     running_sum,
     valid_steps,
 )
+from tcn.layers.state import State
 from tcn.layers.validation import check_input_of_any_rank, check_positive
 from tcn.saving.description import recorded
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from tcn.layers.context import Context
 from tcn.layers.grid import Grid
-from tcn.layers.module import Pointwise, SequenceModule, State
+from tcn.layers.module import Pointwise, SequenceModule
+from tcn.layers.state import State
 from tcn.layers.validation import check_state, wrong_state
 
 POINTWISE = (
@@ -49,7 +50,7 @@ def call(module: nn.Module, x: Tensor, context: Context) -> Tensor:
 
 def advance(
     module: nn.Module, x: Tensor, state: State | None, context: Context
-) -> tuple[Tensor, State]:
+) -> tuple[Tensor, State | None]:
     """The outputs for a chunk and the state after it; a plain activation has none."""
     if not is_sequence_module(module):
         return module(x), ()
@@ -96,11 +97,13 @@ def on_grid(module: nn.Module, x: Tensor, have: Grid, want: Grid, context: Conte
     return module(x)
 
 
-def hold_back(module: nn.Module, x: Tensor, held: State | None, steps: int) -> tuple[Tensor, State]:
+def hold_back(
+    module: nn.Module, x: Tensor, held: State | None, steps: int
+) -> tuple[Tensor, Tensor]:
     """``x`` of ``steps`` earlier, zeros before the first, and the steps that are still held."""
     if held is None:
         held = x.new_zeros((*x.shape[:-1], steps))
-    check_state(module, held, tuple(x.shape[:-1]), x)
+    held = check_state(module, held, tuple(x.shape[:-1]), x)
     if held.shape[-1] != steps:
         raise wrong_state(module, f"{steps} steps held back", f"{held.shape[-1]}")
     both, time = torch.cat([held, x], -1), x.shape[-1]

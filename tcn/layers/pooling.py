@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import State
 from tcn.layers.running import valid_steps
+from tcn.layers.state import State
 from tcn.layers.taps import Taps, check_windows_fit, pad
 from tcn.layers.validation import (
     check_rank,
@@ -47,7 +47,7 @@ class Pool(Taps):
         x, exists = (torch.cat(pair, -1) for pair in zip(before, (x, exists), strict=True))
         used = self.used(x.shape[-1])
         if used is None:
-            return self.nothing(given[..., :0], (x, exists), context)
+            return self.nothing(given[..., :0], None, context)[0], (x, exists)
         after = (x[..., used:], exists[..., used:])
         first = self.context_size - self.span[-1]
         return self._pool(x[..., first:], exists[..., first:], time=False), after
@@ -60,16 +60,18 @@ class Pool(Taps):
     def _checked(self, state: State, x: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
         if not isinstance(state, tuple) or len(state) != 2:
             raise wrong_state(self, "a pair of steps and whether they exist", type(state).__name__)
-        for held, now in zip(state, (x, exists), strict=True):
+        steps, existed = (
             check_state(self, held, tuple(now.shape[:-1]), x)
-        held, rest = state[0].shape[-1], self.context_size
-        if state[1].shape[-1] != held or not 0 <= rest - held < self.stride[-1]:
-            raise wrong_state(self, f"{rest} remembered steps", f"{held} of them")
-        return state
+            for held, now in zip(state, (x, exists), strict=True)
+        )
+        count, rest = steps.shape[-1], self.context_size
+        if existed.shape[-1] != count or not 0 <= rest - count < self.stride[-1]:
+            raise wrong_state(self, f"{rest} remembered steps", f"{count} of them")
+        return steps, existed
 
     def phase(self, state: State | None) -> int:
         """Steps by which the state is shorter than it is when an output falls due at once."""
-        return super().phase(None if state is None else state[0])
+        return super().phase(state[0] if isinstance(state, tuple) else state)
 
     def _around(self, x: Tensor, value: float = 0.0, *, time: bool) -> Tensor:
         """``x`` with ``value`` where its windows lie outside; without ``time`` not on that axis."""

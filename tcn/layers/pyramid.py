@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
+from tcn.layers.state import State
 from tcn.layers.validation import check_positive
 from tcn.saving.description import recorded
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers.context import Context
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
+from tcn.layers.state import State
 from tcn.layers.validation import check_positive, check_state, wrong_state
 from tcn.saving.description import recorded
 
@@ -44,13 +45,17 @@ class Readout(SequenceModule):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """The readout of everything so far."""
-        state = self.remember(x, state, context.mask)
-        return self.read(state, x.dtype), state
+        known = self.remember(x, state, context.mask)
+        return self.read(known, x.dtype), known
 
-    def nothing(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
+    def nothing(
+        self, x: Tensor, state: State | None, context: Context
+    ) -> tuple[Tensor, State | None]:
         """The readout so far."""
         if state is None:
             return x.new_zeros(x.shape[:2]), None
+        if not isinstance(state, Tensor):
+            raise wrong_state(self, "a tensor", type(state).__name__)
         return self.read(state, x.dtype), state
 
     @property
@@ -68,11 +73,12 @@ class Readout(SequenceModule):
         """Everything."""
         return WHOLE_TIME
 
-    def _check_state(self, state: State, like: Tensor) -> None:
-        """Refuses a state of other shape, type or place than ``like``."""
-        check_state(self, state, tuple(like.shape[:-1]), like)
+    def _checked(self, state: State, like: Tensor) -> Tensor:
+        """The state, refused if it is of another shape, type or place than ``like``."""
+        state = check_state(self, state, tuple(like.shape[:-1]), like)
         if state.shape != like.shape:
             raise wrong_state(self, f"shape {tuple(like.shape)}", f"shape {tuple(state.shape)}")
+        return state
 
 
 class Last(Readout):
@@ -86,8 +92,7 @@ class Last(Readout):
         positions = torch.arange(valid.shape[1], device=x.device)
         index = torch.where(valid, positions, -1).amax(1).view(-1, 1, 1)
         last = x.flatten(2).gather(2, index.clamp_min(0).expand(-1, x.shape[1], 1)).squeeze(2)
-        before = torch.zeros_like(last) if state is None else state
-        self._check_state(before, last)
+        before = torch.zeros_like(last) if state is None else self._checked(state, last)
         return torch.where(index.squeeze(2) >= 0, last, before)
 
     def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:
@@ -105,8 +110,7 @@ class Mean(Readout):
         total = torch.cat([flat.sum(2), valid.flatten(2).double().sum(2)], dim=1)
         if state is None:
             return total
-        self._check_state(state, total)
-        return total + state
+        return total + self._checked(state, total)
 
     def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:
         """Their ratio."""
@@ -121,8 +125,7 @@ class Max(Readout):
         largest = x.masked_fill(~valid_steps(x, mask), -math.inf).flatten(2).amax(2)
         if state is None:
             return largest
-        self._check_state(state, largest)
-        return torch.maximum(largest, state)
+        return torch.maximum(largest, self._checked(state, largest))
 
     def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:
         """The same."""
@@ -157,9 +160,10 @@ class Attention(Readout):
         precise = torch.promote_types(score.dtype, torch.float32)
         score, steps = score.to(precise).masked_fill(~valid, -math.inf), steps.to(precise)
         largest = score.amax(1, keepdim=True)
+        before = None
         if state is not None:
-            self._check_state(state, steps.new_empty(x.shape[0], 2 + x.shape[1]))
-            largest = torch.maximum(largest, state[:, :1])
+            before = self._checked(state, steps.new_empty(x.shape[0], 2 + x.shape[1]))
+            largest = torch.maximum(largest, before[:, :1])
         # Scores are taken relative to the largest, which is -inf while there is no valid step.
         base = largest.clamp_min(torch.finfo(precise).min)
         weights = (score - base).exp()
@@ -169,8 +173,8 @@ class Attention(Readout):
         else:
             weighed = torch.einsum("bct,bt->bc", read, weights)
         total = torch.cat([weights.sum(1, keepdim=True), weighed], dim=1)
-        if state is not None:
-            total = total + state[:, 1:] * (state[:, :1] - base).exp()
+        if before is not None:
+            total = total + before[:, 1:] * (before[:, :1] - base).exp()
         return torch.cat([largest, total], dim=1)
 
     def read(self, state: Tensor, dtype: torch.dtype) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tcn.layers.module import State
+from tcn.layers.state import State
 from tcn.layers.validation import check_state
 
 EPSILON = 1e-5
 """Added to every variance before a norm divides by its root."""
 
 
-def running_sum(module: nn.Module, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+def running_sum(module: nn.Module, x: Tensor, state: State | None) -> tuple[Tensor, Tensor]:
     """The sum of ``x`` up to every step of the last axis, and the sum to carry on with.
 
     Sums are kept in float64: a stream of millions of steps loses nothing that shows in float32.
@@ -27,8 +27,7 @@ def running_sum(module: nn.Module, x: Tensor, state: State | None) -> tuple[Tens
     """
     total = x.double().cumsum(-1)
     if state is not None:
-        check_state(module, state, tuple(total.shape[:-1]), total)
-        total = total + state
+        total = total + check_state(module, state, tuple(total.shape[:-1]), total)
     return total, total[..., -1:]
 
 

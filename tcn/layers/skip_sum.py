@@ -13,7 +13,7 @@ from tcn.layers.context import Context
 from tcn.layers.grid import Grid
 from tcn.layers.hooks import watched
 from tcn.layers.joining import sum_of
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.passing import (
     advance,
     after,
@@ -26,6 +26,7 @@ from tcn.layers.passing import (
     on_grid,
 )
 from tcn.layers.reach import Composed, InSeries
+from tcn.layers.state import State
 from tcn.saving.description import recorded
 
 
@@ -89,7 +90,7 @@ class SkipSum(Composite):
         for block, before in zip(self.blocks, states, strict=True):
             if before is None and not context.streaming and _is_called(block):
                 hidden, x = _call(block, x, context)
-                next_state: State = ()
+                next_state: State | None = ()
             else:
                 hidden, next_state = advance(block.body, x, before, context)
                 x = block.residual(hidden) + block.shortcut(x)
@@ -104,7 +105,7 @@ class SkipSum(Composite):
         """The same, where shortcuts wait for the bodies and skip outputs for the last block."""
         remembered, skips, remaining = [], [], self.latency
         for block, state in zip(self.blocks, states, strict=True):
-            before, shortcut, skip = (None, None, None) if state is None else state
+            before, shortcut, skip = children_states(self, state, 3)
             latency = latency_of(block.body)
             remaining -= latency
             hidden, before = advance(block.body, x, before, context)

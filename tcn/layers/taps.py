@@ -29,8 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.layers.context import Sampling
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.reach import Reach
+from tcn.layers.state import State
 from tcn.layers.validation import check_positive, padding_per_axis, per_axis
 
 PADDINGS = ("causal", "strictly_causal", "same", "valid")
@@ -153,7 +154,7 @@ class Taps(SequenceModule):
 
     def phase(self, state: State | None) -> int:
         """Steps by which the state is shorter than it is when an output falls due at once."""
-        return 0 if state is None else self.context_size - state.shape[-1]
+        return self.context_size - state.shape[-1] if isinstance(state, Tensor) else 0
 
     def sampling(self, state: State | None) -> tuple[Sampling, ...]:
         """With ``"valid"`` padding an output stands at its last tap."""

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.reach import Reach
+from tcn.layers.state import State
 from tcn.layers.validation import (
     check_bias,
     check_channels,
@@ -99,7 +100,7 @@ class TransposedConvolution(SequenceModule):
             return self._biased(y.narrow(-1, self.cut[-1], time)), ()
         left_over = y.shape[-1] - time
         if state is not None:
-            check_state(self, state, tuple(y.shape[:-1]), y)
+            state = check_state(self, state, tuple(y.shape[:-1]), y)
             if state.shape[-1] != left_over:
                 raise wrong_state(self, f"{left_over} steps left over", state.shape[-1])
             y = y + F.pad(state, (0, time))

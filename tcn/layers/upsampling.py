@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from tcn.layers.context import Context, silence
-from tcn.layers.module import SequenceModule, State
+from tcn.layers.module import SequenceModule
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
+from tcn.layers.state import State
 from tcn.layers.validation import (
     check_positive,
     check_rank,
@@ -105,11 +106,14 @@ class Upsample(SequenceModule):
     def _checked(self, state: State, like: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         if not isinstance(state, tuple) or len(state) != 2:
             raise wrong_state(self, "a pair of a step and whether it exists", type(state).__name__)
-        for held, wanted in zip(state, like, strict=True):
+        step, exists = (
             check_state(self, held, tuple(wanted.shape[:-1]), wanted)
+            for held, wanted in zip(state, like, strict=True)
+        )
+        for held in (step, exists):
             if held.shape[-1] != 1:
                 raise wrong_state(self, "1 remembered step", f"{held.shape[-1]} of them")
-        return state
+        return step, exists
 
     def _interpolate(self, x: Tensor) -> Tensor:
         """Weighs neighbors, zeros outside, axis by axis; ``x`` begins with the step before."""

@@ -94,8 +94,8 @@ def wrong_state(module: nn.Module, expected: str, found: object) -> ValueError:
     )
 
 
-def check_state(module: nn.Module, state: Any, leading: tuple[int, ...], x: Tensor) -> None:
-    """Refuses a state that is no tensor of ``(*leading, any)`` in the type and place of ``x``."""
+def check_state(module: nn.Module, state: object, leading: tuple[int, ...], x: Tensor) -> Tensor:
+    """The state, if it is a tensor of ``(*leading, any)`` in the type and place of ``x``."""
     if not isinstance(state, Tensor):
         raise wrong_state(module, "a tensor", type(state).__name__)
     if state.shape[:-1] != leading:
@@ -105,6 +105,7 @@ def check_state(module: nn.Module, state: Any, leading: tuple[int, ...], x: Tens
             f"state: {state.dtype} on {state.device} for {type(module).__name__}, x is {x.dtype} "
             f"on {x.device}; move the state along with x"
         )
+    return state
 
 
 def check_bias(module: nn.Module, bias: Tensor | None, expected: tuple[int, ...]) -> None:

@@ -154,9 +154,7 @@ class _Recurrent(SequenceModule):
                 else type(state).__name__
             )
             raise wrong_state(self, f"{self.states} tensors of shape {shape}", found)
-        for part in state:
-            check_state(self, part, shape[:-1], x)
-        return state
+        return tuple(check_state(self, part, shape[:-1], x) for part in state)
 
     def _to_torch(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...] | Tensor:
         """``nn.LSTM`` wants layers first, and the others a single tensor."""

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers import Context, Dropout, Reach, SequenceModule, State
-from tcn.layers.compiled import uncompiled
 from tcn.layers.containers import Composite
 from tcn.layers.grid import Grid
 from tcn.layers.hooks import watched
@@ -14,6 +13,8 @@ from tcn.layers.passing import advance, after, grids, needs, on_grid
 from tcn.layers.reach import Composed, InSeries
 from tcn.layers.readout import readout_of
 from tcn.layers.validation import check_input, check_positive, check_switch, wrong_state
+from tcn.models.arguments import check_backbone, head_of
+from tcn.outputs import Output
 from tcn.saving.description import recorded
 
 
@@ -28,8 +29,10 @@ class SequenceModel(Composite):
     def __init__(
         self,
         backbone: SequenceModule,
-        out_channels: int,
+        out_channels: int | None = None,
         *,
+        head: int | str | Output | None = None,
+        targets: int | None = None,
         readout: str = "every",
         embedding: int | None = None,
         tie_weights: bool = False,
@@ -39,7 +42,12 @@ class SequenceModel(Composite):
 
         Args:
             backbone: a :class:`TCN`, :class:`LSTM`, ... with ``in_channels`` and ``out_channels``.
-            out_channels: outputs of the head.
+            out_channels: numbers that the head returns, of which the net does not say what they
+                mean; or give ``head``.
+            head: what the head's numbers mean, an output of :mod:`tcn.outputs` or the name of one,
+                from which follows how many there are. A number is as good as ``out_channels``.
+            targets: channels of the target, each with numbers of its own: the head returns
+                ``output.size * targets``. None: the target has no axis of channels.
             readout: ``"every"`` step, the ``"last"`` one, the ``"mean"``, ``"max"`` or
                 ``"attention"`` over time.
             embedding: size of the vocabulary if the input is tokens; they are embedded in
@@ -50,17 +58,19 @@ class SequenceModel(Composite):
 
         Raises:
             TypeError: if the backbone is not a :class:`tcn.layers.SequenceModule`.
-            ValueError: if a name is unknown, or weights are to be tied that do not fit.
+            ValueError: if a name is unknown, weights are to be tied that do not fit, or not one of
+                ``out_channels`` and ``head`` is given.
         """
         super().__init__()
         backbone = check_backbone(backbone)
         check_switch(tie_weights=tie_weights, zero_head=zero_head)
-        check_positive("out_channels", [out_channels])
+        out_channels, self.meaning = head_of(out_channels, head, targets)
+        self.targets = targets
         self.backbone = backbone
         self.ndim = backbone.ndim
         self.readout_name = readout
         self.readout = readout_of(readout, backbone.out_channels)
-        self.head = nn.Linear(backbone.out_channels, out_channels)
+        self.head = self._head(out_channels)
         self.in_channels = backbone.in_channels
         self.out_channels = out_channels
         self.embedding = None
@@ -75,20 +85,52 @@ class SequenceModel(Composite):
                     "zero_head: True with tie_weights=True would make the embedding zero too; "
                     "choose one of them"
                 )
-            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self._linear("zero_head").weight)
+
+    @property
+    def output(self) -> Output | None:
+        """What the head's numbers mean; None if the net does not say."""
+        return self.meaning
+
+    def raw(self, y: Tensor) -> Tensor:
+        """The head's numbers as ``net.output`` reads them.
+
+        Args:
+            y: what :meth:`forward` returned, ``(batch, out_channels, *sizes)``.
+
+        Returns:
+            ``(batch, size, targets, *sizes)``, or as it is if the target has no axis of channels.
+        """
+        return y if self.targets is None else y.unflatten(1, (-1, self.targets))
+
+    def _head(self, out_channels: int) -> nn.Module:
+        channels = self.backbone.out_channels
+        if self.meaning is None or self.targets is not None:
+            return nn.Linear(channels, out_channels)
+        return self.meaning.layer(channels)
 
     def _tie_weights(self) -> None:
         if self.embedding is None:
             raise ValueError(
                 "tie_weights: True, but there is no embedding; set embedding to the vocabulary size"
             )
-        if self.embedding.weight.shape != self.head.weight.shape:
+        head = self._linear("tie_weights")
+        if self.embedding.weight.shape != head.weight.shape:
             raise ValueError(
                 f"tie_weights: the embedding's weight {tuple(self.embedding.weight.shape)} and the "
-                f"head's {tuple(self.head.weight.shape)} differ; the backbone must return as many "
+                f"head's {tuple(head.weight.shape)} differ; the backbone must return as many "
                 "channels as it takes, and out_channels be the vocabulary size"
             )
-        self.head.weight = self.embedding.weight
+        head.weight = self.embedding.weight
+
+    def _linear(self, asked: str) -> nn.Linear:
+        if isinstance(self.head, nn.Linear):
+            return self.head
+        assert self.meaning is not None
+        raise ValueError(
+            f"{asked}: True, but output {self.meaning.name!r} brings its own last layer; leave "
+            f"{asked} out"
+        )
 
     def forward(
         self,
@@ -147,9 +189,10 @@ class SequenceModel(Composite):
         behind = after(self.backbone, context, past)
         y, past = advance(self.backbone, x, past, context)
         y, read = advance(self.readout, y, read, behind)
-        return self._apply_head(y), (past, read)
+        return self.apply_head(y), (past, read)
 
-    def _apply_head(self, y: Tensor) -> Tensor:
+    def apply_head(self, y: Tensor) -> Tensor:
+        """The head alone: ``(batch, channels, *sizes)`` or rows to as many times its numbers."""
         return self.head(y.movedim(1, -1)).movedim(-1, 1) if y.dim() > 2 else self.head(y)
 
     @property
@@ -240,20 +283,3 @@ def _align_right(x: Tensor, lengths: Tensor, context: Context) -> tuple[Tensor, 
     if condition is not None and condition.dim() > 2:
         condition = align(condition)
     return align(x), Context(align(mask), condition)
-
-
-def check_backbone(backbone: SequenceModule) -> SequenceModule:
-    """The net inside ``torch.compile``; refuses what is no net of the contract."""
-    backbone = uncompiled(backbone)
-    if not isinstance(backbone, SequenceModule):
-        raise TypeError(
-            f"backbone: {type(backbone).__name__} is not a tcn.layers.SequenceModule; use TCN, "
-            "LSTM, GRU, RNN or a subclass with in_channels and out_channels"
-        )
-    for name in ("in_channels", "out_channels"):
-        if not hasattr(backbone, name):
-            raise ValueError(
-                f"backbone: {type(backbone).__name__} has no {name}, and its parts do not say it; "
-                f"set backbone.{name} to the number"
-            )
-    return backbone

@@ -10,13 +10,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from tcn.outputs.base import Output, Support
+from tcn.outputs.adaptive import AdaptiveSoftmax
+from tcn.outputs.base import OUTPUTS, Output, Support
 from tcn.outputs.classes import Bernoulli, Categorical
 from tcn.outputs.counts import NegativeBinomial, Poisson
 from tcn.outputs.distributions import Mixture, Normal, StudentT
+from tcn.outputs.joint import NADE
 from tcn.outputs.points import MAE, MASE, MSE, Huber, Point, seasonal_error
 from tcn.outputs.quantiles import Quantiles
 from tcn.outputs.sound import Logistics, MuLaw, mu_law_decode, mu_law_encode
@@ -25,7 +28,9 @@ __all__ = [
     "MAE",
     "MASE",
     "MSE",
+    "NADE",
     "OUTPUTS",
+    "AdaptiveSoftmax",
     "Bernoulli",
     "Categorical",
     "Huber",
@@ -47,18 +52,13 @@ __all__ = [
     "seasonal_error",
 ]
 
-OUTPUTS: dict[str, type[Output]] = {
-    made.name: made
-    for made in (
-        MSE, MAE, Huber, MASE, Quantiles, Normal, StudentT, Mixture, Poisson, NegativeBinomial,
-        Bernoulli, Categorical, MuLaw, Logistics,
-    )
-}  # fmt: skip
-"""What a name means."""
 
-
-def output(given: str | Output) -> Output:
+def output(given: str | Output, argument: str = "loss") -> Output:
     """The output of that name with its defaults, or the one that was given.
+
+    Args:
+        given: a name or an output.
+        argument: what errors call it.
 
     Raises:
         TypeError: neither a name nor an output.
@@ -68,13 +68,17 @@ def output(given: str | Output) -> Output:
         return given
     if not isinstance(given, str):
         raise TypeError(
-            f"loss: {given!r} is neither a name nor an Output; names are {', '.join(OUTPUTS)}"
+            f"{argument}: {given!r} is neither a name nor an Output; names are {_names()}"
         )
-    return build({"name": given})
+    return build({"name": given}, argument)
 
 
-def build(description: Mapping[str, Any]) -> Output:
+def build(description: Mapping[str, Any], argument: str = "loss") -> Output:
     """The output that ``Output.describe`` described.
+
+    Args:
+        description: its ``name`` and its arguments.
+        argument: what errors call it.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -83,8 +87,20 @@ def build(description: Mapping[str, Any]) -> Output:
     arguments = {key: value for key, value in description.items() if key != "name"}
     name = description.get("name")
     if not isinstance(name, str) or name not in OUTPUTS:
-        raise ValueError(f"loss: no output is named {name!r}; names are {', '.join(OUTPUTS)}")
-    taken = OUTPUTS[name].__dataclass_fields__
+        raise ValueError(f"{argument}: no output is named {name!r}; names are {_names()}")
+    taken = inspect.signature(OUTPUTS[name]).parameters
     if unknown := [key for key in arguments if key not in taken]:
-        raise ValueError(f"loss: {name!r} has no argument {unknown[0]!r}; it takes {list(taken)}")
+        raise ValueError(
+            f"{argument}: {name!r} has no argument {unknown[0]!r}; it takes {list(taken)}"
+        )
+    needed = [key for key, parameter in taken.items() if parameter.default is parameter.empty]
+    if missing := [key for key in needed if key not in arguments]:
+        raise ValueError(
+            f"{argument}: {name!r} needs {', '.join(missing)}; give the output itself, such as "
+            f"{OUTPUTS[name].__name__}({', '.join(f'{key}=...' for key in needed)})"
+        )
     return OUTPUTS[name](**arguments)
+
+
+def _names() -> str:
+    return ", ".join(sorted(OUTPUTS))

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
-
-from tcn.extras import need
-from tcn.layers.validation import is_integer
+from torch import Tensor, nn
 
 Support = Literal["real", "count", "binary", "class", "unit"]
 
+OUTPUTS: dict[str, type[Output]] = {}
+"""What a name means: every subclass of ``Output`` with a name, one of your own too."""
 
-@dataclasses.dataclass(frozen=True)
+
 class Output(ABC):
     """The meaning of a net's raw numbers, and the loss that teaches it.
 
@@ -30,8 +27,12 @@ class Output(ABC):
     are computed in float32 at least, whatever the precision of the net, and finite for any raw
     number up to 1e12 in size.
 
-    An output is its name and its arguments: two are equal if those are, and ``describe`` gives
-    them as plain data for ``tcn.outputs.build``.
+    An output without weights is a frozen dataclass: its name and its arguments. Two are equal if
+    those are, and ``describe`` gives them as plain data for ``tcn.outputs.build``. One with weights
+    of its own (``NADE``, ``AdaptiveSoftmax``) is a ``torch.nn.Module`` too, and a part of the net
+    that it is the output of.
+
+    Subclass it for an output of your own: with a ``name`` it can be asked for by that name.
     """
 
     name: ClassVar[str]
@@ -42,10 +43,37 @@ class Output(ABC):
     which none is more than another. ``"unit"``: values between -1 and 1.
     """
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if (name := vars(cls).get("name")) is None:
+            return
+        before = OUTPUTS.get(name)
+        # The same class once more: a dataclass with slots, a cell of a notebook.
+        if before is not None and _path_of(before) != _path_of(cls):
+            raise ValueError(f"name: {name!r} is that of {_path_of(before)}; choose another")
+        OUTPUTS[name] = cls
+
     @property
     @abstractmethod
     def size(self) -> int:
         """Raw numbers per target."""
+
+    @property
+    def event(self) -> int | None:
+        """Of how many values a target consists that depend on each other.
+
+        With them targets, point forecasts and samples have an axis more, ``(batch, event, *axes)``;
+        masks and losses have not. None: a target is one value.
+        """
+        return None
+
+    def layer(self, channels: int) -> nn.Module:
+        """The last layer of a net, from ``(n, channels)`` to raw numbers ``(n, size)``.
+
+        Raises:
+            ValueError: an output with weights of its own reads another number of channels.
+        """
+        return nn.Linear(channels, self.size)
 
     @property
     def locations(self) -> tuple[int, ...]:
@@ -115,10 +143,27 @@ class Output(ABC):
         Args:
             raw: ``(batch, size, *axes)``.
             target: ``(batch, *axes)``.
-            mask: where the target was observed, shaped like it; elsewhere neither target nor raw
-                numbers matter, NaN included. None: everywhere.
+            mask: ``(batch, *axes)`` bool, where the target was observed; elsewhere neither target
+                nor raw numbers matter, NaN included. None: everywhere.
             scale: a size of error per window that ``mase`` divides by, ``(batch, target channel)``;
                 other outputs ignore it.
+
+        Raises:
+            ValueError: shapes do not fit, or a class is not one of them.
+        """
+        losses = self.losses(raw, target, mask, scale)
+        return losses.mean() if mask is None else losses.sum() / mask.sum().clamp_min(1)
+
+    def losses(
+        self,
+        raw: Tensor,
+        target: Tensor,
+        mask: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> Tensor:
+        """The loss of every target, ``(batch, *axes)``, 0 where nothing was observed.
+
+        Takes what ``loss`` takes.
 
         Raises:
             ValueError: shapes do not fit, or a class is not one of them.
@@ -130,12 +175,13 @@ class Output(ABC):
         if self.support != "class":
             target = target.to(raw.dtype)
         if mask is None:
-            return self.elementwise(raw, target, scale).mean()
+            return self.elementwise(raw, target, scale)
         # Nothing is multiplied by the mask: NaN times 0 is NaN, in the gradient too.
+        observed = mask if self.event is None else mask.unsqueeze(1)
         losses = self.elementwise(
-            torch.where(mask.unsqueeze(1), raw, 0), torch.where(mask, target, 0), scale
+            torch.where(mask.unsqueeze(1), raw, 0), torch.where(observed, target, 0), scale
         )
-        return torch.where(mask, losses, 0).sum() / mask.sum().clamp_min(1)
+        return torch.where(mask, losses, 0)
 
     def check_target(self, target: Tensor) -> None:
         """Refuses observed values that cannot come from this output; NaN passes.
@@ -155,7 +201,8 @@ class Output(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Name and arguments as plain data, the input of ``tcn.outputs.build``."""
-        arguments = dataclasses.asdict(self)
+        recorded = getattr(self, "construction", None)  # of a module
+        arguments = recorded["arguments"] if recorded else dataclasses.asdict(self)  # type: ignore[call-overload]
         plain = {key: list(v) if isinstance(v, tuple) else v for key, v in arguments.items()}
         return {"name": self.name, **plain}
 
@@ -168,68 +215,20 @@ class Output(ABC):
             )
 
     def _check_shapes(self, raw: Tensor, target: Tensor, mask: Tensor | None) -> None:
-        expected = (raw.shape[0], *raw.shape[2:])
+        positions = (raw.shape[0], *raw.shape[2:])
+        expected = positions if self.event is None else (raw.shape[0], self.event, *raw.shape[2:])
         if target.shape != expected:
+            axes = "(batch, *axes)" if self.event is None else "(batch, event, *axes)"
             raise ValueError(
                 f"target: shape {tuple(target.shape)} does not fit raw of shape "
-                f"{tuple(raw.shape)}; expected (batch, *axes) = {expected}"
+                f"{tuple(raw.shape)}; expected {axes} = {expected}"
             )
-        if mask is not None and (mask.shape != expected or mask.dtype != torch.bool):
+        if mask is not None and (mask.shape != positions or mask.dtype != torch.bool):
             raise ValueError(
-                f"mask: {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool of the "
-                f"target's shape {expected}, True where it was observed"
+                f"mask: {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool of shape "
+                f"(batch, *axes) = {positions}, True where the target was observed"
             )
 
 
-def levels_of(q: Tensor | Sequence[float], raw: Tensor) -> Tensor:
-    """``q``, checked, as float64 ``(len(q), 1, ...)`` beside a target; see ``Output.quantile``."""
-    values = torch.as_tensor(q, dtype=torch.float64, device=raw.device)
-    if values.dim() != 1:
-        raise ValueError(f"q: shape {tuple(values.shape)}; give a list such as [0.1, 0.5, 0.9]")
-    if not ((values > 0) & (values < 1)).all():
-        raise ValueError(
-            f"q: {values.tolist()} are not all between 0 and 1, both excluded; a level of 90 is "
-            "the pair 0.05 and 0.95"
-        )
-    return values.view(-1, *[1] * (raw.dim() - 1))
-
-
-def random_source(raw: Tensor, generator: torch.Generator | None) -> torch.device:
-    """Where random numbers are drawn: beside the generator, so that the device is no matter."""
-    return raw.device if generator is None else generator.device
-
-
-def check_range(name: str, target: Tensor) -> None:
-    """Refuses targets beyond [-1, 1]; NaN passes."""
-    wrong = target.abs() > 1
-    if wrong.any():
-        raise ValueError(
-            f"target: {int(wrong.sum())} values such as {float(target[wrong][0]):g}, and output "
-            f"{name!r} is for values between -1 and 1; divide by the largest that may occur"
-        )
-
-
-def scipy(part: Literal["special", "stats"]) -> Any:
-    """A part of scipy, which has quantiles that torch lacks, loaded where one is asked for.
-
-    Raises:
-        ModuleNotFoundError: scipy is not installed.
-    """
-    need("the quantile of this output", "training", "scipy")
-    return import_module(f"scipy.{part}")
-
-
-def check_number(name: str, value: float, *, above: float) -> None:
-    """Refuses what is no finite number above ``above``."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}: {value!r} is not a number")
-    if not (math.isfinite(value) and value > above):
-        raise ValueError(f"{name}: {value} is not a finite number above {above:g}")
-
-
-def check_count(name: str, value: int) -> None:
-    """Refuses what is no integer of at least 1."""
-    if not is_integer(value):
-        raise TypeError(f"{name}: {value!r} is not an integer")
-    if value < 1:
-        raise ValueError(f"{name}: {value}; give 1 or more")
+def _path_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

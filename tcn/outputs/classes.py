@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
@@ -10,7 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tcn.outputs.base import Output, Support, check_count, levels_of, random_source
+from tcn.outputs.base import Output, Support
+from tcn.outputs.checks import (
+    can_be_looked_at,
+    check_binary,
+    check_classes,
+    check_count,
+    levels_of,
+    random_source,
+)
 
 
 def draw_class(logits: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
@@ -28,26 +37,11 @@ def draw_class(logits: Tensor, n: int, generator: torch.Generator | None) -> Ten
     return (logits.double() + noise).argmax(dim=2)
 
 
-@dataclass(frozen=True)
-class Categorical(Output):
-    """One of several classes, such as a token; the loss is the cross entropy, in nats.
+class OfClasses(Output):
+    """What outputs over classes share; targets are int64 classes ``(batch, *axes)``."""
 
-    Targets are int64 classes ``(batch, *axes)``; the point forecast is the likeliest class.
-
-    Args:
-        classes: how many there are, at least 1.
-    """
-
-    name: ClassVar[str] = "categorical"
     support: ClassVar[Support] = "class"
-    classes: int = 256
-
-    def __post_init__(self) -> None:
-        check_count("classes", self.classes)
-
-    @property
-    def size(self) -> int:
-        return self.classes
+    classes: int
 
     @property
     def locations(self) -> tuple[int, ...]:
@@ -57,14 +51,13 @@ class Categorical(Output):
     def intervals(self) -> bool:
         return False
 
+    @abstractmethod
+    def logits(self, raw: Tensor) -> Tensor:
+        """Those of all classes, ``(batch, classes, *axes)``: their softmax is the distribution."""
+
     def probabilities(self, raw: Tensor) -> Tensor:
         """Those of all classes, ``(batch, classes, *axes)``."""
-        self.check_raw(raw)
-        return raw.softmax(dim=1)
-
-    def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
-        self.check_target(target)
-        return F.cross_entropy(raw, target, reduction="none")
+        return self.logits(raw).softmax(dim=1)
 
     def check_target(self, target: Tensor) -> None:
         """Refuses what is not one of the classes.
@@ -72,18 +65,7 @@ class Categorical(Output):
         Raises:
             ValueError: a target is not an integer, below 0 or beyond the last class.
         """
-        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-            raise ValueError(f"target: {target.dtype} are not classes; use target.long()")
-        if target.numel() and not 0 <= target.min() <= target.max() < self.classes:
-            raise ValueError(
-                f"target: classes from {int(target.min())} to {int(target.max())}; they lie "
-                f"between 0 and {self.classes - 1}"
-            )
-
-    def mean(self, raw: Tensor) -> Tensor:
-        """The likeliest class, int64."""
-        self.check_raw(raw)
-        return raw.argmax(dim=1)
+        check_classes(target, self.classes)
 
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> NoReturn:
         raise TypeError(
@@ -92,8 +74,42 @@ class Categorical(Output):
         )
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return draw_class(self.logits(raw), n, generator)
+
+
+@dataclass(frozen=True)
+class Categorical(OfClasses):
+    """One of several classes, such as a token; the loss is the cross entropy, in nats.
+
+    Targets are int64 classes ``(batch, *axes)``; the point forecast is the likeliest class.
+
+    Args:
+        classes: how many there are, at least 1.
+    """
+
+    name: ClassVar[str] = "categorical"
+    classes: int = 256
+
+    def __post_init__(self) -> None:
+        check_count("classes", self.classes)
+
+    @property
+    def size(self) -> int:
+        return self.classes
+
+    def logits(self, raw: Tensor) -> Tensor:
         self.check_raw(raw)
-        return draw_class(raw, n, generator)
+        return raw
+
+    def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
+        if can_be_looked_at(target):
+            self.check_target(target)
+        return F.cross_entropy(raw, target, reduction="none")
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """The likeliest class, int64."""
+        self.check_raw(raw)
+        return raw.argmax(dim=1)
 
 
 @dataclass(frozen=True)
@@ -119,12 +135,7 @@ class Bernoulli(Output):
         Raises:
             ValueError: a value is below 0 or above 1.
         """
-        wrong = (target < 0) | (target > 1)
-        if wrong.any():
-            raise ValueError(
-                f"target: {int(wrong.sum())} values such as {float(target[wrong][0]):g} are "
-                "neither 0 nor 1; use a loss for counts or numbers, such as 'poisson' or 'normal'"
-            )
+        check_binary(self.name, target)
 
     def mean(self, raw: Tensor) -> Tensor:
         self.check_raw(raw)

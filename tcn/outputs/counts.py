@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tcn.outputs.base import Output, Support, check_count, levels_of, random_source, scipy
+from tcn.outputs.base import Output, Support
+from tcn.outputs.checks import check_count, levels_of, random_source, scipy
 from tcn.outputs.distributions import positive
 
 LOG_LINK_ENDS = 8.0

@@ -10,7 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tcn.outputs.base import Output, check_count, levels_of, random_source, scipy
+from tcn.outputs.base import Output
+from tcn.outputs.checks import check_count, levels_of, random_source, scipy
 
 SMALLEST_SCALE = 1e-4
 """Of a distribution, in scaled units: below it a constant series would drive the loss to -inf."""

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tcn.outputs.base import Output, check_count, check_number
+from tcn.outputs.base import Output
+from tcn.outputs.checks import check_count, check_number
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tcn.outputs.base import Output, check_count, levels_of
+from tcn.outputs.base import Output
+from tcn.outputs.checks import check_count, levels_of
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ Parts that are given by position are kept in order, parts given by name by it::
     -> {"class": "Concat", "arguments": {"*modules": [{"class": "torch.nn.Identity", ...}],
                                          "deep": {"class": "Chain", ...}}}
 
+So is an output of :mod:`tcn.outputs`, a dataclass: by its class and its fields.
+
 A class of one's own is named once it is registered, ``registered:`` before its name so that it is
 never taken for one of the library::
 
@@ -26,6 +28,7 @@ never taken for one of the library::
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -34,7 +37,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from torch import nn
 
 Arguments = ParamSpec("Arguments")
-Registered = TypeVar("Registered", bound=type[nn.Module])
+Registered = TypeVar("Registered", bound=type)
 
 Description = Any
 """None, bool, int, float, str, a list or a dict of descriptions; or :class:`Opaque`."""
@@ -43,7 +46,7 @@ OWN = "registered:"
 """What stands before the name of a class of one's own."""
 TORCH = "torch.nn."
 """What stands before the name of one of PyTorch's activations."""
-_OWN: dict[str, type[nn.Module]] = {}
+_OWN: dict[str, type] = {}
 
 
 class Opaque(str):
@@ -83,7 +86,7 @@ def register(name: Any) -> Any:
         The class, or a decorator that returns it.
 
     Raises:
-        TypeError: if it is no subclass of ``torch.nn.Module``.
+        TypeError: if it is neither a subclass of ``torch.nn.Module`` nor a dataclass.
         ValueError: if another class has that name.
     """
     if isinstance(name, str):
@@ -92,8 +95,12 @@ def register(name: Any) -> Any:
 
 
 def _register(name: str, cls: Registered) -> Registered:
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise TypeError(f"cls: {cls!r} is not a class of modules; decorate one of torch.nn.Module")
+    is_module = isinstance(cls, type) and issubclass(cls, nn.Module)
+    if not is_module and not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise TypeError(
+            f"cls: {cls!r} is neither a class of modules nor a dataclass; decorate one of "
+            "torch.nn.Module, or an output that is a frozen dataclass"
+        )
     if not name:
         raise ValueError("name: '' is no name; write register('my_net')")
     before = _OWN.get(name)
@@ -102,13 +109,14 @@ def _register(name: str, cls: Registered) -> Registered:
         raise ValueError(
             f"name: {name!r} is that of {_path_of(before)}; register {_path_of(cls)} under another"
         )
-    if "__init__" in vars(cls) or not _is_recorded(cls):
-        setattr(cls, "__init__", recorded(cls.__init__))  # noqa: B010  # mypy: to assign is an error
+    if is_module and ("__init__" in vars(cls) or not _is_recorded(cls)):
+        init = cls.__init__  # type: ignore[misc]
+        setattr(cls, "__init__", recorded(init))  # noqa: B010  # mypy: to assign is an error
     _OWN[name] = cls
     return cls
 
 
-def own(name: str) -> type[nn.Module] | None:
+def own(name: str) -> type | None:
     """The class of one's own that a folder calls ``name``; None if none is registered."""
     return _OWN.get(name.removeprefix(OWN)) if name.startswith(OWN) else None
 
@@ -158,6 +166,9 @@ def describe(value: Any) -> Description:
         return {"class": _name_of(value.func), "partial": _describe_all(value.keywords)}
     if isinstance(value, nn.Module):
         return _described(value)
+    if dataclasses.is_dataclass(value) and not isinstance(_name_of(type(value)), Opaque):
+        given = [field.name for field in dataclasses.fields(value) if field.init]
+        return _built(type(value), {name: getattr(value, name) for name in given})
     return Opaque(repr(value)[:80])
 
 

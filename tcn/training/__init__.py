@@ -5,6 +5,7 @@ from tcn.extras import need
 need("tcn.training", "training", "pytorch_lightning", "torchmetrics", "typing_extensions")
 
 from tcn.training.batch import Batch, Prediction
+from tcn.training.checkpoint import BestCheckpoint
 from tcn.training.classification import Classification
 from tcn.training.denormals import FlushDenormals
 from tcn.training.language_model import LanguageModel
@@ -16,6 +17,7 @@ from tcn.training.task import Task
 
 __all__ = [
     "Batch",
+    "BestCheckpoint",
     "Classification",
     "CosineDecay",
     "FlushDenormals",

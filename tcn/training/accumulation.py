@@ -15,11 +15,11 @@ class Accumulation:
     """
 
     def __init__(self) -> None:
-        self._weights: dict[int, int] = {}
+        self._weights: dict[int, float] = {}
         self._batch = 0
         self._count = 1
 
-    def begin(self, batch_idx: int, weight: int, *, count: int) -> None:
+    def begin(self, batch_idx: int, weight: float, *, count: int) -> None:
         """Notes what batch ``batch_idx`` of an epoch weighs; ``count`` of them make a step."""
         if batch_idx % count == 0:
             self._weights.clear()
@@ -45,6 +45,6 @@ class Accumulation:
                     parameter.grad.mul_(factor)
 
     @property
-    def _first(self) -> int:
+    def _first(self) -> float:
         """The first weight above 0; a batch that holds nothing has no gradient."""
         return next((weight for weight in self._weights.values() if weight), 1)

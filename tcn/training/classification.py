@@ -1,5 +1,8 @@
 """The task of classes, of whole sequences or of every step."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
@@ -8,18 +11,24 @@ from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from tcn.layers.running import at_least_float32
+from tcn.training.balance import Weights, balanced_classes
 from tcn.training.batch import Batch
+from tcn.training.labels import Chosen, LabelTask
+from tcn.training.meaning import check_classes_said, classes_of
+from tcn.training.metrics import OF_CLASSES
 from tcn.training.schedules import Schedule
 from tcn.training.targets import IGNORED, check_classes, is_valid, valid_classes
-from tcn.training.task import Task
 
 
-class Classification(Task):
+class Classification(LabelTask):
     """Mean cross entropy, in nats, over all sequences or over all valid steps of them.
 
     Targets: int64 classes, ``(batch,)`` for outputs ``(batch, classes)`` or ``(batch, time)`` for
     ``(batch, classes, time)``; -100 counts nowhere. Logs ``*_loss``, ``{val,test}_accuracy`` and,
     with ``last``, ``{val,test}_last_accuracy``; predicts the probabilities of the classes.
+
+    The best checkpoint is chosen by the accuracy, or by the loss where there is a target at each
+    step, ``last`` or ``class_weights``.
 
     Args:
         net, optimizer, lr_scheduler: see ``Task``.
@@ -27,10 +36,25 @@ class Classification(Task):
             al. 2018, figure 5: the 10 symbols to be remembered in copying memory).
         label_smoothing: in training this share of every target goes to all classes alike (Szegedy
             et al. 2016, arXiv:1512.00567, section 7); losses of validation and test have none.
+        class_weights: a weight for each class: the loss is the mean over targets that count as much
+            as their class weighs, as in ``torch.nn.CrossEntropyLoss(weight=...)``, over a whole
+            set of validation or test too, so that all losses compare. ``"balanced"``: the number
+            of targets / (classes * targets of the class), counted in one pass through the training
+            data when a fit begins, and kept in its checkpoints.
+        metrics: what is measured beside, logged as ``{val,test}_<name>``, each class counting alike
+            however rare: ``f1``; ``average_precision`` (exact: all scores are kept until the end
+            of the epoch); ``balanced_accuracy`` (the mean recall); ``confusion``, which is not one
+            number: it stands in the attribute ``confusion`` and, with a logger, in
+            ``{val,test}_confusion.csv`` of its folder.
+        monitor: the metric that chooses the best checkpoint: ``loss``, ``accuracy``,
+            ``last_accuracy`` with ``last``, or one of ``metrics``, which is then measured.
+        classes: how many there are, for ``metrics``; the ``out_channels`` of the net if it has any.
 
     Raises:
+        TypeError: the net says that its numbers are not of classes.
         ValueError: ``last`` is not positive, or it is given and the targets have no time axis;
-            ``label_smoothing`` is not from 0 to below 1.
+            ``label_smoothing`` is not from 0 to below 1; a weight is negative or there is not one
+            for each class; a metric is unknown, or ``classes`` is.
     """
 
     def __init__(
@@ -39,10 +63,24 @@ class Classification(Task):
         *,
         last: int | None = None,
         label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | Tensor | Literal["balanced"] | None = None,
+        metrics: Sequence[str] = (),
+        monitor: str | None = None,
+        classes: int | None = None,
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        own = {"loss": "min", "accuracy": "max"}
+        if last is not None:
+            own["last_accuracy"] = "max"
+        super().__init__(
+            net,
+            weights=Weights("class_weights", class_weights),
+            chosen=Chosen(own, OF_CLASSES, metrics, monitor, ("classes", classes)),
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+        )
+        check_classes_said(self.net)
         if last is not None and last < 1:
             raise ValueError(f"last is {last}: give 1 step or more, or None")
         if not 0 <= label_smoothing < 1:
@@ -57,31 +95,43 @@ class Classification(Task):
             self.val_last_accuracy = _accuracy()
             self.test_last_accuracy = _accuracy()
 
-    @property
     @override
-    def monitor(self) -> tuple[str, str]:
+    def _own_monitor(self) -> str:
         # Accuracy over all steps may be high by chance: 99 % in copying memory, mostly blanks.
-        if self.last is not None or getattr(self.net, "readout_name", None) == "every":
-            return "val_loss", "min"
-        return "val_accuracy", "max"
+        every = getattr(self.net, "readout_name", None) == "every"
+        return "loss" if self.last is not None or every or self.weights.present else "accuracy"
 
     @override
-    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, float]:
         smoothing = self.label_smoothing if self.training else 0.0
-        return _cross_entropy(output, valid_classes(batch), smoothing)
+        weights = self.weights.of(output) if self.weights.present else None
+        return _cross_entropy(self._logits(output), valid_classes(batch), smoothing, weights)
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
-        target = valid_classes(batch)
+        target, output = valid_classes(batch), self._logits(output)
         self.log_metric(f"{stage}_accuracy", output, target)
         if self.last is not None:
             final = _final_classes(target, batch.lengths, self.last)
             self.log_metric(f"{stage}_last_accuracy", output, final)
+        if not self._measured:
+            return
+        counts = target != IGNORED
+        scores = at_least_float32(output.movedim(1, -1)[counts]).softmax(-1)
+        self.measure(stage, scores, target[counts])
 
     @override
     def predict(self, output: Tensor) -> Tensor:
         """Probabilities of the classes, along dimension 1."""
-        return output.softmax(dim=1)
+        return self._logits(output).softmax(dim=1)
+
+    def _logits(self, output: Tensor) -> Tensor:
+        return classes_of(self.net, output).logits(output)
+
+    @override
+    def _balanced(self) -> list[float]:
+        targets = (valid_classes(batch) for batch in self._training_batches())
+        return balanced_classes(target[target != IGNORED] for target in targets)
 
 
 def _accuracy() -> MulticlassAccuracy:
@@ -100,14 +150,18 @@ def _final_classes(target: Tensor, lengths: Tensor | None, last: int) -> Tensor:
     return target.masked_fill(is_valid(time, lengths - last), IGNORED)
 
 
-def _cross_entropy(output: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, int]:
+def _cross_entropy(
+    output: Tensor, target: Tensor, smoothing: float, weights: Tensor | None
+) -> tuple[Tensor, float]:
     check_classes(output, target)
-    count = int((target != IGNORED).sum())
+    counts = target != IGNORED
+    weight = int(counts.sum()) if weights is None else float(weights[target[counts]].sum())
     total = functional.cross_entropy(
         at_least_float32(output),
         target,
+        weight=weights,
         ignore_index=IGNORED,
         reduction="sum",
         label_smoothing=smoothing,
     )
-    return total / max(count, 1), count
+    return total / (weight or 1), weight

@@ -13,9 +13,10 @@ from typing_extensions import override
 
 from tcn.layers import SequenceModule, State
 from tcn.layers.compiled import compiled_method
-from tcn.layers.running import at_least_float32
-from tcn.models.language import LOGITS, TokenModel, TokenScorer
+from tcn.models.language import TokenModel
+from tcn.outputs.classes import OfClasses
 from tcn.training.batch import Batch, Prediction, behind
+from tcn.training.meaning import check_classes_said, classes_of
 from tcn.training.schedules import Schedule
 from tcn.training.targets import IGNORED, check_classes, valid_classes
 from tcn.training.task import Task
@@ -47,7 +48,8 @@ class LanguageModel(Task):
     of the tokens. Of a ``TokenModel`` only the steps that count get as far as the vocabulary.
 
     Raises:
-        TypeError: a batch is a ``Chunk`` and the net cannot stream.
+        TypeError: a batch is a ``Chunk`` and the net cannot stream, or the net says that its
+            numbers are not of classes.
         ValueError: the net sees the future, from which the next token can be read.
     """
 
@@ -60,6 +62,7 @@ class LanguageModel(Task):
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
         net = self.net
+        check_classes_said(net)
         if isinstance(net, SequenceModule) and net.reach and net.reach[-1].right > 0:
             raise ValueError(
                 f"net: {type(net).__name__} sees {net.reach[-1].right} steps of the future, and "
@@ -129,8 +132,8 @@ class LanguageModel(Task):
     @override
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
         rows, target = self._counting(output, batch)
-        log_likelihood: Tensor = self._scorer.log_likelihood(rows, target)
-        return -at_least_float32(log_likelihood).sum() / max(len(target), 1), len(target)
+        losses = self._output_of(rows).losses(self._raw(rows), target)
+        return losses.sum() / max(len(target), 1), len(target)
 
     @override
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
@@ -140,9 +143,10 @@ class LanguageModel(Task):
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
         rows, target = self._counting(output, batch)
-        log_likelihood, right = self._scorer.score(rows, target)
+        raw, read = self._raw(rows), self._output_of(rows)
         count = len(target)
-        loss = -at_least_float32(log_likelihood).sum() / max(count, 1)
+        loss = read.losses(raw, target).sum() / max(count, 1)
+        right = read.mean(raw) == target
         self.log_mean(f"{stage}_loss", loss, count)
         self.log_mean(f"{stage}_bits", loss / math.log(2), count)
         self.log_mean(f"{stage}_accuracy", right.sum() / max(count, 1), count)
@@ -151,11 +155,18 @@ class LanguageModel(Task):
     @override
     def predict(self, output: Tensor) -> Tensor:
         """Probabilities of the next token, along dimension 1."""
-        return self._scorer.probabilities(output)
+        return self._output_of(output).probabilities(self._raw(output))
 
-    @property
-    def _scorer(self) -> TokenScorer:
-        return self.net if isinstance(self.net, TokenModel) else LOGITS
+    def _raw(self, rows: Tensor) -> Tensor:
+        """What the output reads: logits, or the features of a vocabulary in clusters."""
+        if not isinstance(self.net, TokenModel) or self.net.clusters is not None:
+            return rows
+        logits: Tensor = self.net.apply_head(rows)
+        return logits
+
+    def _output_of(self, rows: Tensor) -> OfClasses:
+        clusters = self.net.clusters if isinstance(self.net, TokenModel) else None
+        return classes_of(self.net, rows) if clusters is None else clusters
 
     @contextmanager
     def _streaming(self, stage: str, batch: Batch) -> Iterator[None]:
@@ -192,4 +203,4 @@ def detached(state: State) -> State:
     """A state, however nested, without the graph that it was computed by."""
     if isinstance(state, Tensor):
         return state.detach()
-    return tuple(detached(part) for part in state)
+    return tuple(part if part is None else detached(part) for part in state)

@@ -1,20 +1,36 @@
 """The tasks of several channels of yes or no, apart or together."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from tcn.layers.running import at_least_float32
-from tcn.models.joint import JointModel
+from tcn.outputs import NADE
+from tcn.training.balance import Weights, balanced_channels
 from tcn.training.batch import Batch
+from tcn.training.labels import Chosen, LabelTask
+from tcn.training.meaning import check_channels_said, output_of
+from tcn.training.metrics import OF_CHANNELS, UNKNOWN
 from tcn.training.schedules import Schedule
-from tcn.training.targets import is_valid, valid_values
-from tcn.training.task import Task
+from tcn.training.targets import (
+    Missing,
+    check_missing,
+    check_shape,
+    is_known,
+    is_valid,
+    valid_rows,
+    valid_values,
+)
+
+OWN = {"loss": "min", "nll": "min"}
+"""What is measured in any case, and which way is better."""
 
 
-class MultiLabel(Task):
+class MultiLabel(LabelTask):
     """Binary cross entropy of independent channels, such as the 88 keys of a piano.
 
     Targets: floats 0 or 1 shaped like the output, ``(batch, channels, time)``. The loss is summed
@@ -22,22 +38,83 @@ class MultiLabel(Task):
     Logs ``*_loss`` and ``{val,test}_nll``: the total over all sequences divided by their total
     number of steps, as Bai et al. 2018 report music (nats per frame; not the mean over sequences of
     their means). Predicts the probability of each channel.
+
+    The best checkpoint is chosen by ``nll``, or with ``positive_weight`` by the loss.
+
+    Args:
+        net, optimizer, lr_scheduler: see ``Task``.
+        positive_weight: how much a 1 counts against a 0 in the loss, as ``pos_weight`` of
+            ``torch.nn.BCEWithLogitsLoss``: a number, or one for each channel. In validation and
+            test too, so that losses compare; ``nll`` is a likelihood and stays as it is.
+            ``"balanced"``: how many 0 to a 1 each channel has, counted in one pass through the
+            training data when a fit begins, and kept in its checkpoints.
+        missing: what becomes of targets that are NaN. ``"refuse"``: training stops and says where;
+            ``"ignore"``: they add to no loss and no metric, and a sequence (for ``nll``: a step)
+            of which no channel is known is not counted.
+        metrics: what is measured beside, each channel counting alike: ``f1`` of the channels whose
+            probability is above 1/2, ``average_precision`` (exact: all scores are kept until the
+            end of the epoch). Logged as ``{val,test}_<name>``.
+        monitor: the metric that chooses the best checkpoint: ``loss``, ``nll`` or one of
+            ``metrics``, which is then measured.
+        channels: how many there are, for ``metrics``; the ``out_channels`` of the net if it has
+            any.
+
+    Raises:
+        TypeError: the net says that its channels are not yes or no, each for itself.
+        ValueError: a weight is negative or there is not one for each channel; ``missing`` is
+            neither; a metric is unknown, or ``channels`` is.
     """
 
-    @property
-    @override
-    def monitor(self) -> tuple[str, str]:
-        return "val_nll", "min"
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        positive_weight: float | Sequence[float] | Tensor | Literal["balanced"] | None = None,
+        missing: Missing = "refuse",
+        metrics: Sequence[str] = (),
+        monitor: str | None = None,
+        channels: int | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: Schedule | LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            net,
+            weights=Weights("positive_weight", positive_weight, single=True),
+            chosen=Chosen(OWN, OF_CHANNELS, metrics, monitor, ("channels", channels)),
+            optimizer=optimizer,
+            lr_scheduler=lr_scheduler,
+        )
+        self._check_net()
+        check_missing(missing)
+        self.missing = missing
+
+    def _check_net(self) -> None:
+        check_channels_said(self.net)
 
     @override
-    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        sequences = output.shape[0]
-        return self._total(output, batch)[0] / max(sequences, 1), sequences
+    def _own_monitor(self) -> str:
+        return "loss" if self.weights.present else "nll"
+
+    @override
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, float]:
+        sequences = len(output)
+        if self.missing == "ignore":
+            check_shape(output, batch.y)
+            sequences = int(is_known(batch).flatten(1).any(1).sum())
+        if self.weights.present:
+            total = self._weighted(output, batch, self.weights.of(output))
+        else:
+            total, _ = self._total(output, batch)
+        return total / max(sequences, 1), sequences
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
         total, steps = self._total(output, batch)
         self.log_mean(f"{stage}_nll", total / max(steps, 1), steps)
+        if self._measured:
+            rows, target = valid_rows(output, batch)
+            known = target.gt(0.5).long().masked_fill(target.isnan(), UNKNOWN)
+            self.measure(stage, rows.sigmoid(), known)
 
     @override
     def predict(self, output: Tensor) -> Tensor:
@@ -46,20 +123,38 @@ class MultiLabel(Task):
 
     def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """Sum over all channels and valid steps, and the number of these steps."""
-        values, target = valid_values(output, batch)
+        ignoring = self.missing == "ignore"
+        values, target = valid_values(output, batch, known=ignoring)
         total = functional.binary_cross_entropy_with_logits(values, target, reduction="sum")
+        if ignoring:
+            return total, int(is_known(batch).any(1).sum())
         return total, target.numel() // output.shape[1]
+
+    def _weighted(self, output: Tensor, batch: Batch, weights: Tensor) -> Tensor:
+        rows, target = valid_rows(output, batch)
+        weights = weights.expand_as(rows)
+        if self.missing == "ignore":
+            known = ~target.isnan()
+            rows, target, weights = rows[known], target[known], weights[known]
+        return functional.binary_cross_entropy_with_logits(
+            rows, target, pos_weight=weights, reduction="sum"
+        )
+
+    @override
+    def _balanced(self) -> list[float]:
+        batches = self._training_batches()
+        return balanced_channels(valid_rows(batch.y, batch)[1] for batch in batches)
 
 
 class JointMultiLabel(MultiLabel):
     """Negative log likelihood of channels that depend on each other, such as the keys of a chord.
 
     Targets, ``*_loss`` and ``{val,test}_nll`` are those of ``MultiLabel``, so the two compare; only
-    the distribution differs, which is the exact one of a ``JointModel``. Predicts the likelier
+    the distribution differs, which is the exact one of the net's NADE. Predicts the likelier
     value of each channel given those before it.
 
     Raises:
-        TypeError: the net is no ``tcn.models.JointModel``.
+        TypeError: the output of the net is not a ``NADE``; see ``tcn.models.JointModel``.
     """
 
     def __init__(
@@ -70,7 +165,10 @@ class JointMultiLabel(MultiLabel):
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
-        if not isinstance(self.net, JointModel):
+
+    @override
+    def _check_net(self) -> None:
+        if not isinstance(output_of(self.net), NADE):
             raise TypeError(
                 f"net: {type(self.net).__name__} says nothing of channels together; use a "
                 "tcn.models.JointModel around the backbone, or the task MultiLabel"
@@ -79,12 +177,13 @@ class JointMultiLabel(MultiLabel):
     @override
     def predict(self, output: Tensor) -> Tensor:
         """The likelier value of each channel given those before it, 0 or 1."""
-        return self._joint.likeliest(output)
+        return self._joint.mean(output)
 
     @property
-    def _joint(self) -> JointModel:
-        assert isinstance(self.net, JointModel)
-        return self.net
+    def _joint(self) -> NADE:
+        said = output_of(self.net)
+        assert isinstance(said, NADE)
+        return said
 
     @override
     def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
@@ -92,5 +191,4 @@ class JointMultiLabel(MultiLabel):
         if batch.lengths is not None:
             valid = is_valid(output.shape[-1], batch.lengths)
         rows, target = output.movedim(1, -1)[valid], batch.y.movedim(1, -1)[valid]
-        log_likelihood = self._joint.log_likelihood(rows, target)
-        return -at_least_float32(log_likelihood).sum(), len(rows)
+        return self._joint.losses(rows, target).sum(), len(rows)

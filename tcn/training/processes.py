@@ -74,7 +74,7 @@ def row_of_zeros(tensor: Tensor) -> Tensor:
     return torch.zeros(1, *tensor.shape[1:], dtype=tensor.dtype, device=tensor.device)
 
 
-def shared(loss: Tensor, weight: int, complaint: str | None) -> tuple[Tensor, int, str | None]:
+def shared(loss: Tensor, weight: float, complaint: str | None) -> tuple[Tensor, float, str | None]:
     """The loss of a share, scaled for the mean over the processes; the weight of the whole batch.
 
     Gradients are averaged over the processes, and so is what they log: the mean of the scaled
@@ -82,7 +82,9 @@ def shared(loss: Tensor, weight: int, complaint: str | None) -> tuple[Tensor, in
     and the others would wait for it.
     """
     facts = torch.tensor([weight, complaint is not None], dtype=torch.float64, device=loss.device)
-    everything, wrong = (int(fact) for fact in summed(facts).tolist())
+    everything, wrong = summed(facts).tolist()
     if wrong:
         complaint = next(filter(None, gathered(complaint)))
-    return loss * (weight * process_count() / max(everything, 1)), everything, complaint
+    # A count stays one: Lightning adds those up exactly.
+    total = int(everything) if isinstance(weight, int) else everything
+    return loss * (weight * process_count() / (total or 1)), total, complaint

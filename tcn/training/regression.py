@@ -7,41 +7,86 @@ from torch.nn import functional
 from torchmetrics import MeanSquaredError
 from typing_extensions import override
 
+from tcn.layers.running import at_least_float32
+from tcn.outputs.checks import can_be_looked_at
 from tcn.training.batch import Batch
+from tcn.training.meaning import numbers_of, output_of, raw_of
 from tcn.training.schedules import Schedule
-from tcn.training.targets import valid_values
+from tcn.training.targets import Missing, check_missing, observed, valid_values
 from tcn.training.task import Task
 
 
 class Regression(Task):
-    """Mean squared error over all values of all valid steps.
+    """Mean squared error over all values of all valid steps, or the loss of the net's own output.
 
     Targets: floats shaped like the output of the net, ``(batch, channels, time)`` or
     ``(batch, channels)``. Logs ``*_loss`` and ``{val,test}_mse``; predicts the output itself.
+
+    A net that says what its numbers mean, such as ``SequenceModel(backbone, head="student_t",
+    targets=3)``, is trained by the loss of that output, which then chooses the best checkpoint; its
+    targets are those of the output, ``(batch, targets, time)`` or, without ``targets``, ``(batch,
+    time)``. Measured and predicted is its point forecast.
+
+    Args:
+        net, optimizer, lr_scheduler: see ``Task``.
+        missing: what becomes of targets that are NaN. ``"refuse"``: training stops and says where;
+            ``"ignore"``: they count in no loss and no metric, and the mean is over those known.
+
+    Raises:
+        TypeError: the net says that its numbers are of classes.
+        ValueError: ``missing`` is neither.
     """
 
     def __init__(
         self,
         net: nn.Module,
         *,
+        missing: Missing = "refuse",
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        check_missing(missing)
+        self.missing = missing
+        numbers_of(self.net)
         self.val_mse = MeanSquaredError()
         self.test_mse = MeanSquaredError()
 
     @property
     @override
     def monitor(self) -> tuple[str, str]:
-        return "val_mse", "min"
+        return "val_mse" if output_of(self.net) is None else "val_loss", "min"
 
     @override
-    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        output, target = valid_values(output, batch)
-        count = target.numel()
-        return functional.mse_loss(output, target, reduction="sum") / max(count, 1), count
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, float]:
+        said = output_of(self.net)
+        if said is None:
+            output, target = self._counting(output, batch)
+            count = target.numel()
+            return functional.mse_loss(output, target, reduction="sum") / max(count, 1), count
+        raw, counts = raw_of(self.net, output), self._counts(output, batch)
+        if can_be_looked_at(batch.y):
+            said.check_target(batch.y[counts])
+        count = int(counts.sum())
+        return said.losses(raw, batch.y, counts).sum() / max(count, 1), count
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
-        self.log_metric(f"{stage}_mse", *valid_values(output, batch))
+        if output_of(self.net) is None:
+            self.log_metric(f"{stage}_mse", *self._counting(output, batch))
+            return
+        counts = self._counts(output, batch)
+        forecast = self.predict(output)[counts]
+        self.log_metric(f"{stage}_mse", at_least_float32(forecast), batch.y[counts].float())
+
+    @override
+    def predict(self, output: Tensor) -> Tensor:
+        """The point forecast."""
+        said = output_of(self.net)
+        return output if said is None else said.mean(raw_of(self.net, output))
+
+    def _counts(self, output: Tensor, batch: Batch) -> Tensor:
+        return observed(output, batch, known=self.missing == "ignore")
+
+    def _counting(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        return valid_values(output, batch, known=self.missing == "ignore")

@@ -1,5 +1,7 @@
 """Which targets count: those of valid steps, and not those that are to be ignored."""
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,9 @@ from tcn.training.batch import Batch
 
 IGNORED = -100
 """A class target with this value counts in no loss and no metric (PyTorch's own default)."""
+
+Missing = Literal["refuse", "ignore"]
+"""What becomes of float targets that are NaN: the run stops, or they count nowhere."""
 
 
 def is_valid(time: int, lengths: Tensor) -> Tensor:
@@ -22,14 +27,56 @@ def valid_classes(batch: Batch) -> Tensor:
     return batch.y.masked_fill(~is_valid(batch.y.shape[-1], batch.lengths), IGNORED)
 
 
-def valid_values(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Output and target, flat, without the steps beyond the lengths, to be summed in float32."""
-    _check_shape(output, batch.y)
-    values: tuple[Tensor, Tensor] = output, batch.y
+def valid_values(output: Tensor, batch: Batch, *, known: bool = False) -> tuple[Tensor, Tensor]:
+    """Output and target, flat, without the steps beyond the lengths, to be summed in float32.
+
+    With ``known`` also without the values whose target is NaN.
+    """
+    check_shape(output, batch.y)
+    values, target = output, batch.y
     if batch.lengths is not None and batch.y.ndim > 2:
         valid = is_valid(batch.y.shape[-1], batch.lengths)
-        values = output.mT[valid], batch.y.mT[valid]
-    return at_least_float32(values[0].flatten()), at_least_float32(values[1].flatten())
+        values, target = output.mT[valid], batch.y.mT[valid]
+    if known:
+        there = ~target.isnan()
+        values, target = values[there], target[there]
+    return at_least_float32(values.flatten()), at_least_float32(target.flatten())
+
+
+def valid_rows(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Output and target, ``(rows, channels)``: a row for each valid step, or each sequence."""
+    check_shape(output, batch.y)
+    values, target = output.movedim(1, -1), batch.y.movedim(1, -1)
+    if batch.lengths is not None and batch.y.ndim > 2:
+        valid = is_valid(batch.y.shape[-1], batch.lengths)
+        values, target = values[valid], target[valid]
+    return at_least_float32(values.flatten(0, -2)), at_least_float32(target.flatten(0, -2))
+
+
+def is_known(batch: Batch) -> Tensor:
+    """Bool, shaped like the targets: those of valid steps that are not NaN."""
+    known = ~batch.y.isnan()
+    if batch.lengths is not None and batch.y.ndim > 2:
+        known = known & is_valid(batch.y.shape[-1], batch.lengths)[:, None]
+    return known
+
+
+def observed(output: Tensor, batch: Batch, *, known: bool) -> Tensor:
+    """Bool, shaped like the targets of an output: those of valid steps, with ``known`` not NaN."""
+    there = ~batch.y.isnan() if known else torch.ones_like(batch.y, dtype=torch.bool)
+    if batch.lengths is None or output.ndim == 2 or batch.y.ndim < 2:
+        return there
+    valid = is_valid(batch.y.shape[-1], batch.lengths)
+    return there & valid.view(len(valid), *[1] * (batch.y.ndim - 2), -1)
+
+
+def check_missing(missing: str) -> None:
+    """Refuses what is not one of ``Missing``."""
+    if missing not in get_args(Missing):
+        raise ValueError(
+            f"missing: {missing!r} is not known; give 'refuse', which stops at a target that is "
+            "NaN, or 'ignore', which leaves it out of losses and metrics"
+        )
 
 
 def check_classes(output: Tensor, target: Tensor) -> None:
@@ -41,7 +88,8 @@ def check_classes(output: Tensor, target: Tensor) -> None:
         )
 
 
-def _check_shape(output: Tensor, target: Tensor) -> None:
+def check_shape(output: Tensor, target: Tensor) -> None:
+    """Refuses targets that are not shaped like the output."""
     if output.shape != target.shape:
         raise ValueError(
             f"output {tuple(output.shape)} and target {tuple(target.shape)} do not fit: targets "

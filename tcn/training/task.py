@@ -18,9 +18,11 @@ from tcn.layers.compiled import uncompiled, without_wrapper
 from tcn.training.accumulation import Accumulation
 from tcn.training.batch import Batch, Prediction, behind
 from tcn.training.denormals import FlushDenormals
+from tcn.training.finite import complaint
 from tcn.training.processes import process_count, row_of_zeros, shared
 from tcn.training.repetition import without_repetition
 from tcn.training.schedules import Schedule
+from tcn.training.targets import Missing
 
 
 class Task(pl.LightningModule):
@@ -51,9 +53,14 @@ class Task(pl.LightningModule):
             epoch (``ReduceLROnPlateau``: with the metric in its attribute ``monitor``, by default
             that of the task); or a ``Schedule``, stepped after every optimizer step.
 
+    Attributes:
+        missing: what becomes of targets that are NaN, where the task says; None where not.
+
     Raises:
         ValueError: in ``fit``, when an input or the training loss is not finite.
     """
+
+    missing: Missing | None = None
 
     def __init__(
         self,
@@ -90,9 +97,11 @@ class Task(pl.LightningModule):
         self._lr = value
 
     @abstractmethod
-    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
-        """The loss, a mean, and how many things it is the mean of (0: none, the loss is 0).
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, float]:
+        """The loss, a mean, and the weight of all it is the mean of (0: of nothing, the loss is 0).
 
+        The weight is how many things there are, or the sum of what each of them weighs; it is an
+        int or a float in every batch alike.
         The lengths of ``batch`` are those of ``output``, see ``tcn.training.batch.behind``.
         """
 
@@ -118,13 +127,14 @@ class Task(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         batch = self._own_rows("train", batch, batch_idx)
         loss, weight = self.loss(self._output(batch), behind(self.net, batch))
-        complaint = self._complaint(batch, batch_idx, loss)
+        where = f"epoch {self.current_epoch}, batch {batch_idx}"
+        wrong = complaint(batch, loss, where, self.missing)
         if process_count() > 1:
-            loss, weight, complaint = shared(loss, weight, complaint)
-        if complaint is not None:
-            raise ValueError(complaint)
+            loss, weight, wrong = shared(loss, weight, wrong)
+        if wrong is not None:
+            raise ValueError(wrong)
         self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True,
-                 batch_size=weight, sync_dist=True)  # fmt: skip
+                 batch_size=weight, sync_dist=True)  # type: ignore[arg-type]  # fmt: skip
         count = 1 if self._trainer is None else self._trainer.accumulate_grad_batches
         self._accumulation.begin(batch_idx, weight, count=count)
         return loss
@@ -188,13 +198,14 @@ class Task(pl.LightningModule):
             return batch
         return without_repetition(batch, batch_idx, self._trainer, stage)
 
-    def log_mean(self, name: str, value: Tensor, weight: int) -> None:
-        """Logs a mean over ``weight`` things, to be weighted so over the epoch."""
+    def log_mean(self, name: str, value: Tensor, weight: float) -> None:
+        """Logs a mean over what weighs ``weight``, to be weighted so over the epoch."""
         shown = name == self.monitor[0]
         # Lightning takes the mean of the processes' weights, and of 3 and 4 it takes 3: multiples
-        # of their number have a whole mean.
+        # of their number have a whole mean. It adds up floats as well as it adds up counts.
         weight *= process_count()
-        self.log(name, value, on_epoch=True, prog_bar=shown, batch_size=weight, sync_dist=True)
+        self.log(name, value, on_epoch=True, prog_bar=shown,
+                 batch_size=weight, sync_dist=True)  # type: ignore[arg-type]  # fmt: skip
 
     def log_metric(self, name: str, *arguments: Tensor | int) -> None:
         """Updates the metric that is the attribute ``name`` and logs it over the epoch."""
@@ -278,19 +289,3 @@ class Task(pl.LightningModule):
         loss, weight = self.loss(output, batch)
         self.log_mean(f"{stage}_loss", loss, weight)
         self.evaluate(stage, output, batch)
-
-    def _complaint(self, batch: Batch, batch_idx: int, loss: Tensor) -> str | None:
-        if torch.isfinite(batch.x).all() & torch.isfinite(loss):  # one wait for the device, not two
-            return None
-        where = f"epoch {self.current_epoch}, batch {batch_idx}"
-        for name, tensor in (("input x", batch.x), ("target y", batch.y)):
-            wrong = tensor.numel() - int(torch.isfinite(tensor).sum())
-            if wrong:
-                return (
-                    f"{name} holds {wrong} NaN or infinite values of {tensor.numel()} in {where}: "
-                    "fill them or leave those sequences out"
-                )
-        return (
-            f"training loss is {loss.item()} in {where}: lower the learning rate "
-            "or set gradient_clip_val of the trainer"
-        )

@@ -100,6 +100,66 @@ def test_best_and_last_checkpoint(config: Path):
     assert (best["epoch"], last["epoch"]) == (0, 1)
 
 
+def test_rare_classes_from_a_file(config: Path):
+    """Weights, metrics and the one that chooses, from YAML and flags; `test` counts nothing."""
+    settings = yaml.safe_load(CONFIG)
+    task = settings["model"]["init_args"]
+    task["net"]["init_args"] |= {"out_channels": 10}
+    task["net"]["init_args"]["backbone"]["init_args"]["in_channels"] = 1
+    settings["model"]["class_path"] = "Classification"
+    task |= {"class_weights": "balanced", "metrics": ["f1", "confusion"]}
+    settings["data"] = {"class_path": "SequentialDigits", "init_args": {"batch_size": 500}}
+    config.write_text(yaml.safe_dump(settings))
+    cli = tcn("fit", config, "--model.init_args.monitor=average_precision")
+    folder = config.parent / "version_0"
+    assert cli.trainer.checkpoint_callback.monitor == "val_average_precision"
+    assert cli.trainer.checkpoint_callback.mode == "max"
+    with (folder / "metrics.csv").open() as file:
+        assert {"val_f1", "val_average_precision"} <= set(csv.DictReader(file).fieldnames or ())
+    assert len((folder / "val_confusion.csv").read_text().splitlines()) == 1 + 2 * 10
+    best = folder / "checkpoints" / "best.ckpt"
+    tested = tcn("test", config, f"--ckpt_path={best}", "--model.init_args.monitor=f1")
+    assert tested.model.weights.values == cli.model.weights.values
+    assert tested.model.confusion["test"].sum() == len(tested.datamodule.dataset("test"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.init_args.metrics=[f_1]", "metrics: 'f_1' is not one of .* did you mean f1"),
+        ("model.init_args.monitor=val_acuracy", "monitor: 'val_acuracy' .* did you mean accuracy"),
+        ("model.init_args.class_weights=even", "class_weights"),
+        ("model.init_args.class_weights=[1.0, -2.0]", "class_weights: .* are not weights"),
+    ],
+)
+def test_a_wrong_metric_or_weight_is_refused_by_name(config: Path, setting: str, message: str):
+    config.write_text(CONFIG.replace("tcn.training.Regression", "tcn.training.Classification"))
+    with pytest.raises(ValueError, match=message):
+        build(config, [setting])
+
+
+@pytest.mark.parametrize(
+    ("task", "setting", "expected"),
+    [
+        ("Classification", "class_weights=[1, 2.5]", [1.0, 2.5]),
+        ("MultiLabel", "positive_weight=3", [3.0]),
+        ("MultiLabel", "positive_weight=[3, 4]", [3.0, 4.0]),
+        ("MultiLabel", "positive_weight=balanced", None),
+    ],
+)
+def test_weights_are_read_from_flags(config: Path, task: str, setting: str, expected):
+    config.write_text(CONFIG.replace("tcn.training.Regression", f"tcn.training.{task}"))
+    cli = build(config, [f"model.init_args.{setting}", "trainer.max_epochs=1"])
+    assert cli.model.weights.values == expected
+    assert cli.model.weights.balanced == (expected is None)
+
+
+def test_missing_targets_are_ignored_by_a_flag(config: Path):
+    assert build(config, ["model.init_args.missing=ignore"]).model.missing == "ignore"
+    with pytest.raises(ValueError, match="missing"):
+        build(config, ["model.init_args.missing=drop"])
+
+
 def test_validate_test_and_predict_read_a_checkpoint(config: Path):
     trained = tcn("fit", config)
     best = str(config.parent / "version_0" / "checkpoints" / "best.ckpt")

@@ -178,6 +178,6 @@ def test_what_is_not_installed_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "darts", None)
     with pytest.raises(ImportError, match=r"pip install darts"):
         darts_from_frame(long_frame())
-    monkeypatch.setitem(sys.modules, "gluonts.dataset.common", None)
+    monkeypatch.setitem(sys.modules, "gluonts", None)
     with pytest.raises(ImportError, match=r"pip install gluonts"):
         gluonts_from_frame(long_frame(), freq="h")

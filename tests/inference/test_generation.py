@@ -131,7 +131,7 @@ def test_blocks_of_native_samples_equal_single_ones(
     net = build(name).float()
     condition = torch.randn(3, 3) if name == "conditioned" else None
     blocks = generate(net, prompt, 150, seed=3, condition=condition)
-    monkeypatch.setattr("tcn.inference.generation._Categorical.keeps_all", lambda *_: False)
+    monkeypatch.setattr("tcn.inference.sampling.Tokens.keeps_all", lambda *_: False)
     assert torch.equal(generate(net, prompt, 150, seed=3, condition=condition), blocks)
 
 
@@ -258,7 +258,10 @@ TOKENS = torch.tensor([[1, 2]])
         ({"net": TCN(2, [2], 2, ndim=2, causal=True).eval()}, "net: TCN has 2 axes"),
         ({"net": TCN(3, [3], 3, lookahead=1).eval()}, "net: TCN looks 1 steps ahead"),
         ({"net": TCN(SIZE, [SIZE], 2).train()}, "training mode"),
-        ({"output": "normal"}, "output: 'normal' is neither 'categorical', 'continuous' nor"),
+        (
+            {"output": "normal"},
+            "output: 'normal' is neither 'categorical', 'continuous', an",
+        ),
         ({"output": "continuous"}, "output: 'continuous', but SequenceModel takes other inputs"),
         ({"condition": torch.zeros(1, 3, 4)}, "condition: 4 steps for 2 of the prompt and 5 gen"),
     ],

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tcn.inference import StreamSession
+from tcn.inference.engines import TorchRows
 from tcn.inference.state import clone, flatten, map_tensors
 from tcn.layers import Add, Chain, Conv1d, FiLM, SequenceModule
 from tcn.models import TCN, SequenceModel
@@ -88,6 +89,11 @@ def test_a_state_that_is_not_finite_is_refused_everywhere(
         StreamSession.load(tmp_path / "sick.safetensors", net)
     for a, b in zip(flatten(good), flatten(session.state), strict=True):
         assert torch.equal(a, b)
+
+
+def test_rows_that_have_not_begun_have_no_state() -> None:
+    with pytest.raises(ValueError, match="rows: none has begun, so there is no state yet"):
+        TorchRows(build("tcn"), 2).get_state()
 
 
 NO_TENSORS: dict[str, Callable[[Any], object]] = {

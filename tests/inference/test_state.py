@@ -75,6 +75,9 @@ def test_what_does_not_fit_is_refused() -> None:
         from_tensors({"0": torch.zeros(1), "2": torch.zeros(1)}, (None, None))
     with pytest.raises(TypeError, match="a list is neither"):
         skeleton(([torch.zeros(1)],))
+    for function in (skeleton, flatten, to_tensors, clone):
+        with pytest.raises(TypeError, match="a NoneType is neither a tensor nor a tuple"):
+            function((torch.zeros(1), None))
 
 
 @pytest.mark.parametrize(

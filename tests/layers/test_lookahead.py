@@ -156,3 +156,17 @@ def test_a_state_of_another_net_is_refused() -> None:
     for other in (TCN(2, [3, 3], 3), TCN(2, [3, 3], 3, lookahead=3), LSTM(2, 3)):
         with pytest.raises(ValueError, match=r"state: .* another net or batch"):
             net.step(x, other.step(x)[1])
+
+
+def test_a_state_whose_parts_are_no_such_parts_is_refused() -> None:
+    net = TCN(2, [3, 3], 3, lookahead=4)
+    x = torch.randn(2, 2, 6)
+    (mask, condition), rest = net.step(x)[1]
+    for past in ((mask,), (mask, ()), (mask, None), (mask, condition, mask)):
+        with pytest.raises(ValueError, match=r"expected a pair of \(mask, condition\) and state"):
+            net.step(x, (past, rest))
+    net = SkipSum([GatedBlock(2, 2, 2, skip_channels=2)])
+    look_ahead(net, 1)
+    past, ((before, shortcut, _),) = net.step(x)[1]
+    with pytest.raises(ValueError, match="SkipSum expected 3 states, got 2 states"):
+        net.step(x, (past, ((before, shortcut),)))

@@ -7,7 +7,7 @@ No net has dropout, whose masks each process draws for itself.
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from torch import Tensor
 
 from tcn.data import AddingProblem, CopyingMemory, SequentialDigits
 from tcn.data.language import PennTreebankCharacters
-from tcn.data.loading import SequenceDataModule, TensorSequences
+from tcn.data.loading import SequenceDataModule, SequenceDataset, TensorSequences
 from tcn.data.music import KEYS, PianoRolls
 from tcn.data.vocabulary import Vocabulary
+from tcn.layers import Chain, Conv1d
 from tcn.models import GRU, LSTM, TCN, SequenceModel, TokenModel
 from tcn.training import (
+    Batch,
     Classification,
     LanguageModel,
     MultiLabel,
@@ -30,6 +32,7 @@ from tcn.training import (
     SeedEveryEpoch,
     Task,
 )
+from tcn.training.labels import LabelTask
 from tcn.training.processes import process_count, process_index
 
 EPOCHS = 4
@@ -62,6 +65,53 @@ class Letters(PennTreebankCharacters):
     def text(self, split: str) -> Any:
         size = {"train": 203, "validation": 41, "test": 37}[split]
         return ("abcdefgh"[int(abs(value) * 3) % 8] for value in numbers(size, size))
+
+
+class Padded(SequenceDataset):
+    """Rows with lengths of their own."""
+
+    def __init__(self, whole: Batch) -> None:
+        self.whole = whole
+
+    def __len__(self) -> int:
+        return len(self.whole.x)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        return Batch(*(part[list(indices)] for part in self.whole))
+
+    def tensors(self) -> Iterator[Tensor]:
+        yield from self.whole
+
+
+class Rare(SequenceDataModule):
+    """Three classes, two of them rare, some steps without; of one row a process has nothing."""
+
+    in_channels, out_channels = 2, 3
+
+    def make_dataset(self, split: str) -> Padded:
+        count = {"train": 13, "validation": 3, "test": 1}[split]
+        x = numbers(count, count, 2, 8)
+        y = (x[:, 0] > 0.8) + 2 * ((x[:, 1] > 0.8) & (x[:, 0] < 0.8))
+        y = y.masked_fill(x.sum(1).abs() < 0.2, -100)
+        return Padded(Batch(x, y, 8 - torch.arange(count) * 3 % 8))
+
+
+class Gaps(SequenceDataModule):
+    """Values of every second step, a third of them unknown, or whether they are above 0."""
+
+    in_channels, out_channels = 2, 3
+
+    def __init__(self, *, binary: bool, batch_size: int, seed: int) -> None:
+        super().__init__(batch_size=batch_size, seed=seed)
+        self.binary = binary
+
+    def make_dataset(self, split: str) -> Padded:
+        count = {"train": 13, "validation": 3, "test": 1}[split]
+        x = numbers(count + 20, count, 2, 8)
+        y = torch.stack([x[:, 0, ::2], x[:, 1, ::2], x[:, 0, 1::2]], dim=1)
+        known = (y > 0).float() if self.binary else y
+        y = known.masked_fill(numbers(count + 30, *y.shape) > 0.5, float("nan"))
+        return Padded(Batch(x, y, 8 - torch.arange(count) * 3 % 8))
 
 
 class Spoiled(AddingProblem):
@@ -130,8 +180,34 @@ def clusters() -> tuple[Task, SequenceDataModule]:
     return stream(cutoffs=[3, 6], division=2.0)
 
 
+def rare() -> tuple[Task, SequenceDataModule]:
+    """Weights counted in shares, and metrics of which a process may have seen nothing."""
+    names = ["f1", "average_precision", "balanced_accuracy", "confusion"]
+    net = SequenceModel(TCN(2, [6, 6], 3), 3)
+    task = Classification(net, class_weights="balanced", metrics=names, optimizer=adam)
+    return task, Rare(batch_size=4, seed=1)
+
+
+def strided() -> SequenceModel:
+    return SequenceModel(Chain(Conv1d(2, 6, 3, stride=2), Conv1d(6, 6, 3)), 3)
+
+
+def gaps() -> tuple[Task, SequenceDataModule]:
+    task = Regression(strided(), missing="ignore", optimizer=adam)
+    return task, Gaps(binary=False, batch_size=3, seed=1)
+
+
+def rare_keys() -> tuple[Task, SequenceDataModule]:
+    task = MultiLabel(
+        strided(), positive_weight="balanced", missing="ignore",
+        metrics=["f1", "average_precision"], optimizer=adam,
+    )  # fmt: skip
+    return task, Gaps(binary=True, batch_size=3, seed=1)
+
+
 CASES: dict[str, Callable[[], tuple[Task, SequenceDataModule]]] = {
-    case.__name__: case for case in (adding, digits, copying, music, windows, stream, clusters)
+    case.__name__: case
+    for case in (adding, digits, copying, music, windows, stream, clusters, rare, gaps, rare_keys)
 }
 
 
@@ -185,6 +261,8 @@ def run(case: str, folder: Path, resume: Path | None = None) -> dict[str, Any]:
         "test": dict(tested),
         "weights": {name: weight.clone() for name, weight in task.state_dict().items()},
         "steps": running.global_step,
+        "balance": task.weights.values if isinstance(task, LabelTask) else None,
+        "confusion": getattr(task, "confusion", {}),
     }
 
 

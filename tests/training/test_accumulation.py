@@ -43,6 +43,9 @@ def rows(kind: str, count: int) -> Batch:
         "tokens": tokens,
         "keys": (x > 0).double(),
     }
+    unknown = torch.rand(x.shape, generator=generator) < torch.linspace(0, 1, count)[:, None, None]
+    targets["gaps"] = targets["values"].masked_fill(unknown[:, :2], math.nan)
+    targets["unknown keys"] = targets["keys"].masked_fill(unknown, math.nan)
     return Batch(tokens if kind == "tokens" else x, targets[kind], lengths)
 
 
@@ -56,6 +59,18 @@ CASES: dict[str, tuple[str, Callable[[], Task]]] = {
     "language": (
         "tokens", lambda: LanguageModel(TokenModel(TCN(6, [6], 3), 9, cutoffs=[4], division=2.0),
                                         optimizer=sgd)
+    ),
+    "weighted": (
+        "classes", lambda: Classification(SequenceModel(TCN(3, [6], 3), 9), optimizer=sgd,
+                                          class_weights=[0.01, 0, 3, 0.2, 1, 50, 0.7, 1, 0.3])
+    ),
+    "gaps": (
+        "gaps", lambda: Regression(SequenceModel(TCN(3, [6], 3), 2), optimizer=sgd,
+                                   missing="ignore")
+    ),
+    "weighted keys": (
+        "unknown keys", lambda: MultiLabel(SequenceModel(TCN(3, [6], 3), 3), optimizer=sgd,
+                                           missing="ignore", positive_weight=[0.5, 3, 20])
     ),
     "keys": ("keys", lambda: MultiLabel(SequenceModel(TCN(3, [6], 3), 3), optimizer=sgd)),
     "joint": ("keys", lambda: JointMultiLabel(JointModel(TCN(3, [6], 3), keys=3, hidden=4),
@@ -97,6 +112,60 @@ def test_four_batches_of_eight_take_the_steps_of_one_of_thirty_two(case: str) ->
     torch.testing.assert_close(four.state_dict(), one.state_dict(), rtol=1e-6, atol=1e-9)
 
 
+@settings(max_examples=12)
+@given(
+    lengths=st.lists(st.integers(0, 5), min_size=4, max_size=9),
+    weights=st.lists(st.sampled_from([0.0, 0.01, 1.0, 30.0]), min_size=3, max_size=3),
+    ignored=st.floats(0, 1),
+    size=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+def test_any_lengths_class_weights_and_ignored_targets(
+    lengths: list[int], weights: list[float], ignored: float, size: int, seed: int
+) -> None:
+    """Batches of any size, added up, give the gradient of one, by the definition of the mean."""
+    generator, net = torch.Generator().manual_seed(seed), SequenceModel(TCN(3, [4], 2), 3).double()
+    weights[0] = weights[0] or 0.5
+    x = torch.randn(len(lengths), 3, 5, generator=generator, dtype=torch.float64)
+    y = torch.randint(3, (len(lengths), 5), generator=generator)
+    y[torch.rand(y.shape, generator=generator) < ignored] = -100
+    whole = Batch(x, y, torch.tensor(lengths))
+    counts = (torch.arange(5) < whole.lengths[:, None]) & (y != -100)
+    each = torch.nn.functional.cross_entropy(net(x, lengths=whole.lengths), y, reduction="none")
+    weight = torch.tensor(weights).double()[y.clamp_min(0)] * counts
+    wanted = torch.autograd.grad(
+        (each * weight).sum() / (weight.sum() if weight.any() else 1), net.parameters()
+    )
+
+    task = Classification(
+        net, class_weights=weights, optimizer=lambda p: torch.optim.SGD(p, lr=0.0)
+    )
+    starts = range(0, len(lengths), size)
+    batches = [Batch(*(part[start : start + size] for part in whole)) for start in starts]
+    found = gradients(task, batches)
+    torch.testing.assert_close(
+        found, torch.cat([g.flatten() for g in wanted]), rtol=1e-6, atol=1e-9
+    )
+
+
+def gradients(task: Task, batches: list[Batch]) -> Tensor:
+    """Of the one step that all batches together make."""
+    seen: list[Tensor] = []
+
+    class Watch(pl.Callback):
+        def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+            seen.append(torch.cat([p.grad.flatten() for p in task.parameters()]))
+
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[Watch()],
+        accumulate_grad_batches=len(batches),
+    )  # fmt: skip
+    trainer.fit(task, DataLoader(batches, batch_size=None, shuffle=False))
+    (step,) = seen
+    return step
+
+
 def test_batches_that_weigh_alike_take_the_steps_that_lightning_takes() -> None:
     """To the digit: nothing is multiplied."""
     accumulation, weight = Accumulation(), torch.nn.Parameter(torch.ones(2))
@@ -109,12 +178,15 @@ def test_batches_that_weigh_alike_take_the_steps_that_lightning_takes() -> None:
 
 
 @settings(max_examples=30)
-@given(weights=st.lists(st.integers(0, 9), min_size=1, max_size=9), count=st.integers(1, 4))
-def test_any_weights_give_the_weighted_mean(weights: list[int], count: int) -> None:
+@given(
+    weights=st.lists(st.integers(0, 9) | st.floats(1e-3, 1e3), min_size=1, max_size=9),
+    count=st.integers(1, 4),
+)
+def test_any_weights_give_the_weighted_mean(weights: list[float], count: int) -> None:
     """By the definition: the sum of weight times gradient over the sum of the weights."""
     accumulation, parameter = Accumulation(), torch.nn.Parameter(torch.zeros(1).double())
     optimizer = torch.optim.SGD([parameter])
-    group: list[tuple[int, float]] = []
+    group: list[tuple[float, float]] = []
     for batch, weight in enumerate(weights):
         gradient = math.sin(batch + 1) if weight else 0.0
         accumulation.begin(batch, weight, count=count)

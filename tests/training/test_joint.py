@@ -44,7 +44,7 @@ def test_keys_that_say_nothing_to_each_other_score_as_independent_ones():
 
 def test_nll_is_per_frame_of_all_pieces():
     net, (long, short) = joint(), (music(1, 4, 9), music(1, 4, 2))
-    total = sum(-net.log_likelihood(net(each.x), each.y).sum().item() for each in (long, short))
+    total = sum(net.output.losses(net(each.x), each.y).sum().item() for each in (long, short))
     results = measured(JointMultiLabel(net), long, short)
     assert results["test_nll"] == pytest.approx(total / 11, rel=1e-5)
     assert results["test_loss"] == pytest.approx(total / 2, rel=1e-5)
@@ -74,7 +74,7 @@ def test_predicts_frames_of_zeros_and_ones():
     batch = music(2, 4, 6)
     frames = task.predict_step(batch, 0).y
     assert frames.shape == (2, 4, 6)
-    assert torch.equal(frames, task.net.likeliest(task.net(batch.x)))
+    assert torch.equal(frames, task.net.output.mean(task.net(batch.x)))
 
 
 def test_selects_by_the_metric_of_music():

@@ -182,13 +182,14 @@ def test_scores_are_those_of_the_whole_distribution(options: dict):
         probabilities = net(x).softmax(1)
         torch.testing.assert_close(probabilities.sum(1), torch.ones(2, 15))
         features = net.features(x)
-        torch.testing.assert_close(net.probabilities(features), probabilities)
+        task = LanguageModel(net)
+        torch.testing.assert_close(task.predict(features), probabilities)
         rows, target = features.movedim(1, -1).flatten(0, 1), y.flatten()
         expected = probabilities.gather(1, y[:, None]).log().flatten()
-        torch.testing.assert_close(net.log_likelihood(rows, target), expected)
-        score, right = net.score(rows, target)
-        torch.testing.assert_close(score, expected)
-        assert torch.equal(right, probabilities.argmax(1).flatten() == target)
+        scored = net.output if net.clusters is None else net.clusters
+        raw = net.head(rows) if net.clusters is None else rows
+        torch.testing.assert_close(-scored.losses(raw, target), expected)
+        assert torch.equal(scored.mean(raw), probabilities.argmax(1).flatten())
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ sys.path.insert(0, str(SCRIPT.parent))
 import several_processes  # noqa: E402
 
 CASES = list(several_processes.CASES)
-RESUMED = ("adding", "digits", "stream")
+RESUMED = ("adding", "digits", "stream", "rare")
 PATIENCE = 600.0  # seconds, on a busy machine
 
 
@@ -68,6 +68,8 @@ def check_same(actual: dict[str, Any], expected: dict[str, Any], first: int = 0)
         # `train_loss` alone is that of the last step.
         assert metrics == pytest.approx(expected["epochs"][epoch], rel=1e-4, abs=1e-6)
     assert actual["rates"] == pytest.approx(expected["rates"][-len(actual["rates"]) :])
+    assert actual["balance"] == expected["balance"]
+    torch.testing.assert_close(actual["confusion"], expected["confusion"])
     assert actual["test"] == pytest.approx(expected["test"], rel=1e-4, abs=1e-6)
     torch.testing.assert_close(actual["weights"], expected["weights"], rtol=1e-3, atol=1e-5)
 

@@ -16,8 +16,8 @@ from tcn.layers.ending import Ending
 from tcn.layers.grid import Grid
 from tcn.layers.hooks import watched
 from tcn.layers.joining import Add
-from tcn.layers.module import State
 from tcn.layers.passing import after, call, children_states, is_nothing, needs, on_grid
+from tcn.layers.state import State
 from tcn.saving.description import recorded
 
 

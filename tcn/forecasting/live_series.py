@@ -132,7 +132,7 @@ class Coming:
 
 
 @dataclass
-class Carried:
+class LiveSeries:
     """The last ``input_size`` rows of one series, scaled, and its adaptive intervals.
 
     Attributes:
@@ -154,7 +154,7 @@ class Carried:
     adaptive: Adaptive = field(default_factory=dict)
 
     @classmethod
-    def of(cls, trained: Trained, number: int) -> Carried:
+    def of(cls, trained: Trained, number: int) -> LiveSeries:
         """The state at the end of a series of the history."""
         one = trained.history.select(np.array([number]))
         unknown = np.zeros((1, 1, one.futr.shape[1]))

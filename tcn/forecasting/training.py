@@ -1,4 +1,4 @@
-"""Training a forecast net with Lightning: the task, its data, and the run of a forecaster.
+"""Training a forecast net with Lightning: the task, and the run of a forecaster.
 
 The run keeps the weights of the best validation, stops early, and leaves the global random
 numbers as they were; the same seed gives the same weights.
@@ -11,34 +11,21 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from tcn.forecasting.net import Answer, ForecastNet
+from tcn.forecasting.training_data import ForecastDataModule
 from tcn.forecasting.windows import WindowBatch
 from tcn.layers.validation import check_positive
 from tcn.outputs import MASE, Output, Point, seasonal_error
 from tcn.training.denormals import FlushDenormals
 from tcn.training.schedules import Schedule
-
-VALIDATION_BATCH = 1024
-
-
-class BatchedWindows(Protocol):
-    """Windows that can be had many at once."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def batch(self, indices: Tensor) -> WindowBatch:
-        """Those of these numbers."""
 
 
 class ForecastTask(pl.LightningModule):
@@ -47,14 +34,6 @@ class ForecastTask(pl.LightningModule):
     Logs ``train_loss`` and ``val_loss``, means over the observed steps of the horizon. That of a
     point forecast is in the units of the series scaler, that of a distribution in the units of the
     window, where a shift or a scale costs it only a constant.
-
-    Args:
-        net: the net to train.
-        output: what its raw numbers mean.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
-        schedule: of the learning rate over the run; constant if None.
-        season: steps of a season, for the output ``mase`` unless it has one of its own.
 
     Raises:
         ValueError: in ``fit``, when an input or the loss is not finite.
@@ -70,6 +49,16 @@ class ForecastTask(pl.LightningModule):
         schedule: Schedule | None = None,
         season: int = 1,
     ) -> None:
+        """Puts a net and what its numbers mean into a task.
+
+        Args:
+            net: the net to train.
+            output: what its raw numbers mean.
+            learning_rate: of AdamW.
+            weight_decay: of AdamW.
+            schedule: of the learning rate over the run; constant if None.
+            season: steps of a season, for the output ``mase`` unless it has one of its own.
+        """
         super().__init__()
         if not learning_rate > 0:
             raise ValueError(f"learning_rate: {learning_rate} must be above 0")
@@ -147,80 +136,6 @@ class ForecastTask(pl.LightningModule):
             f"training loss is {loss.item()} at step {self.global_step}: lower learning_rate, or "
             "scale the series (scaler='standard')"
         )
-
-
-class ForecastDataModule(pl.LightningDataModule):
-    """Windows for training, drawn anew in every epoch, and for validation.
-
-    Args:
-        train: windows to train on.
-        validation: windows that choose the best weights, or None.
-        batch_size: windows per optimizer step.
-        seed: of the order of the windows.
-
-    Raises:
-        ValueError: if ``batch_size`` is below 1, or there is no window to train on.
-    """
-
-    def __init__(
-        self,
-        train: BatchedWindows,
-        validation: BatchedWindows | None = None,
-        *,
-        batch_size: int = 128,
-        seed: int = 1,
-    ) -> None:
-        super().__init__()
-        check_positive("batch_size", [batch_size])
-        if len(train) == 0:
-            raise ValueError("train: no window; give longer series, or a shorter h or input_size")
-        self.train = train
-        self.validation = validation
-        self.batch_size = batch_size
-        self.seed = seed
-
-    @override
-    def train_dataloader(self) -> DataLoader[WindowBatch]:
-        order = _Shuffled(len(self.train), self.batch_size, self.seed)
-        return DataLoader(_Batches(self.train), batch_size=None, sampler=order)
-
-    @override
-    def val_dataloader(self) -> DataLoader[WindowBatch] | list[Any]:
-        if self.validation is None:
-            return []
-        order = torch.arange(len(self.validation)).split(VALIDATION_BATCH)
-        return DataLoader(_Batches(self.validation), batch_size=None, sampler=order)
-
-
-class _Batches(Dataset[WindowBatch]):
-    """Windows by lists of their numbers."""
-
-    def __init__(self, windows: BatchedWindows) -> None:
-        self.windows = windows
-
-    def __getitem__(self, indices: Tensor) -> WindowBatch:
-        return self.windows.batch(indices)
-
-
-class _Shuffled(Sampler[Tensor]):
-    """Every number once per epoch, in batches; the order depends on seed and epoch alone."""
-
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.count = count
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.count, generator=generator).split(self.batch_size))
 
 
 class _KeepBest(pl.Callback):

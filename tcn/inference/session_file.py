@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from tcn.inference.nan_policy import RowRecord
 from tcn.inference.state import Skeleton, from_tensors, skeleton, to_tensors
 from tcn.layers import State
 from tcn.saving import tensors as tensors_file
@@ -51,22 +52,39 @@ SCHEMA: dict[str, Any] = {
 KIND = Kind("tcn stream", "1", "StreamSession.save", SCHEMA)
 
 
-def write(
-    path: Path,
-    net: nn.Module,
-    settings: dict[str, Any],
-    states: dict[str, State],
-    record: dict[str, Tensor | None],
-) -> None:
+class Saved(NamedTuple):
+    """What a session is, beside its net.
+
+    Attributes:
+        settings: ``batch_size``, ``nan`` and ``sample_rate``, as the session was built with.
+        sizes: between row and time, of the chunk that came last.
+        initial: what rows begin with: a name, or the state that was handed in.
+        state: of the rows that have begun; None if none has.
+        record: what the session knows of each row.
+    """
+
+    settings: dict[str, Any]
+    sizes: tuple[int, ...]
+    initial: str | State
+    state: State | None
+    record: RowRecord
+
+
+def write(path: Path, net: nn.Module, saved: Saved) -> None:
     """Writes the file, or leaves what stood at ``path`` as it was.
 
     Args:
         path: where to.
         net: the net; the names and shapes of its parameters are kept.
-        settings: what JSON can hold.
-        states: by name.
-        record: tensors by name; those that are None are left out.
+        saved: the session.
     """
+    name = saved.initial if isinstance(saved.initial, str) else "carried"
+    settings = {**saved.settings, "initial": name, "sizes": saved.sizes}
+    states: dict[str, State] = {
+        "state": () if saved.state is None else saved.state,
+        "initial": () if isinstance(saved.initial, str) else saved.initial,
+    }
+    record: dict[str, Tensor | None] = vars(saved.record)
     skeletons = {name: skeleton(state) for name, state in states.items()}
     content = {"settings": settings, "skeletons": skeletons, "parameters": parameter_shapes(net)}
     parts: dict[str, Mapping[str, Tensor | None]] = {
@@ -82,8 +100,8 @@ def write(
     tensors_file.write(path, KIND, content, tensors)
 
 
-def read(path: Path, net: nn.Module) -> tuple[dict[str, Any], dict[str, State], dict[str, Tensor]]:
-    """Settings, states and record of a file, the tensors on the device of the net.
+def read(path: Path, net: nn.Module) -> Saved:
+    """The session of a file, its tensors on the device of the net.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -101,7 +119,18 @@ def read(path: Path, net: nn.Module) -> tuple[dict[str, Any], dict[str, State], 
         }
         record = _part(tensors, "record")
         _check_record(content["settings"], states, record)
-    return content["settings"], states, record
+    return _saved(content["settings"], states, RowRecord(**record))
+
+
+def _saved(settings: dict[str, Any], states: dict[str, State], record: RowRecord) -> Saved:
+    initial, sizes = settings.pop("initial"), settings.pop("sizes")
+    return Saved(
+        settings,
+        tuple(sizes),
+        states["initial"] if initial == "carried" else initial,
+        states["state"] if record.begun.any() else None,
+        record,
+    )
 
 
 def _check_record(

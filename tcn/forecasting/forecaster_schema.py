@@ -1,4 +1,4 @@
-"""The schema of ``forecaster.json``: see :mod:`tcn.forecasting.stored`."""
+"""The schema of ``forecaster.json``: see :mod:`tcn.forecasting.forecaster_folder`."""
 
 from __future__ import annotations
 

@@ -23,14 +23,19 @@ from torch import Tensor
 
 from tcn import __version__
 from tcn.forecasting.columns import Columns
-from tcn.forecasting.conformal import AdaptiveConformal, ConformalizedQuantiles
+from tcn.forecasting.forecaster_schema import ARRAYS, SCHEMA
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.frequency import Frequency
+from tcn.forecasting.interval_arrays import (
+    adaptive_arrays,
+    adaptive_of,
+    band_arrays,
+    bands_of,
+)
 from tcn.forecasting.net import ForecastNet, Sizes
 from tcn.forecasting.reading import Library
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics
-from tcn.forecasting.stored_schema import ARRAYS, SCHEMA
-from tcn.forecasting.trained import Adaptive, Band, Trained
+from tcn.forecasting.trained import Trained
 from tcn.inference.construction import construct, refuse_opaque
 from tcn.layers import SequenceModule
 from tcn.outputs import Output, build
@@ -178,29 +183,10 @@ def _arrays(trained: Trained) -> dict[str, Tensor]:
         found: Statistics = getattr(trained.covariates, role)
         parts |= {f"covariates.{role}.location": found.location}
         parts |= {f"covariates.{role}.scale": found.scale}
-    for horizon, band in trained.bands.items():
-        parts[f"bands.{horizon}.errors"] = band.errors
-        for level, scores in band.corrections.scores.items():
-            parts[f"bands.{horizon}.corrections.{level}"] = scores
-    parts |= _adaptive_arrays(trained.adaptive)
+    parts |= band_arrays(trained.bands) | adaptive_arrays(trained.adaptive)
     arrays = {name: torch.from_numpy(np.array(part)) for name, part in parts.items()}
     net = {f"net.{name}": part.detach().cpu() for name, part in trained.net.state_dict().items()}
     return arrays | net
-
-
-def _adaptive_arrays(adaptive: Mapping[int, Adaptive]) -> dict[str, NDArray[Any]]:
-    """Of each horizon and level the states of all series side by side, and whose they are."""
-    found: dict[tuple[float, int], list[int]] = {}
-    for number, intervals in adaptive.items():
-        for key in intervals:
-            found.setdefault(key, []).append(number)
-    parts: dict[str, NDArray[Any]] = {}
-    for (level, horizon), numbers in found.items():
-        states = [adaptive[number][level, horizon].state() for number in numbers]
-        prefix = f"adaptive.{horizon}.{level}"
-        parts[f"{prefix}.series"] = np.array(numbers)
-        parts |= {f"{prefix}.{name}": np.stack([s[name] for s in states]) for name in states[0]}
-    return parts
 
 
 # ----------------------------------------------------------------------------- reading
@@ -233,8 +219,8 @@ def _trained(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Train
         calibration=content["calibration"],
         seed=content["seed"],
         report=content["report"],
-        bands=_bands(arrays),
-        adaptive=_adaptive(arrays, len(content["history_ids"])),
+        bands=bands_of(arrays),
+        adaptive=adaptive_of(arrays, len(content["history_ids"])),
     )
 
 
@@ -278,38 +264,6 @@ def _history(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         unit=content["unit"],
         missing=content["missing"],
     )
-
-
-def _bands(arrays: Mapping[str, NDArray[Any]]) -> dict[int, Band]:
-    bands: dict[int, Band] = {}
-    for name, errors in arrays.items():
-        if name.startswith("bands.") and name.endswith(".errors"):
-            prefix = name.removesuffix("errors")
-            scores = {
-                float(key.removeprefix(f"{prefix}corrections.")): found
-                for key, found in arrays.items()
-                if key.startswith(f"{prefix}corrections.")
-            }
-            horizon = int(prefix.split(".")[1])
-            bands[horizon] = Band(horizon, errors, corrections=ConformalizedQuantiles(scores))
-    return bands
-
-
-def _adaptive(arrays: Mapping[str, NDArray[Any]], count: int) -> dict[int, Adaptive]:
-    adaptive: dict[int, Adaptive] = {}
-    for name, numbers in arrays.items():
-        if not (name.startswith("adaptive.") and name.endswith(".series")):
-            continue
-        prefix = name.removesuffix("series")
-        _, horizon, level = prefix.removesuffix(".").split(".", 2)
-        states = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
-        if not ((numbers >= 0) & (numbers < count)).all():
-            raise ValueError(f"{name} speaks of series that are not among the {count} of history")
-        for place, number in enumerate(numbers.tolist()):
-            state = {key: found[place] for key, found in states.items()}
-            intervals = AdaptiveConformal(level=float(level)).restore(state)
-            adaptive.setdefault(number, {})[float(level), int(horizon)] = intervals
-    return adaptive
 
 
 def _array(ids: list[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -105,16 +105,28 @@ class RowRecord:
             self.last[rows] = last.detach()
 
 
+class Policy(Protocol):
+    """What a session asks when a value is NaN or infinite."""
+
+    @property
+    def last(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """What :class:`RowRecord` keeps of the inputs and outputs of a push; None for nothing."""
+
+    def mend(self, chunk: Chunk, record: RowRecord, advance: Advance) -> Tensor:
+        """The outputs of a chunk in which a value is NaN or infinite.
+
+        Raises:
+            ValueError: if the policy is to refuse it, naming row, channel and step.
+        """
+
+
 class Raise:
     """Refuses the chunk."""
 
-    remembers = False
-
-    def __init__(self, net: SequenceModule) -> None:
-        self.net = net
+    last = None
 
     def mend(self, chunk: Chunk, record: RowRecord, advance: Advance) -> Tensor:
-        """The outputs of a chunk in which a value is NaN or infinite; here there are none.
+        """There are no outputs.
 
         Raises:
             ValueError: naming row, channel and step.
@@ -123,15 +135,9 @@ class Raise:
         refuse_not_finite("chunk", chunk.x, chunk.rows, cure)
         return advance(chunk)
 
-    def last(self, x: Tensor, y: Tensor) -> Tensor:
-        """What :class:`RowRecord` keeps of a push with these inputs and outputs."""
-        return y
 
-
-class Hold(Raise):
+class Hold:
     """Puts the last finite value of the row and channel in the place of each that is not finite."""
-
-    remembers = True
 
     def mend(self, chunk: Chunk, record: RowRecord, advance: Advance) -> Tensor:
         """Mends the chunk and advances over all of it."""
@@ -147,10 +153,11 @@ class Hold(Raise):
         return x[..., -1:]
 
 
-class Skip(Raise):
+class Skip:
     """Does not advance a row over a step that is not finite, and repeats its last output."""
 
-    remembers = True
+    def __init__(self, net: SequenceModule) -> None:
+        self.net = net
 
     def mend(self, chunk: Chunk, record: RowRecord, advance: Advance) -> Tensor:
         """Advances the whole rows together and each other row over its finite steps."""
@@ -190,5 +197,13 @@ class Skip(Raise):
         return y[..., -1:] if y.dim() > 2 else y
 
 
-POLICIES: dict[str, type[Raise]] = {"raise": Raise, "hold": Hold, "skip": Skip}
-"""What ``nan="..."`` means."""
+def policy_of(name: str, net: SequenceModule) -> Policy:
+    """What ``nan="..."`` means for a session of this net.
+
+    Raises:
+        ValueError: if there is no such policy.
+    """
+    policies: dict[str, Policy] = {"raise": Raise(), "hold": Hold(), "skip": Skip(net)}
+    if name not in policies:
+        raise ValueError(f"nan: {name!r} is not one of {', '.join(map(repr, policies))}")
+    return policies[name]

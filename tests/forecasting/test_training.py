@@ -8,8 +8,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tcn.forecasting.module import ForecastDataModule, ForecastTask, seeded, train
 from tcn.forecasting.net import ForecastNet, Sizes
+from tcn.forecasting.training import ForecastTask, seeded, train
+from tcn.forecasting.training_data import ForecastDataModule
 from tcn.forecasting.windows import WindowBatch
 from tcn.models import TCN
 from tcn.outputs import output
@@ -111,7 +112,7 @@ def test_training_stops_when_validation_no_longer_improves() -> None:
 
 
 def test_the_mean_over_validation_windows_does_not_depend_on_batches(monkeypatch) -> None:
-    monkeypatch.setattr("tcn.forecasting.module.VALIDATION_BATCH", 7)
+    monkeypatch.setattr("tcn.forecasting.training_data.VALIDATION_BATCH", 7)
     task, validation = task_of(rate=1e-9), Waves(20, seed=1)
     report = train(task, ForecastDataModule(Waves(20), validation), max_steps=1, accelerator="cpu")
     assert report["val_loss"] == pytest.approx(task.loss(validation.batch(torch.arange(20))).item())

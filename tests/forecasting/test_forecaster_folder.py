@@ -14,7 +14,7 @@ import torch
 from jsonschema import Draft202012Validator
 
 from tcn.forecasting import Forecaster
-from tcn.forecasting.stored import ARRAYS, SCHEMA, SETTINGS
+from tcn.forecasting.forecaster_folder import ARRAYS, SCHEMA, SETTINGS
 from tcn.layers import FiLM, SequenceModule
 from tcn.models import TCN
 from tcn.outputs import Quantiles

@@ -1,22 +1,45 @@
-"""The rows of a stream advanced by ``net.step``: what every net has, beside the native program.
-
-It has the methods of :class:`tcn.native.rows.StreamRows`, so a session does not mind which of
-the two does the work.
-"""
+"""What advances the rows of a session: the native program, or ``net.step``, which every net has."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from tcn.inference.beginnings import check_state
 from tcn.inference.checks import in_training
 from tcn.inference.state import check_fits, clone, map_tensors, put_rows, take_rows
-from tcn.inference.steady import check_state
 from tcn.layers import SequenceModule, State
 
 
+class Engine(Protocol):
+    """Rows with a state each: :class:`TorchRows` here, or :class:`tcn.native.rows.StreamRows`.
+
+    Rows are named by a 1-D int64 tensor of distinct indices; None is all of them in order.
+    """
+
+    def push(
+        self, x: Tensor, rows: Tensor | None = None, condition: Tensor | None = None
+    ) -> Tensor:
+        """Advances rows over a chunk that has been checked, and returns its outputs."""
+
+    def get_state(self, rows: Tensor | None = None) -> State:
+        """A copy of the state of rows that have begun, as ``net.step`` returns it."""
+
+    def set_state(self, state: State, rows: Tensor | None = None) -> None:
+        """Makes rows go on from a state.
+
+        Raises:
+            ValueError: if it is not one of this net and of as many rows.
+        """
+
+    def reset(self) -> None:
+        """Begins every row anew, with zeros at every layer."""
+
+
 class TorchRows:
-    """The state of ``count`` rows; None until one of them has begun."""
+    """Rows advanced by ``net.step``: the state of ``count`` rows; None until one has begun."""
 
     def __init__(self, net: SequenceModule, count: int) -> None:
         self.net = net
@@ -36,20 +59,25 @@ class TorchRows:
         """
         if self.net.training:
             raise in_training(self.net)
-        y, after = self.net.step(x, self.get_state(rows, copy=False), condition=condition)
+        before = self._state
+        if before is not None and rows is not None:
+            before = take_rows(before, rows)
+        y, after = self.net.step(x, before, condition=condition)
         if rows is None:
             self._state, self._owned = map_tensors(_compact, after), False
         else:
             self._put(after, rows)
         return y
 
-    def get_state(self, rows: Tensor | None = None, *, copy: bool = True) -> State | None:
-        """The state of all rows or of some; None if none has begun."""
+    def get_state(self, rows: Tensor | None = None) -> State:
+        """A copy of the state of all rows or of some.
+
+        Raises:
+            ValueError: if none has begun.
+        """
         if self._state is None:
-            return None
-        if rows is not None:
-            return take_rows(self._state, rows)
-        return clone(self._state) if copy else self._state
+            raise ValueError("rows: none has begun, so there is no state yet; push to them first")
+        return clone(self._state) if rows is None else take_rows(self._state, rows)
 
     def set_state(self, state: State, rows: Tensor | None = None) -> None:
         """Replaces the state of all rows or of some.

@@ -1,0 +1,149 @@
+"""Weights against rare classes, given or worked out from the targets of the training data."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+
+from tcn.training.batch import Batch
+from tcn.training.processes import gathered
+
+BALANCED = "balanced"
+
+
+class Weights:
+    """One weight of each class or channel, or none.
+
+    Args:
+        name: of the argument, for messages.
+        given: numbers, ``"balanced"`` or None.
+        single: whether one number, for all, is taken too.
+
+    Attributes:
+        balanced: whether they are worked out from the training targets when a fit begins.
+        values: the weights; None if there are none, or none yet.
+
+    Raises:
+        ValueError: a number is negative or not finite, none is above 0, or it is another word.
+        TypeError: ``given`` is not a sequence of numbers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        given: float | Sequence[float] | Tensor | str | None,
+        *,
+        single: bool = False,
+    ) -> None:
+        if isinstance(given, str) and given != BALANCED:
+            raise ValueError(f"{name}: {given!r} is not known; give numbers, or {BALANCED!r}")
+        self.name = name
+        self.balanced = isinstance(given, str)
+        self.for_all = single and isinstance(given, int | float)
+        self.values = None
+        if given is not None and not isinstance(given, str):
+            self.values = _checked(name, [given] if self.for_all else given)
+
+    @property
+    def present(self) -> bool:
+        """Whether anything is weighted."""
+        return self.balanced or self.values is not None
+
+    def of(self, output: Tensor) -> Tensor:
+        """``(channels,)``: a weight for each channel of an output, float32 at least.
+
+        Raises:
+            ValueError: there are more or fewer, or they are not worked out yet.
+        """
+        if self.values is None:
+            raise ValueError(
+                f"{self.name}: {BALANCED!r} is worked out from the training data when a fit "
+                "begins, and this task has had none; give the ckpt_path of a fit, or the numbers"
+            )
+        values, channels = self.values, output.shape[1]
+        if self.for_all:
+            values = values * channels
+        if self.balanced:
+            values = values + [1.0] * (channels - len(values))
+        if len(values) != channels:
+            raise ValueError(
+                f"{self.name}: {len(values)} weights for an output of {channels} channels; "
+                "give one for each"
+            )
+        dtype = torch.promote_types(output.dtype, torch.float32)
+        return torch.tensor(values, dtype=dtype, device=output.device)
+
+
+def training_batches(trainer: pl.Trainer, name: str) -> Iterator[Batch]:
+    """One pass through the training data, this process's part of it; nothing random is used up.
+
+    Raises:
+        ValueError: the data have no end that is known; ``name`` is the argument that asked.
+    """
+    trainer.fit_loop.setup_data()
+    count = trainer.num_training_batches
+    if math.isinf(count):
+        raise ValueError(
+            f"{name}: {BALANCED!r} needs a pass through the training data, and how long they are "
+            "is not known; give the numbers, or set limit_train_batches of the trainer"
+        )
+    loader: Any = trainer.train_dataloader
+    owners: list[Any] = [loader, getattr(loader, "sampler", None)]
+    found = (getattr(owner, "generator", None) for owner in owners)
+    own = [generator for generator in found if generator is not None]
+    before = [generator.get_state() for generator in own]
+    with isolate_rng():
+        for batch in islice(() if loader is None else loader, int(count)):
+            yield Batch(*trainer.strategy.batch_to_device(batch))
+    for generator, state in zip(own, before, strict=True):
+        generator.set_state(state)
+
+
+def balanced_classes(targets: Iterator[Tensor]) -> list[float]:
+    """A weight for each class, of all processes' targets: ``targets / (classes * its targets)``.
+
+    So each class weighs as much in sum, and the mean weight of a target is 1 (scikit-learn's
+    ``class_weight="balanced"``). A class without any has the weight 1.
+    """
+    here: Counter[int] = Counter()
+    for target in targets:
+        classes, counts = target.unique(return_counts=True)
+        here.update(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
+    found: Counter[int] = sum(gathered(here), Counter())
+    total = found.total()
+    return [
+        total / (len(found) * found[label]) if label in found else 1.0
+        for label in range(max(found, default=-1) + 1)
+    ]
+
+
+def balanced_channels(targets: Iterator[Tensor]) -> list[float]:
+    """The weight of yes in each channel: how many no to a yes, over all processes.
+
+    So yes and no weigh as much in sum. A channel that is always yes or always no has the weight 1.
+    ``targets`` are ``(rows, channels)``, 0, 1 or NaN.
+    """
+    yes: Any = 0
+    no: Any = 0
+    for target in targets:
+        yes = yes + target.nansum(0).double().cpu()
+        no = no + (1 - target).nansum(0).double().cpu()
+    parts = [part for part in gathered((yes, no)) if isinstance(part[0], Tensor)]
+    pairs = zip(*(sum(each).tolist() for each in zip(*parts, strict=True)), strict=True)
+    return [no / yes if no and yes else 1.0 for yes, no in pairs]
+
+
+def _checked(name: str, given: Any) -> list[float]:
+    try:
+        values = [float(value) for value in given]
+    except TypeError as error:
+        raise TypeError(f"{name}: {given!r} is not a sequence; give one number for each") from error
+    if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
+        raise ValueError(f"{name}: {values} are not weights; give numbers from 0, some above 0")
+    return values

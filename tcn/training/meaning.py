@@ -1,0 +1,66 @@
+"""What a net says that its numbers mean, and which task is for that."""
+
+from torch import Tensor, nn
+
+from tcn.models import SequenceModel
+from tcn.outputs import NADE, Categorical, Output
+from tcn.outputs.classes import OfClasses
+
+
+def output_of(net: nn.Module) -> Output | None:
+    """What ``net.output`` says; None of a net that says nothing."""
+    said = getattr(net, "output", None)
+    return said if isinstance(said, Output) else None
+
+
+def numbers_of(net: nn.Module) -> Output | None:
+    """The output of a net whose targets are numbers; None: the numbers are the prediction.
+
+    Raises:
+        TypeError: it is one of classes or of whole vectors.
+    """
+    said = output_of(net)
+    if isinstance(said, OfClasses):
+        raise TypeError(_other_task(said, "numbers", "tcn.training.Classification"))
+    if said is not None and said.event is not None:
+        raise TypeError(_other_task(said, "single numbers", "tcn.training.JointMultiLabel"))
+    return said
+
+
+def check_classes_said(net: nn.Module) -> None:
+    """Refuses a net that says its numbers are not of classes.
+
+    Raises:
+        TypeError: naming the output.
+    """
+    said = output_of(net)
+    if said is not None and not isinstance(said, OfClasses):
+        raise TypeError(_other_task(said, "classes", "tcn.training.Regression"))
+
+
+def check_channels_said(net: nn.Module) -> None:
+    """Refuses a net that says its channels are not yes or no, each for itself.
+
+    Raises:
+        TypeError: naming the output.
+    """
+    said = output_of(net)
+    if said is not None and (said.support != "binary" or said.event is not None):
+        joint = isinstance(said, NADE)
+        cure = "tcn.training.JointMultiLabel" if joint else "head=Bernoulli(), targets=channels"
+        raise TypeError(_other_task(said, "channels of yes or no, each for itself", cure))
+
+
+def classes_of(net: nn.Module, rows: Tensor) -> OfClasses:
+    """What reads ``rows``, ``(n, channels, *axes)``: logits unless the net says otherwise."""
+    said = output_of(net)
+    return said if isinstance(said, OfClasses) else Categorical(rows.shape[1])
+
+
+def raw_of(net: nn.Module, output: Tensor) -> Tensor:
+    """A net's output as what it means reads it."""
+    return net.raw(output) if isinstance(net, SequenceModel) else output
+
+
+def _other_task(said: Output, wanted: str, cure: str) -> str:
+    return f"net: its output is {said.name!r}, which is not for {wanted}; use {cure}"

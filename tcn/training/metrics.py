@@ -1,0 +1,131 @@
+"""Metrics that a task measures when their names are given."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import Metric
+from torchmetrics.classification import (
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+    MultilabelF1Score,
+)
+from torchmetrics.functional.classification import binary_average_precision
+from typing_extensions import override
+
+UNKNOWN = -1
+"""A target of a channel with this value is not known."""
+
+
+class Measure(NamedTuple):
+    """A metric that has a name.
+
+    Attributes:
+        make: from the number of classes or channels to the metric; it takes scores
+            ``(rows, classes)`` and classes ``(rows,)``, or scores and zeros and ones
+            ``(rows, channels)``, of which ``UNKNOWN`` ones count nowhere.
+        mode: ``"max"`` if more is better; ``""`` if it is not one number.
+    """
+
+    make: Callable[[int], Metric]
+    mode: str
+
+
+class AveragePrecision(Metric):
+    """Mean over classes or channels of the area below precision against recall, as a sum of steps.
+
+    Exact: it keeps all scores until the end of an epoch. What has no positive target is left out
+    of the mean, which is NaN if nothing has.
+    """
+
+    scores: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", [], dist_reduce_fx="cat")
+        self.add_state("targets", [], dist_reduce_fx="cat")
+
+    @override
+    def update(self, scores: Tensor, target: Tensor) -> None:
+        self.scores.append(scores.detach())
+        self.targets.append(target)
+
+    @override
+    def compute(self) -> Tensor:
+        scores, target = _joined(self.scores), _joined(self.targets)
+        if not scores.numel():
+            return torch.tensor(torch.nan, device=self.device)
+        if target.ndim == 1:
+            target = functional.one_hot(target, scores.shape[1])
+        found = [
+            binary_average_precision(score[of >= 0], of[of >= 0], validate_args=False)
+            for score, of in zip(scores.T, target.T, strict=True)
+            if (of == 1).any()
+        ]
+        return torch.stack(found).mean() if found else scores.new_tensor(torch.nan)
+
+
+class BalancedAccuracy(MulticlassConfusionMatrix):
+    """Mean over the classes that have targets of the share of them that is found."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes, validate_args=False)
+
+    @override
+    def compute(self) -> Tensor:
+        matrix = super().compute()
+        there = matrix.sum(1)
+        return (matrix.diagonal()[there > 0] / there[there > 0]).mean()
+
+
+OF_CLASSES = {
+    "average_precision": Measure(lambda _: AveragePrecision(), "max"),
+    "balanced_accuracy": Measure(BalancedAccuracy, "max"),
+    "confusion": Measure(lambda n: MulticlassConfusionMatrix(n, validate_args=False), ""),
+    "f1": Measure(lambda n: MulticlassF1Score(n, average="macro", validate_args=False), "max"),
+}
+"""Of one class among several; each class counts alike, however rare."""
+
+OF_CHANNELS = {
+    "average_precision": Measure(lambda _: AveragePrecision(), "max"),
+    "f1": Measure(
+        lambda n: MultilabelF1Score(n, average="macro", ignore_index=UNKNOWN, validate_args=False),
+        "max",
+    ),
+}
+"""Of channels of yes or no; each channel counts alike."""
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """``"; did you mean ...?"`` with the nearest of ``known``, or nothing if none is near."""
+    near = difflib.get_close_matches(wrong, list(known), n=2)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def check_name(argument: str, name: str, known: Iterable[str]) -> None:
+    """Refuses a name that is not one of ``known``.
+
+    Raises:
+        ValueError: it is not.
+    """
+    names = sorted(known)
+    if name not in names:
+        hint = nearest(name.removeprefix("val_").removeprefix("test_"), names)
+        raise ValueError(f"{argument}: {name!r} is not one of {', '.join(names)}{hint}")
+
+
+def modes(own: Mapping[str, str], measures: Mapping[str, Measure]) -> dict[str, str]:
+    """The metrics that can choose a checkpoint, and ``"min"`` or ``"max"`` for each."""
+    chosen = {name: measure.mode for name, measure in measures.items() if measure.mode}
+    return {**own, **chosen}
+
+
+def _joined(parts: list[Tensor] | Tensor) -> Tensor:
+    """What an epoch holds; after a sum over processes it has been joined already."""
+    if isinstance(parts, Tensor):
+        return parts
+    return torch.cat(parts) if parts else torch.zeros(0)
