@@ -70,7 +70,7 @@ def test_tasks_look_inside() -> None:
     with pytest.raises(TypeError, match=r"net: SequenceModel says nothing of channels together"):
         JointMultiLabel(compiled(SequenceModel(TCN(2, [4], 2), 3)))
     joint = JointModel(TCN(5, [4], 2), 5, hidden=3)
-    assert JointMultiLabel(compiled(joint))._joint is joint
+    assert JointMultiLabel(compiled(joint)).net is joint
 
 
 def test_every_door_of_inference_takes_a_compiled_net(tmp_path: Path) -> None:

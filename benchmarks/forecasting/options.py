@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.grid.command import add_plan, make
+from benchmarks.grid.command import add_plan, make, threads_of
 from benchmarks.grid.runs import ROOT
 from benchmarks.grid.store import Store
 
@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     from benchmarks.forecasting.page import write_page
 
     store, complete = Store(options.results), True
-    around: dict[str, Any] = {"threads": options.threads, "command": options.command_line}
+    around: dict[str, Any] = {"threads": threads_of(options), "command": options.command_line}
     if options.live:
         print(live.measure(store.folder, rounds=options.rounds, **around))
     if options.scale:

@@ -45,7 +45,7 @@ def make(
     maker: str = CONFIGURED,
 ) -> bool:
     """Makes the runs as `add_plan`'s options say; true if none crashed or was refused."""
-    threads = _threads(options)
+    threads = threads_of(options)
     for override in overrides:
         split_override(override)
     plan = Plan(
@@ -76,7 +76,7 @@ def _pool(options: argparse.Namespace, threads: int) -> Pool:
     return RayPool(options.ray, options.results, cores=cores, gpus=options.gpus)
 
 
-def _threads(options: argparse.Namespace) -> int:
+def threads_of(options: argparse.Namespace) -> int:
     """Computing threads of each run.
 
     Raises:

@@ -110,9 +110,8 @@ class TensorSequences(SequenceDataset):
 class EpochShuffle(Sampler[int]):
     """A random order of ``size`` items that is a pure function of ``(seed, epoch)``.
 
-    Lightning calls ``set_epoch`` before every training epoch, so a run resumed at epoch 7 meets
-    the order that the uninterrupted run met. In a loop of your own call it yourself: without it
-    every pass has the order of epoch 0.
+    Lightning calls ``set_epoch`` before each epoch, so a resumed run meets the orders of one that
+    was not interrupted; your own loop calls it itself.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -128,10 +127,10 @@ class EpochShuffle(Sampler[int]):
         return self.size
 
     def __iter__(self) -> Iterator[int]:
-        yield from torch.randperm(self.size, generator=self.generator()).tolist()
+        yield from torch.randperm(self.size, generator=self.numbers()).tolist()
 
-    def generator(self) -> torch.Generator:
-        """Where the order of this epoch comes from."""
+    def numbers(self) -> torch.Generator:
+        """The random numbers of this epoch."""
         return derived_generator(self.seed, "order", self.epoch)
 
 
@@ -297,5 +296,4 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
 
 
 def _already_a_batch(batch: Any) -> Any:
-    # Typed as PyTorch has it: a list of items, unless the dataset has `__getitems__`, as ours do.
-    return batch
+    return batch  # typed as PyTorch has it: a list of items, but ours have `__getitems__`

@@ -90,7 +90,7 @@ class _Order(EpochShuffle):
     """A new order in every epoch, from the numbers of the published forecasts."""
 
     @override
-    def generator(self) -> torch.Generator:
+    def numbers(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive
 from tcn.outputs.checks import can_be_looked_at
 from tcn.outputs.classes import OfClasses
@@ -66,8 +67,9 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss, OfClasses):
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         if can_be_looked_at(target):
             self.check_target(target)
-        found: Tensor = _precisely(self, _rows(raw), target.flatten()).output
-        return -found.view(target.shape)
+        rows = _rows(raw).to(self.head.weight.dtype)
+        found: Tensor = _precisely(self, rows, target.flatten()).output
+        return -at_least_float32(found).view(target.shape)
 
     def logits(self, raw: Tensor) -> Tensor:
         """Logarithms of the probabilities of all classes, ``(batch, classes, *axes)``."""

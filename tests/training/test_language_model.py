@@ -249,7 +249,7 @@ def test_tied_weights_with_clusters_are_refused():
         ({"vocabulary": 0}, r"vocabulary: 0 must be at least 1"),
         ({"embedding_dropout": 1.5}, r"embedding_dropout: 1.5 is not in \[0, 1\)"),
         ({"embedding_deviation": -1.0}, r"embedding_deviation: -1.0 is below 0"),
-        ({"cutoffs": []}, r"cutoffs: \[\] do not rise from 1 to below vocabulary=11"),
+        ({"cutoffs": []}, r"cutoffs: \[\] do not rise from 1 to below the 11"),
         ({"cutoffs": [3, 11]}, r"cutoffs: \[3, 11\] do not rise"),
         ({"cutoffs": [5, 5]}, r"cutoffs: \[5, 5\] do not rise"),
         ({"cutoffs": [4], "division": 0.0}, r"division: 0.0 is below 1"),
