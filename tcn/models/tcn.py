@@ -147,9 +147,9 @@ class TCN(Chain):
             kernel_size: taps of every convolution.
             width: channels of every level; give this or ``max_parameters``.
             max_parameters: the widest net within this many trainable parameters is taken.
-            dropout: as of the class.
-            norm: as of the class.
-            block: as of the class.
+            dropout: see the class.
+            norm: see the class.
+            block: see the class.
 
         Raises:
             ValueError: if neither or both of ``width`` and ``max_parameters`` are given, if
