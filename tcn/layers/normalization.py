@@ -10,8 +10,8 @@
 
 Which for which data:
 
-    "weight"       the default: any batch size and lengths; streams; no output depends on
-                   another row or a later step, in training either
+    "weight"       the default: any batch size and lengths; streams; even in training no
+                   output depends on another row or a later step
     "batch"        labeled whole sequences, a small set of them above all, in batches of some 16;
                    not for one row at a time, nor where training must be causal
     "layer"        rows of very different size or length, text, one row at a time, streams
