@@ -1,4 +1,4 @@
-"""``tcn fit``, ``validate``, ``test`` and ``predict``: what is checked before the rest is loaded."""
+"""``tcn fit``, ``validate``, ``test`` and ``predict``: what is checked before any loading."""
 
 from collections.abc import Sequence
 

@@ -6,8 +6,8 @@
             |                 ^                            ^                        ^
        window scaler     static, categories        known future per step      scaled target
 
-The horizon does not depend on the look-back, and a convolutional backbone computes only what the
-last step depends on (see :mod:`tcn.layers.grid`).
+The horizon may have any length, whatever the look-back, and a convolutional backbone computes only
+what the last step depends on (see :mod:`tcn.layers.grid`).
 """
 
 from __future__ import annotations

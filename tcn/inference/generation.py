@@ -62,8 +62,8 @@ def generate(
         steps)``.
 
     Raises:
-        TypeError: naming the argument: if the net cannot stream, or a tensor or number is expected
-        and something else given.
+        TypeError: naming the argument, if the net cannot stream, or if something else than the
+            expected tensor or number is given.
         ValueError: if an argument does not fit the net, naming it and the cure.
     """
     check_positive("steps", [steps])
