@@ -109,8 +109,8 @@ class SequenceModule(Geometry, nn.Module):
 
         Returns:
             The outputs of this chunk and the state after it. With a look-ahead the outputs lag
-            :attr:`latency` steps behind: the first so many of a stream belong to no step of it,
-            and pushing as many steps of padding (``mask`` False) at its end brings the last ones.
+            :attr:`latency` steps behind: that many at the start of a stream belong to no step of it,
+            and pushing that many steps of padding (``mask`` False) at its end brings the last ones.
 
         Raises:
             TypeError: if the module cannot stream, with the reason.

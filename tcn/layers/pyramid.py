@@ -1,4 +1,4 @@
-"""Pyramid pooling: as many values for an input of any size."""
+"""Pyramid pooling: the same number of values for an input of any size."""
 
 from __future__ import annotations
 

@@ -161,6 +161,6 @@ class ConvTranspose1d(TransposedConvolution, nn.ConvTranspose1d):  # type: ignor
 
 
 class ConvTranspose2d(TransposedConvolution, nn.ConvTranspose2d):  # type: ignore[misc]
-    """``(batch, in_channels, height, time)`` to as many rows and steps times ``stride``."""
+    """``(batch, in_channels, height, time)`` to ``stride`` times the rows and steps."""
 
     ndim = 2

@@ -192,7 +192,7 @@ class SequenceModel(Composite):
         return self.apply_head(y), (past, read)
 
     def apply_head(self, y: Tensor) -> Tensor:
-        """The head alone: ``(batch, channels, *sizes)`` or rows to as many times its numbers."""
+        """The head alone: ``(batch, channels, *sizes)`` or rows, its numbers for the channels."""
         return self.head(y.movedim(1, -1)).movedim(-1, 1) if y.dim() > 2 else self.head(y)
 
     @property

@@ -68,7 +68,7 @@ class TCN(Chain):
                 said, per axis or one for both: ``(False, True)`` for a spectrogram, ``False`` for
                 an image.
             lookahead: steps of the future that an output of a causal net sees all the same, shared
-                out over the levels; a stream is late by as many (:attr:`latency`).
+                out over the levels; a stream is late by that many (:attr:`latency`).
             block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, or a class
                 with their signature.
             modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,

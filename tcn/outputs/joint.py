@@ -1,6 +1,6 @@
 """Values that depend on each other: all keys of a chord together, not each on its own.
 
-Given the past, 88 independent outputs say how likely each key is, and nothing of which keys sound
+Given the past, 88 independent outputs say how likely each key is, but not which keys sound
 together: with C and E flat each likely after a doubtful bar, the chord of both is too. A joint
 output takes the keys in order, and each is told of those before it::
 
