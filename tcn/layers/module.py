@@ -109,7 +109,7 @@ class SequenceModule(Geometry, nn.Module):
 
         Returns:
             The outputs of this chunk and the state after it. With a look-ahead the outputs lag
-            :attr:`latency` steps behind: that many at the start of a stream belong to no step of it,
+            :attr:`latency` steps behind: that many at the start of a stream belong to no step,
             and pushing that many steps of padding (``mask`` False) at its end brings the last ones.
 
         Raises:
