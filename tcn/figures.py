@@ -12,7 +12,7 @@ PALE = "#e4e8ec"
 
 COLORS = {"TCN": "#0072B2", "LSTM": "#D55E00", "GRU": "#009E73", "RNN": "#CC79A7"}
 FURTHER = ("#E69F00", "#56B4E9", "#000000", "#F0E442")
-"""For models that have no color of their own."""
+"""For models without their own color."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.5,

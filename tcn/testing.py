@@ -1,4 +1,4 @@
-"""The contract of a sequence module as checks that anyone can run on a net of their own.
+"""The contract of a sequence module as checks that anyone can run on their own net.
 
     from tcn.testing import check_sequence_module
     check_sequence_module(my_net, torch.randn(3, 2, 24))
@@ -59,7 +59,7 @@ def check_sequence_module(
     Raises:
         AssertionError: naming the promise that is broken.
         ValueError: if no example is given and the net does not say what it takes, or its length is
-            no multiple of what the net takes.
+            not a multiple of what the net takes.
     """
     check_switch(export=export)
     net = uncompiled(net)
@@ -127,7 +127,7 @@ class _Check:
         )
 
     def padding(self) -> None:
-        """What stands behind a row's length, NaN included, never changes its outputs."""
+        """What comes after a row's length, NaN included, never changes its outputs."""
         if "lengths" not in inspect.signature(self.net.forward).parameters:
             return
         x, (batch, time) = self.example.clone(), (self.example.shape[0], self.example.shape[-1])
@@ -196,7 +196,7 @@ class _Check:
         )
 
     def _counts(self, x: Tensor) -> list[int] | None:
-        """Outputs after every single step; None of a readout over time."""
+        """Outputs after every single step; None for a readout over time."""
         state, counts = None, []
         for step in x.split(1, dim=-1):
             y, state = self.net.step(step, state, **self._condition())  # type: ignore[operator]

@@ -4,8 +4,8 @@ tcn fit|validate|test|predict --config configs/<task>/<model>.yaml
 tcn export [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT]
 tcn forecast --config configs/forecasting/<name>.yaml --data FILE
 
-A command is loaded when it is called, and what it needs beside torch after its options have been
-looked at: help and a wrong option cost no more than Python itself. Programs use
+A command is loaded when it is called, and what it needs besides torch after its options have been
+checked: help and a wrong option cost no more than Python itself. Programs use
 :func:`tcn.commands.training.build`.
 """
 
@@ -34,7 +34,7 @@ COMMANDS = {
     "export": Command("write a trained net to an ONNX or torch.export file", "export"),
     "forecast": Command("forecast a table, from a file to a file", "forecast"),
 }
-"""By name, in the order of the help; what comes new is one line here and one module beside."""
+"""By name, in the order of the help; a new one is one line here and one module next to this."""
 
 BEFORE_A_COMMAND = ("--config", "-c", "--print_config")
 """What fit, validate, test and predict also take in front of their name."""
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(module: str, name: str, arguments: list[str]) -> None:
-    # A console script does not look into the working directory, where classes of one's own are.
+    # A console script does not look into the working directory, where your own classes are.
     # At the end: a file there must not take the place of a library.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

@@ -67,7 +67,7 @@ def _check(given: Namespace, paths: Sequence[str]) -> None:
         known = ", ".join(map(repr, SUFFIXES))
         raise ValueError(f"path: the suffix of {paths[-1]!r} is not one of {known}")
     if given.config is None and not Path(paths[0]).is_dir():
-        raise ValueError(f"FOLDER: {paths[0]!r} is no folder; save_pretrained writes one")
+        raise ValueError(f"FOLDER: {paths[0]!r} is not a folder; save_pretrained writes one")
     for option in ("config", "ckpt_path"):
         path = getattr(given, option)
         if path is not None and not Path(path).is_file():

@@ -1,4 +1,4 @@
-"""``tcn fit``, ``validate``, ``test`` and ``predict``: what is looked at before all is loaded."""
+"""``tcn fit``, ``validate``, ``test`` and ``predict``: what is checked before any loading."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ OPTIONS = {
 
 
 def run(name: str, arguments: Sequence[str]) -> None:
-    """Runs one of the four commands, or with none of their names what stands before one."""
+    """Runs one of the four commands, or, without any of their names, what may stand before one."""
     if name in OPTIONS:
         check_options(f"tcn {name}", arguments, OPTIONS[name])
     check_extra(f"tcn {name}".strip(), "training", "jsonargparse", "pytorch_lightning")

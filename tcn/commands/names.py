@@ -30,10 +30,10 @@ def refuse(program: str, message: str) -> NoReturn:
 
 
 def check_options(program: str, arguments: Sequence[str], known: Sequence[str]) -> None:
-    """Refuses an option whose first part is none of ``known``, and a config that is not there.
+    """Refuses an option whose first part is not among ``known``, and a config that is not there.
 
-    ``--trainer.max_epochs=3`` has the first part ``trainer``. What is behind it the parser checks,
-    which takes seconds to build.
+    ``--trainer.max_epochs=3`` has the first part ``trainer``. The parser, which takes seconds to
+    build, checks the rest.
     """
     for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")

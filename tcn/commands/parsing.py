@@ -15,11 +15,11 @@ from tcn.commands.names import refuse, suggestion
 __all__ = ["ActionConfigFile", "Parser", "TrainingParser"]
 
 SHORT = ("tcn.training", "tcn.data", "tcn.models")
-"""Modules the classes of which need no path in a YAML file."""
+"""Modules whose classes need no path in a YAML file."""
 
 
 def explained(parser: ArgumentParser, message: str) -> str:
-    """The message of jsonargparse, and behind it what was probably meant."""
+    """The message of jsonargparse, followed by what was probably meant."""
     hints = dict.fromkeys(_hints(parser, message))
     # An error within an error comes by more than once.
     return message + "".join(hint for hint in hints if hint not in message)

@@ -24,13 +24,13 @@ from tcn.commands.parsing import TrainingParser
 from tcn.training import BestCheckpoint, SeedEveryEpoch, Task
 
 WHEN_RUN = ("ckpt_path", "weights_only", "verbose", "return_predictions")
-"""What fit, validate, test and predict take beside the parts; each takes only some of them."""
+"""What fit, validate, test and predict take in addition to the parts; each takes only some."""
 
 
 class TCNCLI(LightningCLI):
     """Any task on any data, from a YAML file.
 
-    Beside the groups of LightningCLI there is ``checkpoint``, the arguments of ``BestCheckpoint``
+    Besides the groups of LightningCLI there is ``checkpoint``, the arguments of ``BestCheckpoint``
     for the best checkpoint; its metric is the task's own unless given. A run writes
     ``<trainer.default_root_dir>/version_<n>/``: the configuration, ``metrics.csv``, the event file
     of TensorBoard, ``checkpoints/best.ckpt`` and ``checkpoints/last.ckpt``, from which
@@ -54,7 +54,7 @@ class TCNCLI(LightningCLI):
             | {"prog": "tcn"}
             | (per_command if run else {"exit_on_error": False}),
             auto_configure_optimizers=False,
-            # The configuration stands beside the log: a checkpoint need not name code to be run.
+            # The configuration is next to the log: a checkpoint need not name code to be run.
             load_from_checkpoint_support=False,
             args=None if args is None else list(args),
             run=run,
@@ -79,7 +79,7 @@ class TCNCLI(LightningCLI):
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         with warnings.catch_warnings():
-            # Lightning warns when a program has a command line of its own.
+            # Lightning warns when a program has its own command line.
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
             super().parse_arguments(parser, args)
 

@@ -33,7 +33,7 @@ TIMEOUT = 30.0
 
 
 class FileUnavailableError(FileNotFoundError):
-    """A file is neither on this machine nor to be had from its addresses."""
+    """A file is neither on this machine nor available from its addresses."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def locate(file: RemoteFile) -> Path:
     """The path of a file on this machine with the right content; downloaded when it is not here.
 
     Safe to call from several processes at once: one downloads, the others wait for it. A download
-    is written beside its target and moved there once its checksum is right, so a broken
+    is written next to its target and moved there once its checksum is right, so a broken
     connection, a killed process or a login page leaves no half-written file.
 
     Raises:

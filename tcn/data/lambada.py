@@ -48,10 +48,10 @@ class Lambada(LanguageData):
 
     Paperno et al. 2016, arXiv:1606.06031: 2,662 novels of 203 million words, 4,869 and 5,153
     passages for validation and test. The vocabulary is the list of 93,215 words of the authors of
-    the TCN, ``<eos>`` and ``<unk>``. Contractions are spelt out as there ("wo n't" is "will not"),
-    and a word that is not in the list loses its punctuation; what is still unknown is ``<unk>``,
-    while there it is left out. The last word is unknown in 249 and 153 passages, and scored as
-    ``<unk>``.
+    the TCN, ``<eos>`` and ``<unk>``. Contractions are spelled out as there ("wo n't" is "will
+    not"), and a word that is not in the list loses its punctuation; what is still unknown is
+    ``<unk>``, while there it is left out. The last word is unknown in 249 and 153 passages, and
+    scored as ``<unk>``.
 
     ===============  ==================================================================
     ``evaluation``   what is scored, one word for each passage

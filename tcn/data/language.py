@@ -209,10 +209,10 @@ class PennTreebankWords(LanguageData):
 
 
 class PennTreebankCharacters(PennTreebankWords):
-    """The characters of :class:`PennTreebankWords`, a line's end spelt ``<eos>`` like the rest.
+    """The characters of :class:`PennTreebankWords`, a line's end spelled ``<eos>`` like the rest.
 
-    So the authors of the TCN read it: 5,269,890 / 413,262 / 464,989 characters of 49 kinds, of
-    every ``<eos>`` four that the first gives away. (The paper's 5,059K / 396K / 446K count the
+    So the authors of the TCN read it: 5,269,890 / 413,262 / 464,989 characters of 49 kinds; four
+    in every ``<eos>`` follow from its first. (The paper's 5,059K / 396K / 446K count the
     files without line ends, its 50 kinds count the line end; neither is what the code reads.)
 
     Args:
@@ -323,6 +323,6 @@ def words(line: str) -> list[str]:
 
 
 def check_one_of(name: str, value: str, choices: object) -> None:
-    """Refuse a setting that is none of the strings of a ``Literal``."""
+    """Refuse a setting that is not one of the strings of a ``Literal``."""
     if value not in get_args(choices):
         raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}")

@@ -38,7 +38,7 @@ _SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
 
 
 def derived_generator(*key: int | str) -> torch.Generator:
-    """A random generator of its own for every key, such as ``(seed, "validation")``.
+    """A separate random generator for every key, such as ``(seed, "validation")``.
 
     The key is hashed: streams of neighboring seeds or epochs have nothing in common, and the
     global generator is neither read nor moved.
@@ -214,7 +214,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         """One split, made when first asked for and then kept.
 
         Raises:
-            ValueError: ``split`` is none of ``train``, ``validation`` and ``test``.
+            ValueError: ``split`` is not ``train``, ``validation`` or ``test``.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -239,7 +239,7 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         """Make the splits of a stage: ``fit``, ``validate``, ``test`` or ``predict``; None for all.
 
         Raises:
-            ValueError: ``stage`` is none of these.
+            ValueError: ``stage`` is not one of these.
         """
         if stage not in _SPLITS_OF_STAGE:
             known = ", ".join(name for name in _SPLITS_OF_STAGE if name)

@@ -73,7 +73,7 @@ class PolyphonicMusic(SequenceDataModule):
             seed: decides the training order.
 
         Raises:
-            ValueError: ``name`` is none of these, or ``batch_size`` is below 1.
+            ValueError: ``name`` is not one of these, or ``batch_size`` is below 1.
         """
         super().__init__(batch_size=batch_size, seed=seed)
         if name not in FILES:

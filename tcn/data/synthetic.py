@@ -2,7 +2,7 @@
 
 Both are generated as in the authors' code (github.com/locuslab/TCN, ``adding_problem/utils.py``
 and ``copy_memory/utils.py``), with one difference: there the generator is never seeded and there
-is no validation set; here every split has a random stream of its own, derived from ``seed``.
+is no validation set; here every split has its own random stream, derived from ``seed``.
 """
 
 import torch

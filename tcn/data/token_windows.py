@@ -41,7 +41,7 @@ class TokenWindows(SequenceDataset):
 
         Args:
             x: inputs, ``(rows, time)`` integers.
-            y: targets, shaped alike; -100 counts nowhere.
+            y: targets, shaped alike; -100 is not counted.
             window: steps of a window.
             stride: steps from one window to the next, at most ``window``. The first ``window -
                 stride`` steps of every window are there for the context alone.
@@ -80,8 +80,8 @@ class TokenWindows(SequenceDataset):
             self._check_whole(indices)
         row = (index % self.rows)[:, None]
         step = torch.arange(self.window) + (index // self.rows * self.stride)[:, None]
-        # The last window ends with the text. In a batch with a longer one it is padded: no matter
-        # with what, for no output depends on a later input.
+        # The last window ends with the text. In a batch with a longer one it is padded; with
+        # what does not matter, for no output depends on a later input.
         step = step[:, : min(self.window, self.time - int(step[:, 0].min()))]
         inside = step.clamp(max=self.time - 1)
         x, y = self.x[row, inside].long(), self.y[row, inside].long()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 UNKNOWN = "<unk>"
-"""The word that stands for every word that a vocabulary does not hold."""
+"""The word that stands for every word not in a vocabulary."""
 
 
 class Vocabulary:
@@ -28,8 +28,8 @@ class Vocabulary:
 
         Args:
             tokens: the tokens, all different, in the order of their numbers.
-            respell: called with a token that is not among them, says how it is spelt here; the
-                answer is looked up in its place.
+            respell: called with a token that is not among them, returns how it is spelled here; the
+                answer is looked up instead.
 
         Raises:
             ValueError: there is no token, or one comes twice.
@@ -41,7 +41,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: Iterable[str]) -> "Vocabulary":
-        """The tokens of a text, the most frequent first, of equally frequent ones the earlier.
+        """The tokens of a text, the most frequent first, among equally frequent ones the earlier.
 
         Adaptive softmax needs this order.
         """

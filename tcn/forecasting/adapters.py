@@ -81,7 +81,7 @@ def darts_from_frame(
     for identity, part in df.groupby(columns.id, sort=False, observed=True):
         found.append(
             TimeSeries.from_times_and_values(
-                pd.Index(part[columns.time]),  # of times with a zone darts keeps the local ones
+                pd.Index(part[columns.time]),  # darts keeps the local time of times with a zone
                 part[components].to_numpy(dtype=np.float64, copy=True),
                 columns=components,
                 static_covariates=pd.Series({columns.id: identity}),
@@ -107,7 +107,7 @@ def frame_from_gluonts(
         covariates that are longer than the target give rows in which the target is NaN.
 
     Raises:
-        ValueError: an entry has not as many features as there are columns.
+        ValueError: an entry has more or fewer features than there are columns.
     """
     columns = columns or Columns()
     parts, static = [], []

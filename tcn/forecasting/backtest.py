@@ -73,7 +73,7 @@ class Cutoffs:
         A series that has fewer windows has its earliest ones left out.
 
         Raises:
-            IndexError: no series has so many.
+            IndexError: no series has that many.
         """
         most = int(self.counts.max())
         if not -most <= number < most:
@@ -106,7 +106,7 @@ def cutoffs(
         The windows that have such a past; the others are left out with a warning.
 
     Raises:
-        TypeError: a size is no integer.
+        TypeError: a size is not an integer.
         ValueError: a size is below 1 (``val_size``: 0), or no series is long enough.
     """
     step = h if step_size is None else step_size
@@ -137,7 +137,7 @@ def cutoffs(
 
 
 def backtest(windows: Windows, predict: Predict, *, batch_size: int = 1024) -> dict[str, Any]:
-    """Forecasts of all windows, in batches, beside what came.
+    """Forecasts of all windows, in batches, next to what came.
 
     Args:
         windows: of some ``Cutoffs``: ``Windows(..., first=cutoffs.first, last=cutoffs.last,

@@ -54,7 +54,7 @@ def features_for(frequency: Frequency) -> tuple[str, ...]:
 
 
 def check_features(names: Sequence[str], frequency: Frequency) -> None:
-    """Refuse features that do not exist or cannot be had.
+    """Refuse features that do not exist or cannot be computed.
 
     Raises:
         ValueError: a name is unknown, comes twice, or times are integers.

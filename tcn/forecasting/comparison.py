@@ -77,10 +77,10 @@ def models_of(forecasts: Any, names: Names, models: Sequence[str] | None) -> dic
     Args:
         forecasts: the caller's frame.
         names: its columns.
-        models: those wanted; None: all that are nothing else.
+        models: those wanted; None: all columns without another role.
 
     Raises:
-        ValueError: there is none, or an interval has one end alone.
+        ValueError: there is no model, or an interval has only one end.
     """
     columns = [str(name) for name in nw.from_native(forecasts, eager_only=True).columns]
     ends = {name: found for name in columns if (found := _END.fullmatch(name))}
@@ -108,7 +108,7 @@ def compare(
     season: int | None = None,
     models: Sequence[str] | None = None,
 ) -> Comparison:
-    """Reads both frames and puts the seasonal naive forecast beside the others.
+    """Reads both frames and puts the seasonal naive forecast next to the others.
 
     Args and errors: see :func:`tcn.forecasting.evaluation.evaluate`.
     """

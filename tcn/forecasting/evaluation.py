@@ -1,4 +1,4 @@
-"""How good forecasts are, beside the seasonal naive forecast of the same steps.
+"""How good forecasts are, compared with the seasonal naive forecast of the same steps.
 
 Metrics are utilsforecast's, per window (a series at a cutoff), then averaged, so that every window
 weighs alike:
@@ -10,7 +10,7 @@ weighs alike:
     scaled_crps             quantile loss of the interval ends, over the mean absolute value
     scaled_mqloss           quantile loss of the interval ends, scaled like mase
 
-The last two are of the levels that every model with intervals has, or they would not compare.
+The last two use only levels that every model with intervals has, to be comparable.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def evaluate(
         forecasts: id, time, target (what came) and one column per model, with its intervals
             ``<model>-lo-90``, ``<model>-hi-90`` where it has any; a column ``cutoff`` where there
             are several windows, as cross-validation returns it. Without it, the forecasts of a
-            series are one window. Rows whose value did not come count nowhere.
+            series are one window. Rows whose value did not come are not counted.
         train_df: id, time and target of the past. What lies after a cutoff is not looked at, so
             the whole data will do.
         season: steps of a season for the naive forecast and the scaled errors; None: the usual one
             of the frequency, 24 for hours and 12 for months.
-        models: columns to evaluate; None: all that are no id, time, cutoff, target or interval.
+        models: columns to evaluate; None: all but id, time, cutoff, target and intervals.
         per_series: a row per metric and series instead of the mean over all windows.
         id_col: name of the id column.
         time_col: name of the time column.

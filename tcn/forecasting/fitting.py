@@ -23,7 +23,7 @@ from tcn.outputs import output as output_of
 from tcn.training.schedules import CosineDecay
 
 USUAL_LEVELS = (80.0, 90.0)
-"""Of intervals, in percent, where none are asked for."""
+"""Levels of intervals, in percent, if none are given."""
 
 
 def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:

@@ -43,7 +43,7 @@ class Forecaster(Settings):
         forecaster = Forecaster(h=12, input_size=24, loss="quantiles").fit(df)
         forecaster.predict(level=[80, 90])  # unique_id, ds, TCN, TCN-lo-90, TCN-hi-90, ...
 
-    Frames are of pandas, polars or pyarrow; what comes back is of the kind that went in, in the
+    Frames are those of pandas, polars or pyarrow; results are of the kind that went in, in the
     units of the data. The caller's frames are neither kept nor changed. ``get_params``,
     ``set_params`` and ``sklearn.base.clone`` work as for any estimator.
 
@@ -70,7 +70,7 @@ class Forecaster(Settings):
             The forecaster.
 
         Raises:
-            TypeError: as of :func:`tcn.forecasting.frame.panel_from_frame`.
+            TypeError: see :func:`tcn.forecasting.frame.panel_from_frame`.
             ValueError: likewise; or if ``val_size`` is too short, or a number is not finite.
         """
         self.check()
@@ -107,7 +107,7 @@ class Forecaster(Settings):
             df: the past, of series seen in training or not; that of the training, and of every
                 update since, if None.
             futr_df: id, time and the columns of ``futr_exog_list`` for the steps to come.
-            h: steps; those trained for if None. Beyond these, forecasts are fed back.
+            h: steps; as many as trained for if None. Beyond these, forecasts are fed back.
             level: of the intervals, in percent; None: 80 and 90 where there are intervals.
             static_df: static columns of the series of ``df``; without it, those of the training.
 
@@ -117,7 +117,7 @@ class Forecaster(Settings):
 
         Raises:
             NotFittedError: before ``fit``.
-            TypeError: if there is no interval to give.
+            TypeError: if there are no intervals.
             ValueError: if a frame does not fit, or rows of the future are missing.
         """
         trained = self._trained
@@ -142,24 +142,24 @@ class Forecaster(Settings):
         """Takes the next rows of some series, and forecasts what follows, in about a millisecond.
 
         The forecast is that of :meth:`predict` on the whole series so far, with the scaling and
-        the weights of the training; with ``intervals="adaptive"`` the intervals have learnt from
+        the weights of the training; with ``intervals="adaptive"`` the intervals have learned from
         every value that came. A later :meth:`predict` goes on from these rows. Threads may share a
         forecaster: an update waits until another one has ended.
 
         Args:
-            new_rows: as ``df`` of :meth:`fit`, one row or more of one series or more.
-            futr_df: as of :meth:`predict`.
-            h: as of :meth:`predict`.
-            level: as of :meth:`predict`.
+            new_rows: like ``df`` of :meth:`fit`, one or more rows of one or more series.
+            futr_df: see :meth:`predict`.
+            h: see :meth:`predict`.
+            level: see :meth:`predict`.
 
         Returns:
             As :meth:`predict`, for the series of ``new_rows``.
 
         Raises:
             NotFittedError: before :meth:`fit`.
-            TypeError: as of :meth:`predict`.
-            ValueError: as of :meth:`predict`; or if a series was not there in training, or a row
-                does not follow the last one. Nothing has been taken then.
+            TypeError: see :meth:`predict`.
+            ValueError: see :meth:`predict`; or if a series was not there in training, or a row
+                does not follow the last one. No row has been taken then.
         """
         history = self._trained.history
         horizon = self.h if h is None else h
@@ -201,24 +201,23 @@ class Forecaster(Settings):
     ) -> Any:
         """Forecasts of the last windows of every series, each as if the rest had not come yet.
 
-        What is trained is a copy, on the rows before the first window; this forecaster stays as it
-        is.
+        A copy is trained, on the rows before the first window; this forecaster stays as it is.
 
         Args:
-            df: as of :meth:`fit`.
+            df: see :meth:`fit`.
             n_windows: windows of every series, the last of which ends where the series ends.
             step_size: steps from one window to the next; ``h`` if None.
-            static_df: as of :meth:`fit`.
-            val_size: steps before the first window that choose the weights, as of :meth:`fit`.
+            static_df: see :meth:`fit`.
+            val_size: steps before the first window that choose the weights, see :meth:`fit`.
             refit: whether to train anew before every window, on all that precedes it.
-            level: of the intervals, as of :meth:`predict`.
+            level: of the intervals, see :meth:`predict`.
 
         Returns:
             A frame of the kind of ``df``: id, time, ``cutoff`` (the last time that was seen), the
             target and the forecasts.
 
         Raises:
-            TypeError: as of :meth:`fit` and :meth:`predict`.
+            TypeError: see :meth:`fit` and :meth:`predict`.
             ValueError: likewise; or if no series is long enough.
         """
         self.check()
@@ -317,7 +316,7 @@ class Forecaster(Settings):
         """Writes all that forecasts go on from to a folder.
 
         Settings, weights, scaling, the last rows of every series, and what adaptive intervals have
-        learnt from a stream.
+        learned from a stream.
 
         Args:
             folder: made if it is missing; its two files are whole or not there.
@@ -349,7 +348,7 @@ class Forecaster(Settings):
         parameters, trained, library = forecaster_folder.read(folder)
         unknown = sorted(parameters.keys() - cls._get_param_names())
         if unknown:
-            raise ValueError(f"{folder}: {unknown} are no settings of this version of tcn")
+            raise ValueError(f"{folder}: {unknown} are not settings of this version of tcn")
         try:
             forecaster = cls(**parameters)
             trained.device = device_of(forecaster.accelerator)
@@ -396,7 +395,7 @@ def _repeated(name: Any, count: int) -> Any:
 
 
 def _pandas(columns: Mapping[str, Any]) -> pd.DataFrame:
-    """A frame of columns, whose names pandas need not look at anew: a third of its time."""
+    """A frame of columns whose names pandas need not check again: that is a third of its time."""
     frame = pd.DataFrame(dict(enumerate(columns.values())), copy=False)
     frame.columns = _names(tuple(columns)).view()
     return frame

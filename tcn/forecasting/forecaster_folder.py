@@ -2,7 +2,7 @@
 
 forecaster.json           settings, names, ids, how the net is built, and the SHA-256 of itself and
 forecaster.safetensors    weights, scaling, the last rows of every series, calibration errors, and
-                          what adaptive intervals have learnt from a stream
+                          what adaptive intervals have learned from a stream
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _MISFIT = (
     KeyError, IndexError, TypeError, AttributeError, OverflowError, RuntimeError, RecursionError,
     MemoryError, ValueError,
 )  # fmt: skip
-"""What building from files that do not fit each other may end in."""
+"""Errors that may come from building with files that do not fit each other."""
 
 
 class Stored(NamedTuple):

@@ -113,4 +113,4 @@ SCHEMA: dict[str, Any] = {
         "value": _VALUE,
     },
 }
-"""Of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""
+"""Schema of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""

@@ -103,10 +103,10 @@ class Panel:
         """The first rows of every series.
 
         Args:
-            rows: how many, for all or ``(N,)``, at least 1; a negative number leaves so many out.
+            rows: how many, for all or ``(N,)``, at least 1; a negative number leaves that many out.
 
         Raises:
-            ValueError: a series would have no row left.
+            ValueError: no row of a series would be left.
         """
         count: Integers = np.broadcast_to(np.asarray(rows, dtype=np.int64), len(self))
         count = np.where(count < 0, self.lengths + count, np.minimum(count, self.lengths))
@@ -156,7 +156,7 @@ def panel_from_frame(
         vocabularies: the known categories; without them, those of ``static_df``.
 
     Raises:
-        TypeError: an argument is no frame, or a column holds no numbers.
+        TypeError: an argument is not a frame, or a column holds no numbers.
         ValueError: the frame is empty or lacks a column, times are doubled, mixed in zone or off
             the grid, rows or values are missing, or a value is infinite.
     """
@@ -209,7 +209,7 @@ def future_from_frame(futr_df: Any, panel: Panel, h: int) -> Floats:
         ``(N, h, F)`` float64.
 
     Raises:
-        TypeError: ``futr_df`` is no frame, or a column holds no numbers.
+        TypeError: ``futr_df`` is not a frame, or a column holds no numbers.
         ValueError: a row that is needed is absent, doubled, or holds NaN or infinity; or times
             have a zone in one frame and none in the other.
     """

@@ -47,7 +47,7 @@ class Frequency:
             freq: a name or offset of pandas, or an integer of at least 1 for integer times.
 
         Raises:
-            ValueError: pandas does not know the name, or it is no regular step forward.
+            ValueError: pandas does not know the name, or it is not a regular step forward.
             TypeError: it is neither a name, an offset nor an integer.
         """
         if isinstance(freq, int | np.integer) and not isinstance(freq, bool):
@@ -57,7 +57,7 @@ class Frequency:
         if isinstance(freq, Frequency):
             return freq
         if not isinstance(freq, str | pd.offsets.BaseOffset | pd.Timedelta):
-            raise TypeError(f"freq: {freq!r} is no name of a frequency; give {EXAMPLES}")
+            raise TypeError(f"freq: {freq!r} is not the name of a frequency; give {EXAMPLES}")
         try:
             offset = to_offset(freq)
             name = offset.freqstr
@@ -111,7 +111,7 @@ class Frequency:
     def season(self) -> int:
         """Steps of the usual season: a day of minutes or hours, a week of days, a year of months.
 
-        1 where there is none: integer and yearly times, or a step that does not divide it.
+        1 if there is no season: integer and yearly times, or a step that does not divide it.
         """
         if isinstance(self.freq, int):
             return 1
@@ -159,7 +159,7 @@ class Frequency:
 
         Returns:
             ``(M,)`` times of the same kind. A local hour that the clock skips becomes the first
-            one after it; of one that comes twice the first is taken.
+            one after it; of an hour that comes twice the first is taken.
         """
         if isinstance(self.freq, int):
             return times + steps * self.freq

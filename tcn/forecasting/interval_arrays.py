@@ -2,8 +2,8 @@
 
 bands.H.errors          of a horizon of H steps: errors of the calibration windows
 bands.H.corrections.L   scores that correct the quantiles at L percent
-adaptive.H.L.series     whose states at L percent the next ones are, which lie side by side
-adaptive.H.L.*          what they have learnt from a stream
+adaptive.H.L.series     which series the states at L percent below belong to, side by side
+adaptive.H.L.*          what they have learned from a stream
 """
 
 from __future__ import annotations

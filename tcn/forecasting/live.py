@@ -1,14 +1,14 @@
 """A forecaster on a stream: new rows come, and the next forecast follows from a carried state.
 
 Carried are the last ``input_size`` rows of every series, already scaled, and what adaptive
-intervals have learnt. How the encoder comes from there to its last step::
+intervals have learned. How the encoder gets from there to its last step::
 
     window_scaler="identity", receptive field <= input_size    one more step of a StreamSession
     otherwise                                                  the steps of the look-back, at once
 
-for with any other window scaler a new row changes what all earlier ones are to the net, and what
-lies before the look-back a forecast must not see. Either way it is done natively where the net
-allows it, and the forecast is that of ``predict`` on the whole series so far.
+With any other window scaler a new row changes how all earlier ones look to the net; and a forecast
+must not see what lies before the look-back. Either way it is done natively where the net allows it,
+and the forecast is that of ``predict`` on the whole series so far.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class LiveForecaster:
         self._pending: list[tuple[int, Coming]] = []
         self._pending_rows = 0
         self._predictors: dict[tuple[int, tuple[float, ...]], Predictor] = {}
-        # What a plain row can be read and scaled by in a few lines of numpy.
+        # What it takes to read and scale a plain row in a few lines of numpy.
         self._plain = trained.scaler.linear and trained.history.timezone is None
         self._plain &= not trained.net.sizes.future
 
@@ -87,7 +87,7 @@ class LiveForecaster:
             return self.trained.history
 
     def update_row(self, df: Any, *, horizon: int, levels: Sequence[float]) -> Latest | None:
-        """As :meth:`update` for a frame of one plain row, the next of its series.
+        """Like :meth:`update`, for a frame of one plain row, the next of its series.
 
         Returns:
             None for any other frame, which :meth:`update` takes or refuses; nothing has been taken.
@@ -165,7 +165,7 @@ class LiveForecaster:
         return numbers
 
     def _following(self, rows: Rows, numbers: Integers) -> Panel:
-        """New rows as a panel without gaps, the first of each right behind the last one known."""
+        """New rows as a panel without gaps, the first of each right after the last one known."""
         history = self.trained.history
         rows.check_zone(history.timezone, history.times.dtype.kind)
         before = [self._carried[number] for number in numbers.tolist()]
@@ -210,14 +210,14 @@ class LiveForecaster:
     def _predictor(self, horizon: int, levels: tuple[float, ...], carried: LiveSeries) -> Predictor:
         if (horizon, levels) not in self._predictors:
             predictor = self.trained.predictor_of(self._net, self.statistics, horizon, levels)
-            # What cannot be had, such as a level of 99.9, is to be refused before a row is taken.
+            # What is impossible, such as a level of 99.9, must be refused before a row is taken.
             predictor.scaled(carried.batch)
             self._predictors[horizon, levels] = predictor
         return self._predictors[horizon, levels]
 
 
 def _with_rows(history: Panel, pending: Sequence[tuple[int, Coming]]) -> Panel:
-    """The history with new rows behind those of their series."""
+    """The history with new rows appended to their series."""
     numbers = [np.full(len(coming.times), number) for number, coming in pending]
     series = np.concatenate([np.repeat(np.arange(len(history)), history.lengths), *numbers])
     order = np.argsort(series, kind="stable")

@@ -41,9 +41,9 @@ class Row(NamedTuple):
 
 
 def plain_row(df: Any, columns: Columns) -> Row | None:
-    """The row of a frame of one, read in a twentieth of the time that checks of all kinds take.
+    """The row of a frame of one row, read in a twentieth of the time that checks of all kinds take.
 
-    None of anything that is not as plain as can be: another library, several rows, text, zones,
+    None for any frame that is not as plain as can be: another library, several rows, text, zones,
     missing values. That is for :class:`tcn.forecasting.rows.Rows`, which also says what is wrong.
     """
     if type(df) is not pd.DataFrame or len(df) != 1 or not df.columns.is_unique:
@@ -67,7 +67,7 @@ def plain_row(df: Any, columns: Columns) -> Row | None:
 
 @dataclass(frozen=True)
 class Coming:
-    """New rows of a series, and the horizon behind them.
+    """New rows of a series, and the horizon after them.
 
     Attributes:
         target: ``(1, K, steps)`` scaled, NaN where missing.
@@ -93,7 +93,7 @@ class Coming:
             trained: whose scaling is used.
             new: the new rows.
             statistics: of the series of the panel.
-            future: ``(N, horizon, F)``, as of :func:`tcn.forecasting.frame.future_from_frame`.
+            future: ``(N, horizon, F)``, see :func:`tcn.forecasting.frame.future_from_frame`.
         """
         scaled = scaled_panel(new, trained.scaler, statistics, trained.covariates, future)
         calendar = partial(calendar_features, names=trained.calendar, timezone=new.timezone)

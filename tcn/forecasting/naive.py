@@ -34,7 +34,7 @@ class SeasonalHistory:
         value = pd.Series(values, dtype=np.float64)
         apart = value - value.groupby(self.series).shift(season)
         errors = pd.DataFrame({"count": apart.notna(), "size": apart.abs(), "square": apart**2})
-        # Sums per series: beside a series of millions a small one would drown in one long sum.
+        # Sums per series: in one long sum a small series would drown next to one of millions.
         sums = errors.fillna(0).astype(np.float64).groupby(self.series).cumsum()
         self._sums = sums.to_numpy()
         self._values = value.groupby(self.series).ffill().to_numpy()

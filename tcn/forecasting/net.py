@@ -6,8 +6,8 @@
             |                 ^                            ^                        ^
        window scaler     static, categories        known future per step      scaled target
 
-The horizon is free of the look-back, and of a convolutional backbone only what the last step
-depends on is computed (see :mod:`tcn.layers.grid`).
+The horizon may have any length, whatever the look-back, and a convolutional backbone computes only
+what the last step depends on (see :mod:`tcn.layers.grid`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BACKBONES = {"tcn": "TCN", "lstm": "LSTM", "gru": "GRU", "large_kernel": "LargeK
 """Names of backbones, and of the columns of their forecasts."""
 CONDITIONS = {"film": FiLM, "add": AddCondition}
 EMBEDDING_CHANNELS = 8  # for a category of many values; one of few gets fewer
-DECODER_CHANNELS = 8  # what the encoder says of each step of the horizon, beside its known future
+DECODER_CHANNELS = 8  # what the encoder says of each horizon step, in addition to its known future
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Sizes:
         h: steps of the horizon.
         input_size: steps of the look-back.
         targets: target channels.
-        outputs: raw numbers for every target and step, as the output wants them.
+        outputs: raw numbers for every target and step, as the output takes them.
         locations: which of those say where the target lies; the skip is added to them.
         past: channels of covariates known for the past, those known for the future included.
         future: channels of covariates known for the horizon.
@@ -126,7 +126,7 @@ class ForecastNet(nn.Module):
             decoder_width: hidden channels of the layer that reads the known future.
 
         Raises:
-            TypeError: if the backbone is no :class:`tcn.layers.SequenceModule`.
+            TypeError: if the backbone is not a :class:`tcn.layers.SequenceModule`.
             ValueError: if a name is unknown or the backbone has other input channels.
         """
         super().__init__()
@@ -196,7 +196,7 @@ class ForecastNet(nn.Module):
     def answer(
         self, batch: WindowBatch, encode: Callable[[Tensor, WindowBatch, Tensor], Tensor]
     ) -> Answer:
-        """As :meth:`forward`, with something else in the place of :meth:`encode`."""
+        """Like :meth:`forward`, with something else in place of :meth:`encode`."""
         scaled, statistics = self.scale(batch.target, batch.observed)
         constants = self.constants(batch.static, batch.categories)
         steps = self.inputs(scaled, batch.observed, batch.exogenous, constants)
@@ -213,7 +213,7 @@ class ForecastNet(nn.Module):
     def to_window(self, target: Tensor, statistics: WindowStatistics) -> Tensor:
         """A target ``(batch, targets, time)`` in units of its window.
 
-        RevIN's learned factor is no part of them: a density could be made to grow for ever by it.
+        RevIN's learned factor is not part of them: it could make a density grow forever.
         """
         location, scale = statistics
         return (self._read(target) - location) / scale
@@ -255,7 +255,7 @@ class ForecastNet(nn.Module):
             steps: what :meth:`inputs` returned for the batch, padded on the left where a series
                 is shorter than the look-back.
             batch: whose positions say how long each series is.
-            constants: as of :meth:`constants`.
+            constants: see :meth:`constants`.
         """
         condition = constants if self.conditioned else None
         time, lengths = steps.shape[2], batch.position + 1
@@ -279,7 +279,7 @@ class ForecastNet(nn.Module):
             code: what the encoder returned.
             past: ``(batch, targets, input_size)`` in units of the window, 0 where missing.
             future: ``(batch, future, h)``.
-            constants: as of :meth:`constants`.
+            constants: see :meth:`constants`.
         """
         sizes = self.sizes
         if self.decoder is not None:
@@ -294,7 +294,7 @@ class ForecastNet(nn.Module):
 
 
 def embedding_channels(count: int) -> int:
-    """Dimensions in which a category of so many values is embedded."""
+    """Dimensions in which a category of that many values is embedded."""
     return min(EMBEDDING_CHANNELS, (count + 1) // 2 + 1)
 
 
@@ -313,15 +313,15 @@ def backbone_of(
     dropout: float,
     condition: str = "film",
 ) -> SequenceModule:
-    """The backbone of a name.
+    """The backbone of that name.
 
     Args:
         name: one of :data:`BACKBONES`.
         sizes: of what it reads.
         width: channels of every level, or hidden width.
-        layers: levels; of a TCN as many as cover the look-back (``TCN.for_length``) if None, of
-            others one.
-        kernel_size: taps of a TCN's convolutions; those of the large kernels are its own matter.
+        layers: levels; if None, for a TCN as many as cover the look-back (``TCN.for_length``),
+            for others one.
+        kernel_size: taps of a TCN's convolutions; the large kernels have their own.
         dropout: share of values dropped in training.
         condition: how static covariates and categories condition the levels of a TCN, ``"film"``
             or ``"add"``. Others read them at every step.

@@ -40,7 +40,7 @@ def by_halves(compute: Callable[[WindowBatch], T], batch: WindowBatch) -> list[T
 
 @contextmanager
 def training_in_memory(batch_size: int) -> Iterator[None]:
-    """A training that runs out of memory says what to change.
+    """A context in which training that runs out of memory says what to change.
 
     Raises:
         MemoryError: naming the size of the batches.

@@ -1,7 +1,7 @@
 """Forecasts of Arrow tables: a pure function of one part of the data, for any engine.
 
-A part holds whole series. Engines hand parts to workers; a worker that dies costs the parts it was
-at, which another one does again with the same result. Memory follows the size of a part, not the
+A part holds whole series. Engines hand parts to workers; if a worker dies, another one repeats
+its parts with the same result. Memory follows the size of a part, not the
 number of series: inside a part series are forecast a batch at a time.
 """
 
@@ -47,8 +47,8 @@ def predict_partition(
             from the first row of a series; without them those of the training are used.
         forecaster: trained, or the folder it was saved to, which is read once per process.
         h: steps; those trained for if None.
-        level: of the intervals, as of :meth:`Forecaster.predict`.
-        series_at_once: series per batch, which bounds the memory beside table and result.
+        level: of the intervals, see :meth:`Forecaster.predict`.
+        series_at_once: series per batch, which bounds the memory in addition to table and result.
 
     Returns:
         A table of :func:`forecast_schema`: ``h`` rows per series, series in the order in which
@@ -56,7 +56,7 @@ def predict_partition(
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed.
-        TypeError: as of :meth:`Forecaster.predict`.
+        TypeError: see :meth:`Forecaster.predict`.
         ValueError: likewise.
     """
     pa = _pyarrow()
@@ -85,16 +85,16 @@ def predict_stream(
     Args:
         tables: pieces of a table sorted by id, such as the row groups of a Parquet file. A series
             may go on in the next piece.
-        forecaster: as of :func:`predict_partition`.
+        forecaster: see :func:`predict_partition`.
         h: likewise.
         level: likewise.
-        series_at_once: likewise; so many whole series are collected before they are forecast.
+        series_at_once: likewise; that many whole series are collected before they are forecast.
 
     Yields:
         Tables as :func:`predict_partition` returns them.
 
     Raises:
-        ValueError: the ids do not ascend; or as of :func:`predict_partition`.
+        ValueError: the ids do not ascend; or see :func:`predict_partition`.
     """
     model = _model(forecaster)
     for part in _whole_series(tables, model.id_col, series_at_once):
@@ -181,7 +181,7 @@ def _whole_series(
         begin = np.flatnonzero(np.diff(_codes(table[id_col]), prepend=-2))
         ids = table[id_col].take(begin).to_pylist()
         _check_ascending(ids if last is None or ids[0] == last else [last, *ids], id_col)
-        # With the last series of this piece one waits that the next piece may go on with.
+        # The last series of this piece waits, for the next piece may continue it.
         count += len(ids) - (ids[0] == last)
         last = ids[-1]
         if count > most:
@@ -213,7 +213,7 @@ def _model(forecaster: Forecaster | str | Path) -> Forecaster:
     if isinstance(forecaster, Forecaster):
         return forecaster
     folder = Path(forecaster)
-    # Saved anew, the folder is read anew.
+    # A folder that was saved again is read again.
     return _loaded(folder, folder.stat().st_mtime_ns if folder.exists() else 0)
 
 

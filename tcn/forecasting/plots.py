@@ -47,7 +47,7 @@ def plot_forecasts(
     Args:
         df: id, time and target: the history, and what came where that is known.
         forecasts: as ``predict`` or ``cross_validation`` return them.
-        models: columns to draw; None: all. Intervals are drawn of the first alone.
+        models: columns to draw; None: all. Intervals are drawn for the first only.
         ids: series to draw; None: the first six of the forecasts.
         history: rows to draw before the first forecast; None: four times what was forecast.
         level: intervals to draw, in percent; None: all there are.

@@ -1,7 +1,7 @@
 """From windows to points and quantiles, over the trained horizon and, by recursion, beyond it.
 
 Beyond ``h`` steps the forecast is fed back as if it had happened: the point forecast for the next
-point forecast, and for quantiles many paths, each of draws of its own::
+point forecast, and for quantiles many paths, each with its own draws::
 
     look-back | h steps |             first block: quantiles as the output gives them
          look-back      | h steps |   next: along every path, then over the draws of all paths
@@ -24,15 +24,15 @@ from tcn.outputs import Output
 
 PATHS = 200
 DRAWS = 8
-"""For every step of a path; they cost next to nothing and smooth the quantiles."""
+"""Draws for every step of a path; they cost next to nothing and smooth the quantiles."""
 
 
 class AnsweringNet(Protocol):
-    """A :class:`ForecastNet`, or what answers in its place."""
+    """A :class:`ForecastNet`, or a stand-in for it."""
 
     @property
     def sizes(self) -> Sizes:
-        """Of inputs and outputs."""
+        """Sizes of inputs and outputs."""
 
     def __call__(self, batch: WindowBatch) -> Answer:
         """What the output reads for each window."""
@@ -75,7 +75,7 @@ def forecast(
         paths: how many are drawn for each window, for quantiles beyond the trained horizon.
 
     Raises:
-        TypeError: if quantiles are asked of an output that has none.
+        TypeError: if quantiles are asked for and the output has none.
     """
     steps = net.sizes.h
     horizon = steps if horizon is None else horizon
@@ -123,7 +123,7 @@ class _Crowd:
         self._draw(0)
 
     def _draw(self, begin: int) -> Tensor:
-        """Draws the block from ``begin`` on and moves behind it.
+        """Draws the block from ``begin`` on and moves past it.
 
         Returns:
             ``(DRAWS, batch * paths, targets, h)``, the first of which the paths go on from.
@@ -151,9 +151,9 @@ def _block_of(batch: WindowBatch, begin: int, steps: int) -> WindowBatch:
 
 
 def _advance(batch: WindowBatch, block: Tensor, begin: int) -> WindowBatch:
-    """The batch as it would be had ``block``, the steps from ``begin`` on, been observed.
+    """The batch as if ``block``, the steps from ``begin`` on, had been observed.
 
-    Covariates that are known for the past alone stay at their last values.
+    Covariates known only for the past stay at their last values.
     """
     steps, length = block.shape[-1], batch.target.shape[-1]
     known = _block_of(batch, begin, steps).future[..., :steps]

@@ -42,13 +42,13 @@ def predict(
         groups: how many groups; a worker holds the rows of one in memory.
         h: steps; those trained for if None.
         level: of the intervals, in percent.
-        series_at_once: as of :func:`tcn.forecasting.partition.predict_partition`.
+        series_at_once: see :func:`tcn.forecasting.partition.predict_partition`.
 
     Returns:
         A lazy dataset of the forecasts, series in any order.
 
     Raises:
-        ValueError: ``groups`` is below 1; when it is read, as of
+        ValueError: ``groups`` is below 1; when the result is read, see
             :func:`tcn.forecasting.partition.predict_partition`.
     """
     check_positive("groups", [groups])

@@ -62,7 +62,7 @@ def frame_like(df: Any) -> FrameKind:
     """What builds frames of the kind of ``df``.
 
     Raises:
-        TypeError: ``df`` is no frame of pandas, polars or pyarrow.
+        TypeError: ``df`` is not a frame of pandas, polars or pyarrow.
     """
     name = _narwhals(df, "df").implementation.value
     for library in LIBRARIES:
@@ -80,8 +80,8 @@ def read_columns(df: Any, names: Sequence[str], argument: str) -> dict[str, pd.S
         argument: what the caller named the frame, for messages.
 
     Raises:
-        TypeError: ``df`` is no such frame.
-        ValueError: the frame is empty, or a column is absent or there twice.
+        TypeError: ``df`` is not such a frame.
+        ValueError: the frame is empty, or a column is absent or occurs twice.
     """
     if isinstance(df, pd.DataFrame) and not df.columns.is_unique:
         doubled = df.columns[df.columns.duplicated()].tolist()
@@ -113,7 +113,7 @@ def read_times(
 
     Raises:
         TypeError: the column holds neither times nor integers.
-        ValueError: a time is absent, out of range or written in no ISO format, or time zones are
+        ValueError: a time is absent, out of range or not in ISO format, or time zones are
             mixed.
     """
     where = f"{argument}: column {name!r}"
@@ -149,7 +149,7 @@ def read_numbers(values: pd.Series, name: str, argument: str) -> Floats:
     Integers, booleans, decimals and numbers written as text are cast.
 
     Raises:
-        TypeError: the column holds times, complex numbers or text that is no number.
+        TypeError: the column holds times, complex numbers or text that is not a number.
     """
     where = f"{argument}: column {name!r}"
     dtype = values.dtype
@@ -162,12 +162,12 @@ def read_numbers(values: pd.Series, name: str, argument: str) -> Floats:
         if wrong.any():
             examples = [str(value) for value in values[wrong][:SHOWN]]
             raise TypeError(
-                f"{where} holds text that is no number, in rows {_first(wrong)}: {examples}; "
+                f"{where} holds text that is not a number, in rows {_first(wrong)}: {examples}; "
                 "convert it, or name the column among the categorical ones if it is static"
             )
         values = numbers
     elif not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
-        raise TypeError(f"{where} has type {dtype}, which is no number; convert it to float")
+        raise TypeError(f"{where} has type {dtype}, which is not a number; convert it to float")
     return values.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
 
 
@@ -243,7 +243,7 @@ def _narwhals(df: Any, argument: str) -> nw.DataFrame[Any]:
     except TypeError as error:
         kind = f"{type(df).__module__.split('.')[0]}.{type(df).__name__}"
         cure = "call .collect() first" if "Lazy" in kind else "give a frame of pandas or polars"
-        raise TypeError(f"{argument}: {kind} is no frame in memory; {cure}") from error
+        raise TypeError(f"{argument}: {kind} is not a frame in memory; {cure}") from error
 
 
 def _first(mask: pd.Series) -> str:

@@ -19,7 +19,7 @@ from tcn.forecasting.ids import read_ids, shown, shown_rows
 from tcn.forecasting.reading import SHOWN, read_columns, read_numbers, read_times
 
 Missing = Literal["raise", "mask"]
-MOST_ABSENT = 100  # rows put in for one that is there
+MOST_ABSENT = 100  # rows put in per row given
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -57,7 +57,7 @@ class Rows:
         """Read the columns that are needed, and copy them.
 
         Raises:
-            TypeError: ``df`` is no frame, or a column has the wrong type.
+            TypeError: ``df`` is not a frame, or a column has the wrong type.
             ValueError: a column, an id or a time is absent, or a value is infinite.
         """
         read = read_columns(df, (columns.id, columns.time, *names), argument)
@@ -156,7 +156,7 @@ class Rows:
         """Series of which every target is missing are left out, with a warning.
 
         Raises:
-            ValueError: none is left.
+            ValueError: no series is left.
         """
         known = ~np.isnan(self.values[:, : len(self.columns.target)]).all(axis=1)
         keep = np.bincount(self.series, weights=known, minlength=len(self.ids)) > 0
@@ -195,7 +195,7 @@ class Rows:
             kind: ``"M"`` for timestamps, ``"i"`` for integers.
 
         Raises:
-            ValueError: one has integers, or a time zone, and the other has not.
+            ValueError: one has integers, or a time zone, and the other does not.
         """
         if kind == self.times.dtype.kind and (timezone is None) == (self.timezone is None):
             return

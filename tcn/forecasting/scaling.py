@@ -62,7 +62,7 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True)
 class SeriesScaler:
-    """Scales every series, and every target of it, by numbers of its own.
+    """Scales every series, and every target of it, by its own numbers.
 
     ===========  =================================================================================
     identity     leaves the data as it is

@@ -1,4 +1,4 @@
-"""Everything that can be said of a forecaster before it has seen data."""
+"""Everything that can be set before a forecaster has seen data."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Settings(BaseEstimator):
                 :class:`tcn.forecasting.scaling.SeriesScaler`. None: ``"standard"``, and
                 ``"identity"`` for counts.
             window_scaler: of every look-back; see
-                :class:`tcn.forecasting.window_scaling.WindowScaler`. None: as ``scaler``.
+                :class:`tcn.forecasting.window_scaling.WindowScaler`. None: like ``scaler``.
             futr_exog_list: columns known for the future too.
             hist_exog_list: columns known for the past alone.
             stat_exog_list: columns of the static frame that are numbers.
@@ -100,11 +100,11 @@ class Settings(BaseEstimator):
             calendar: names of :mod:`tcn.forecasting.calendar`, or ``"auto"`` for those that suit
                 the frequency.
             width: channels of every level, or hidden width of a recurrent net.
-            layers: levels; None: of a TCN as many as see the whole look-back, otherwise one.
+            layers: levels; None: for a TCN as many as see the whole look-back, otherwise one.
             kernel_size: taps of the TCN's convolutions.
             dropout: share of values dropped in training.
-            skip: ``"linear"`` map of the look-back, ``"last"`` value or ``"none"``, to which what
-                the net says is added.
+            skip: ``"linear"`` map of the look-back, ``"last"`` value or ``"none"``: what the net's
+                answer is added to.
             max_steps: optimizer steps.
             batch_size: windows per step.
             learning_rate: at the start; it falls to 0 along a cosine.
@@ -116,15 +116,15 @@ class Settings(BaseEstimator):
                 any point, or ``"cqr"`` for the quantiles of a distribution corrected, both
                 calibrated on the last ``val_size`` steps; ``"adaptive"``: as ``"conformal"``, and
                 :meth:`update` corrects them after every value that comes.
-            missing: ``"raise"``, or ``"mask"``: NaN and absent rows are told to the net and count
-                in no loss.
+            missing: ``"raise"``, or ``"mask"``: the net is told of NaN and absent rows, and they
+                count in no loss.
             fill: ``"forward"``, ``"zero"`` or ``"interpolate"`` before anything else; None: not.
             freq: the step of the rows, such as ``"h"``, ``"MS"`` or 1; inferred if None.
             id_col: name of the column of series.
             time_col: name of the column of times.
             target_col: name of the column to forecast, or several for a multivariate forecast.
             alias: name of the result column; that of the model if None.
-            accelerator: as of ``pytorch_lightning.Trainer``.
+            accelerator: see ``pytorch_lightning.Trainer``.
             progress: whether a bar is shown in training.
             seed: of everything random.
 
@@ -241,8 +241,8 @@ class Settings(BaseEstimator):
                 if getattr(self, name) not in (None, "identity"):
                     raise ValueError(
                         f"{name}: {getattr(self, name)!r} would make loss {output.name!r}, which "
-                        "is for counts, meet numbers that are none; use 'identity', or a loss "
-                        "for real numbers"
+                        "is for counts, meet numbers that are not counts; use 'identity', or "
+                        "a loss for real numbers"
                     )
         if self.intervals == "cqr" and not output.intervals:
             raise ValueError(

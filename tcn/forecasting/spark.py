@@ -38,13 +38,13 @@ def predict(
         h: steps; those trained for if None.
         level: of the intervals, in percent.
         partitions: how many; ``spark.sql.shuffle.partitions`` if None.
-        series_at_once: as of :func:`tcn.forecasting.partition.predict_partition`.
+        series_at_once: see :func:`tcn.forecasting.partition.predict_partition`.
 
     Returns:
         A lazy frame of the forecasts, series in any order.
 
     Raises:
-        ValueError: when it is read, as of :func:`tcn.forecasting.partition.predict_partition`.
+        ValueError: when it is read, see :func:`tcn.forecasting.partition.predict_partition`.
     """
     need("tcn.forecasting.spark", "spark", "pyspark", "pyarrow")
     from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema

@@ -16,7 +16,7 @@ from tcn.inference.compile import compile_stream
 
 
 class StreamedNet:
-    """Answers as the net does; what the encoder has seen of a series is not computed again.
+    """Answers like the net; what the encoder has seen of a series is not computed again.
 
     That holds where the inputs of old steps stay as they are and none of them lies beyond the
     look-back: without a window scaler, for a receptive field within it. Otherwise the native
@@ -84,7 +84,7 @@ class StreamedNet:
         condition = constants if self.net.conditioned else None
         number, position = int(batch.series), int(batch.position)
         known = min(position + 1, steps.shape[2])
-        # Forecasts that are fed back lie behind the last row, and are no part of the stream.
+        # Forecasts that are fed back come after the last row, and are not part of the stream.
         if self._rows is not None and position == self._now.get(number):
             new = position - self._seen.get(number, -math.inf)
             if not 0 < new <= known:

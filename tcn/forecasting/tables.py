@@ -69,7 +69,7 @@ def _names(forecaster: Forecaster) -> dict[str, Any]:
 
 
 def print_report(result: pd.DataFrame, df: pd.DataFrame, forecaster: Forecaster) -> None:
-    """Prints the errors of forecasts beside those of the naive one; of one target."""
+    """Prints the errors of forecasts next to those of the naive one, for one target."""
     if len(forecaster.columns.target) > 1:
         return
     table = evaluate(result, df, **_names(forecaster)).dropna(axis=0, thresh=2)

@@ -63,7 +63,7 @@ class Trained:
         statistics: of these.
         covariates: the scaler of everything else.
         calendar: names of the calendar features.
-        history: the last rows of every series; every forecast without data of its own goes on from
+        history: the last rows of every series; every forecast without its own data goes on from
             here.
         intervals: ``None`` for those of the output, or one of :data:`INTERVALS`.
         calibration: rows that intervals were calibrated on.
@@ -71,8 +71,8 @@ class Trained:
         device: where forwards run.
         report: steps taken and the best validation loss.
         bands: what calibrates the intervals, by horizon.
-        adaptive: what adaptive intervals have learnt on a stream, by series of the history, then by
-            level and horizon.
+        adaptive: what adaptive intervals have learned on a stream, by series of the history, then
+            by level and horizon.
     """
 
     net: ForecastNet
@@ -93,11 +93,11 @@ class Trained:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether intervals can be had."""
+        """Whether there are intervals."""
         return self.output.intervals or self.intervals is not None
 
     def statistics_of(self, panel: Panel) -> Statistics:
-        """Those from the training, and of series not seen there those of their own history."""
+        """Statistics from the training, and from their own history for series not seen there."""
         return self.scaler.fit_unseen(panel, self.ids, self.statistics)
 
     def windows(
@@ -164,7 +164,7 @@ class Trained:
         *,
         device: str = "cpu",
     ) -> Predictor:
-        """The same with a net in the place of the trained one.
+        """The same with a net in place of the trained one.
 
         Args:
             net: on ``device``.

@@ -57,7 +57,7 @@ class ForecastTask(pl.LightningModule):
             learning_rate: of AdamW.
             weight_decay: of AdamW.
             schedule: of the learning rate over the run; constant if None.
-            season: steps of a season, for the output ``mase`` unless it has one of its own.
+            season: steps of a season, for the output ``mase`` unless it has its own.
         """
         super().__init__()
         if not learning_rate > 0:
@@ -178,7 +178,7 @@ def train(
         validate_every: steps from one validation to the next.
         patience: validations without improvement after which the run ends; None: never.
         gradient_clip: largest norm of a step's gradient; None for any.
-        accelerator: as of ``pytorch_lightning.Trainer``.
+        accelerator: see ``pytorch_lightning.Trainer``.
         progress: whether a bar is shown.
 
     Returns:

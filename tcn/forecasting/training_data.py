@@ -19,7 +19,7 @@ VALIDATION_BATCH = 1024
 
 
 class BatchedWindows(Protocol):
-    """Windows that can be had many at once."""
+    """Windows that can be read many at once."""
 
     def __len__(self) -> int:
         """How many there are."""

@@ -33,7 +33,7 @@ class WindowScaler(nn.Module):
     """
 
     def __init__(self, name: str, channels: int) -> None:
-        """Makes the scaler of a name.
+        """Makes the scaler of that name.
 
         Args:
             name: one of those of the class.
@@ -56,7 +56,7 @@ class WindowScaler(nn.Module):
             self.bias = nn.Parameter(torch.zeros(channels, 1))
 
     def scale(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, WindowStatistics]:
-        """Windows in units of their own.
+        """Windows, each in its own units.
 
         Args:
             x: ``(B, K, L)``.

@@ -206,8 +206,8 @@ class Windows(Dataset[WindowBatch]):
     def _cut(self, matrix: NDArray[Any], start: Integers) -> NDArray[Any]:
         """``(B, channels, L + h)`` out of ``(channels, rows)``.
 
-        A view of all windows first, so that numpy copies whole windows and no single numbers: a
-        tenth of the time of an index for every number.
+        A view of all windows first, so that numpy copies whole windows rather than single numbers,
+        in a tenth of the time.
         """
         every = np.lib.stride_tricks.sliding_window_view(matrix, self.input_size + self.h, axis=1)
         return every[:, start].transpose(1, 0, 2)

@@ -3,14 +3,14 @@
     session.py     many streams at once, each in a row of its own
     generation.py  sequences, a step at a time
     export.py      ONNX and torch.export, whole sequences or streams
-    pretrained.py  a net as a folder of JSON and safetensors, pushed to and had from the hub
+    pretrained.py  a net as a folder of JSON and safetensors, pushed to and loaded from the hub
     checkpoint.py  the weights of a net from a checkpoint of its training
 
 What a session needs: session_rows.py, session_copies.py and session_file.py (its rows, copied from
 session to session, and stored), compile.py (a net as a native program), engines.py (the same work
 by PyTorch), beginnings.py (what a stream begins with), nan_policy.py and finite.py (NaN), state.py
 (states as tensors, and rows of them). What pretrained.py needs: construction.py (from plain data to
-the net) and unchanged.py (whether the net is still what its data say).
+the net) and unchanged.py (whether the net is still what its data says).
 """
 
 from tcn.inference.export import export, initial_state

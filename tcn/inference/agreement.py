@@ -1,4 +1,4 @@
-"""Whether a file computes what the net computes that it was written from."""
+"""Whether a file computes what the net that it was written from computes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLERANCES = {
 }
 """Largest difference allowed between file and net, by dtype, relative to outputs above 1.
 
-In half precision about ten roundings, of which a file makes others than the net does.
+In half precision about ten roundings, which a file makes at other places than the net.
 """
 
 

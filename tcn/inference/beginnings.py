@@ -45,11 +45,11 @@ class Beginning:
 
     @classmethod
     def of(cls, net: SequenceModule, initial: str | State, batch_size: int) -> Beginning:
-        """From a name, or a state of ``batch_size`` rows or of one.
+        """From a name, or from a state of ``batch_size`` rows or of one.
 
         Raises:
             TypeError: if it is neither a name nor a state.
-            ValueError: if there is no such name, or the state is of another net or number of rows.
+            ValueError: if the name is unknown, or the state is of another net or number of rows.
         """
         if isinstance(initial, str):
             if initial not in NAMES:
@@ -167,12 +167,12 @@ def padding_like(net: SequenceModule, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def steady_state(net: SequenceModule, x: Tensor, condition: Tensor | None) -> State:
-    """The state in which the net is if the first step of ``x`` has been there forever.
+    """The state of the net if the first step of ``x`` had been there forever.
 
     Args:
         net: any that streams.
         x: ``(rows, channels, ..., time)`` or tokens; only the first step is read.
-        condition: that of ``x``; of a condition per step the first one is held too.
+        condition: that of ``x``; if there is one per step, its first one is held too.
 
     Raises:
         ValueError: if the state goes on changing, as with a sum over all the past.

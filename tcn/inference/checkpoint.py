@@ -42,7 +42,7 @@ def load_checkpoint(net: nn.Module, path: str | PathLike[str]) -> nn.Module:
     state = _net_of(_read(path), path)
     names = {name.replace(PREFIX, ""): name for name in net.state_dict()}
     state = {names.get(name, name): tensor for name, tensor in state.items()}
-    # On meta nothing is copied, and whoever changes the names of weights on the way is heard.
+    # On meta nothing is copied, and hooks that change the names of weights are run.
     trial = copy.deepcopy(net).to("meta")
     with _refusing(path, "of another net"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that nothing is copied
@@ -61,11 +61,11 @@ def _read(path: Path) -> Any:
 
 
 def _sound(file: IO[bytes]) -> IO[bytes]:
-    """The same archive, made anew of its records, each of which its CRC-32 has been found to fit.
+    """The same archive, rebuilt from its records once each has been checked against its CRC-32.
 
     PyTorch is not given the file itself: its reader of archives looks at no checksum, and believes
-    the rest of a directory too. Of a record that a flipped bit calls a folder it returns whatever
-    was in memory. Files that are no archives (PyTorch's of before 2020) have no checksums.
+    the rest of a directory too. For a record that a flipped bit calls a folder it returns whatever
+    was in memory. Files that are not archives (PyTorch's of before 2020) have no checksums.
     """
     is_archive = file.read(2) == b"PK" or zipfile.is_zipfile(file)
     file.seek(0)
@@ -96,7 +96,7 @@ def _net_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:
 def _refusing(path: Path, reason: str) -> Iterator[None]:
     """Whatever is raised within becomes a ValueError that names the file.
 
-    What a damaged archive or pickle ends in is nobody's contract: PyTorch, pickle and zipfile have
+    No contract says what a damaged archive or pickle raises: PyTorch, pickle and zipfile have
     raised more than a dozen types of errors.
     """
     try:

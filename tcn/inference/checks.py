@@ -1,4 +1,4 @@
-"""What a session refuses at its door, so that nothing half advances."""
+"""What a session refuses before anything advances, so that no push is left half done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_net(net: SequenceModule) -> SequenceModule:
         The net, or that inside ``torch.compile(net)``.
 
     Raises:
-        TypeError: if it is no sequence module, or one that cannot stream, with the reason.
+        TypeError: if it is not a sequence module, or one that cannot stream, with the reason.
         ValueError: if it is in training mode.
     """
     net = uncompiled(net)
@@ -72,12 +72,12 @@ def input_dtype(net: SequenceModule) -> torch.dtype:
 
 
 def float_dtype(net: SequenceModule) -> torch.dtype:
-    """The type of what the net computes, and of a condition."""
+    """The type that the net computes in, and of a condition."""
     return next((p.dtype for p in net.parameters()), torch.get_default_dtype())
 
 
 def check_tensor(name: str, x: object) -> None:
-    """Refuses what is no tensor, and a tensor whose values nobody can look at.
+    """Refuses what is not a tensor, and a tensor whose values cannot be read.
 
     Raises:
         TypeError: naming the argument.
@@ -94,7 +94,7 @@ def check_noise(net: SequenceModule, noise: Tensor, rows: int) -> None:
     """Refuses noise that is not ``(steps, rows, vocabulary)``, where the net says the last.
 
     Raises:
-        TypeError: if it is no tensor.
+        TypeError: if it is not a tensor.
         ValueError: naming the shapes.
     """
     check_tensor("noise", noise)
@@ -112,7 +112,7 @@ def check_chunk(
     """Refuses a chunk that is not ``rows`` rows of at least one step of this net's input.
 
     Raises:
-        TypeError: if it is no tensor.
+        TypeError: if it is not a tensor.
         ValueError: naming what was given and what is expected.
     """
     check_tensor("chunk", x)
@@ -152,7 +152,7 @@ def check_condition(
         index: their numbers in the session; None for all in order.
 
     Raises:
-        TypeError: if it is no tensor.
+        TypeError: if it is not a tensor.
         ValueError: naming the numbers of rows, the types, or row, channel and step of the value.
     """
     check_tensor("condition", condition)

@@ -54,7 +54,7 @@ Translator = Callable[[Builder, Any, Value], tuple[Value, States]]
 
 
 def compile_stream(net: SequenceModule) -> StreamProgram | None:
-    """The native program of a causal net, or None, the log saying why.
+    """The native program of a causal net, or None; the log then says why.
 
     The weights are those of the moment; a net that is trained on has to be compiled again.
 
@@ -130,7 +130,7 @@ def _input(builder: Builder, net: SequenceModule) -> Value:
 
 
 def _in_channels(module: nn.Module) -> int:
-    """Channels that a module takes, by its own word or that of the first layer inside."""
+    """Channels that a module takes, as it or the first layer inside it says."""
     for layer in module.modules():
         for name in ("in_channels", "channels", "num_features"):
             if isinstance(count := getattr(layer, name, None), int):
@@ -265,7 +265,7 @@ def _batch_norm(builder: Builder, norm: BatchNorm, x: Value) -> tuple[Value, Sta
     assert norm.running_mean is not None
     assert norm.running_var is not None
     for name in ("weight", "bias", "running_mean", "running_var"):
-        check_size(name, getattr(norm, name), x.channels)  # of others PyTorch might make the most
+        check_size(name, getattr(norm, name), x.channels)  # PyTorch might broadcast others
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return builder.scale(x, scale, norm.bias - norm.running_mean * scale), ()
 

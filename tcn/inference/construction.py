@@ -25,14 +25,14 @@ CLASSES: dict[str, type] = {
     and issubclass(found, nn.Module | outputs.Output)
     and not isabstract(found)
 } | {f"{TORCH}{cls.__name__}": cls for cls in POINTWISE}
-"""What ``"class": "..."`` means, beside classes that are registered."""
+"""What ``"class": "..."`` means, in addition to classes that are registered."""
 
 
 def construct(description: Any, place: str) -> Any:
     """What a description describes.
 
     Args:
-        description: as of :func:`tcn.saving.description.describe`, checked against the schema.
+        description: see :func:`tcn.saving.description.describe`; checked against the schema.
         place: what it is part of, for errors.
 
     Raises:
@@ -51,7 +51,7 @@ def construct(description: Any, place: str) -> Any:
     ordered = [values.pop(key) for key in given if key.startswith("*")]
     try:
         return cls(*itertools.chain(*ordered), **values)
-    except Exception as error:  # of a class of one's own it may be any
+    except Exception as error:  # a custom class may raise any
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{place}: {name} cannot be built: {reason}") from error
 
@@ -66,7 +66,7 @@ def _class_of(name: str, place: str) -> type:
             f"{place}: {name!r} is not registered here; import the module that defines this class, "
             f'with @tcn.saving.register("{name}") before it'
         )
-    raise ValueError(f"{place}: {name!r} is no class of this version of tcn")
+    raise ValueError(f"{place}: {name!r} is not a class of this version of tcn")
 
 
 def refuse_opaque(description: Any, place: str = "net") -> None:

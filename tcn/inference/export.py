@@ -1,6 +1,6 @@
 """A net as one file that other programs run: ONNX, or PyTorch's own ``.pt2``.
 
-Two graphs can be written, both for every batch size and length; of a net with two axes, a whole
+Two graphs can be written, both for every batch size and length; for a net with two axes, a whole
 graph is for every height, a streaming one for that of the example (``height`` in its metadata,
 which is null otherwise). Which tensors they take and give::
 
@@ -29,7 +29,7 @@ only where branches of different rates meet, as in a U-Net. ``shortest`` says ho
 must be at least: a ``.pt2`` file of some strided nets takes two blocks and more.
 
 The graph of a net that looks ahead returns each output ``latency`` steps late, and has no mask that
-could say where the stream ends: its last ``latency`` outputs cannot be had from it. Use
+could say where the stream ends: it cannot give its last ``latency`` outputs. Use
 :meth:`tcn.inference.StreamSession.finish`, or a whole graph, where they matter.
 """
 
@@ -76,7 +76,7 @@ def export(
     What is written is a copy in evaluation mode on the CPU, its weight norm folded. The file is run
     (by onnxruntime, or loaded again by PyTorch) on other batch sizes and lengths than it was traced
     with, and takes its place at ``path`` only if it computes what the net computes, to the
-    precision of its dtype. A ``.pt2`` file may have any dtype. Of ONNX, onnxruntime runs float32
+    precision of its dtype. A ``.pt2`` file may have any dtype. As ONNX, onnxruntime runs float32
     and float16 on a CPU and little else, and what it cannot run is not written.
 
     Args:
@@ -99,7 +99,7 @@ def export(
     Raises:
         ModuleNotFoundError: if a package of the extra ``export`` is missing.
         RuntimeError: if the file computes something else; the message has the largest difference.
-        TypeError: if the net is no :class:`tcn.layers.SequenceModule`.
+        TypeError: if the net is not a :class:`tcn.layers.SequenceModule`.
         ValueError: if the suffix or format is unknown, the net cannot stream, the example does not
             fit, or the runtime cannot run a net of this dtype.
     """
@@ -131,15 +131,15 @@ def initial_state(
     Args:
         net: a net that streams.
         batch: rows of the state.
-        example: as of :func:`export`; of a net with two axes, it has the height of the stream.
-        condition: as of :func:`export`; a net that looks ahead remembers one of each step.
+        example: see :func:`export`; for a net with two axes, it has the height of the stream.
+        condition: see :func:`export`; a net that looks ahead remembers that of each step.
 
     Returns:
         Tensors with the batch on axis 0: zeros, but for the maxima that the readouts ``"max"`` and
         ``"attention"`` keep, which begin at minus infinity.
 
     Raises:
-        TypeError: if the net is no :class:`tcn.layers.SequenceModule`.
+        TypeError: if the net is not a :class:`tcn.layers.SequenceModule`.
         ValueError: if the net cannot stream, or has two axes and there is no example.
     """
     graph = Graph(_evaluated(net), streaming=True, example=example, condition=condition)
@@ -209,7 +209,7 @@ def _load_onnx(file: Path, dtype: torch.dtype) -> Run:
 
 @contextmanager
 def _runnable(dtype: torch.dtype) -> Iterator[None]:
-    """Says in our words that onnxruntime has no kernel for a dtype; it knows more of float32."""
+    """Says clearly that onnxruntime has no kernel for a dtype; it has more for float32."""
     try:
         yield
     except Exception as error:
@@ -228,7 +228,7 @@ def _not_runnable(dtype: torch.dtype, reason: str) -> ValueError:
 def _write_pt2(graph: Graph, file: Path) -> None:
     """Writes a program that takes one block, or failing that, two blocks and more.
 
-    Behind a stride a block is one step. PyTorch's exporter takes a size of 1 for a special case,
+    Behind a stride a block is one step. PyTorch's exporter treats a size of 1 as a special case,
     for all operators or (asked to be oblivious of sizes) for some, such as a linear layer's.
     """
     from torch._dynamo.exc import UserError  # takes a second to load, as the exporter does

@@ -1,6 +1,6 @@
 """NaN and infinity in a live stream: found cheaply, and kept out of a state they would poison.
 
-A causal net remembers its inputs for a whole receptive field, a recurrent one for ever: one NaN
+A causal net remembers its inputs for a whole receptive field, a recurrent one forever: one NaN
 from a sensor would silence it that long.
 """
 
@@ -16,7 +16,7 @@ from tcn.layers import State
 
 
 def all_finite(x: Tensor) -> bool:
-    """Whether no value is NaN or infinite; of finite values that overflow, possibly False.
+    """Whether no value is NaN or infinite; possibly False for finite values whose sum overflows.
 
     The sum of values with NaN or infinity among them is never finite. It takes a third of the time
     of ``isfinite().all()``, which for one step is as long as a small net takes.

@@ -44,10 +44,10 @@ def generate(
         steps: how many samples to add.
         temperature: logits are divided by it; 0 takes the likeliest token. This and the next two
             are for categorical outputs alone.
-        top_k: only the ``top_k`` likeliest tokens are drawn; of equally likely ones the first.
+        top_k: only the ``top_k`` likeliest tokens are drawn; among equally likely ones the first.
         top_p: only the fewest tokens are drawn that together have this probability, after
             temperature and ``top_k``. Holtzman et al. 2020, section 3.1.
-        condition: ``(batch, channels)``, or ``(batch, channels, time + steps)`` with one of each
+        condition: ``(batch, channels)``, or ``(batch, channels, time + steps)`` with one per
             step, the prompt's first.
         seed: of the random numbers, or a generator of them; PyTorch's global ones if None.
         output: what the net's outputs mean, such as ``net.output``, from which the next input is
@@ -62,7 +62,8 @@ def generate(
         steps)``.
 
     Raises:
-        TypeError: if the net cannot stream, a tensor is none or a number is none; naming it.
+        TypeError: naming the argument, if the net cannot stream, or if something else than the
+            expected tensor or number is given.
         ValueError: if an argument does not fit the net, naming it and the cure.
     """
     check_positive("steps", [steps])

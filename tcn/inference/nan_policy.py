@@ -51,7 +51,7 @@ Advance = Callable[[Chunk], Tensor]
 
 @dataclass
 class RowRecord:
-    """What a session knows of each row beside the state of the net; row first everywhere.
+    """What a session knows of each row in addition to the state of the net; row first everywhere.
 
     Attributes:
         begun: ``(batch,)`` bool, whether a step has come since the start or the last reset.
@@ -67,14 +67,14 @@ class RowRecord:
     @classmethod
     @torch.inference_mode(False)  # tensors made in it could not be changed outside of it
     def fresh(cls, count: int, device: torch.device) -> RowRecord:
-        """Of ``count`` rows of which none has begun."""
+        """For ``count`` rows, none of which has begun."""
         return cls(
             torch.zeros(count, dtype=torch.bool, device=device),
             torch.zeros(count, dtype=torch.int64, device=device),
         )
 
     def take(self, rows: Tensor) -> RowRecord:
-        """Of these rows alone, as a copy."""
+        """The record of these rows alone, as a copy."""
         last = None if self.last is None else self.last[rows]
         return RowRecord(self.begun[rows], self.replaced[rows], last)
 
@@ -137,7 +137,7 @@ class Raise:
 
 
 class Hold:
-    """Puts the last finite value of the row and channel in the place of each that is not finite."""
+    """Puts the last finite value of the row and channel in place of each that is not finite."""
 
     def mend(self, chunk: Chunk, record: RowRecord, advance: Advance) -> Tensor:
         """Mends the chunk and advances over all of it."""
@@ -201,7 +201,7 @@ def policy_of(name: str, net: SequenceModule) -> Policy:
     """What ``nan="..."`` means for a session of this net.
 
     Raises:
-        ValueError: if there is no such policy.
+        ValueError: if the policy is unknown.
     """
     policies: dict[str, Policy] = {"raise": Raise(), "hold": Hold(), "skip": Skip(net)}
     if name not in policies:

@@ -4,10 +4,10 @@
                          weights and of itself
     model.safetensors    the weights: numbers alone, never code
 
-How the two stay one pair says :mod:`tcn.saving.folder`. Nothing in such a folder is executed: the
+:mod:`tcn.saving.folder` says how the two stay one pair. Nothing in such a folder is executed: the
 classes are those of this library, a few activations of PyTorch, and those that the program itself
 has handed to :func:`tcn.saving.register`. Pickles (``.bin``, ``.ckpt``, ``.pt``) are refused
-unread. Saving and loading need neither Lightning nor, within the own disk, ``huggingface_hub``.
+unread. Saving and loading need neither Lightning nor, on a local disk, ``huggingface_hub``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
         The folder.
 
     Raises:
-        ValueError: if the net cannot be built again from plain data (a class of your own that is
+        ValueError: if the net cannot be built again from plain data (a custom class that is
             not registered, a lambda as a builder), or has other tensors, layers or settings than
             one built anew, such as those of a net made to look ahead afterwards.
     """
@@ -141,7 +141,7 @@ def push_to_hub(
     """Saves a net to a repository of the Hugging Face hub, which is made if it is missing.
 
     Args:
-        net: as of :func:`save_pretrained`.
+        net: see :func:`save_pretrained`.
         repository: such as ``"name/model"``.
         token: of an account that may write; the one logged in unless given.
         private: whether a new repository is private; the account's default unless given.
@@ -153,7 +153,7 @@ def push_to_hub(
 
     Raises:
         ModuleNotFoundError: if the extra ``hub`` is missing.
-        ValueError: as of :func:`save_pretrained`.
+        ValueError: see :func:`save_pretrained`.
     """
     hub = _hub()
     with tempfile.TemporaryDirectory() as folder:
@@ -267,7 +267,7 @@ def _download(repository: str, **settings: Any) -> Path:
         return Path(hub.snapshot_download(repository, allow_patterns=_FILES, **settings))
     except (OSError, hub.errors.HfHubHTTPError) as error:
         raise ValueError(
-            f"source: {repository!r} is no folder here, and from the hub it could not be had: "
+            f"source: {repository!r} is not a folder here, and could not be loaded from the hub: "
             f"{str(error).splitlines()[0]}"
         ) from error
 

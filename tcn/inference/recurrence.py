@@ -34,7 +34,7 @@ def recurrent_layer(
     Args:
         cell: ``"LSTM"``, ``"GRU"`` or ``"RNN"``.
         x: ``(batch, time, channels)``.
-        state: one tensor ``(1, batch, hidden)``, of an LSTM two.
+        state: one tensor ``(1, batch, hidden)``, two for an LSTM.
         weights: ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh`` as PyTorch stacks them.
 
     Returns:
@@ -80,7 +80,7 @@ class Recurrence(nn.Module):
         )
 
     def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """As ``nn.LSTM`` and ``nn.GRU``: layers first in the state, a tuple of an LSTM alone."""
+        """Like ``nn.LSTM`` and ``nn.GRU``: layers first in the state, a tuple for an LSTM only."""
         parts = state if isinstance(state, tuple) else (state,)
         after = []
         for layer in range(self.num_layers):

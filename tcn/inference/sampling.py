@@ -1,4 +1,4 @@
-"""What makes the next input of a net's last outputs: a draw of tokens, of values, or one's own.
+"""What makes the next input from a net's last outputs: a draw of tokens or values, or a function.
 
 Categorical samples are drawn by the Gumbel-max trick: the largest of ``logits + temperature *
 noise``, with Gumbel noise, is distributed as ``softmax(logits / temperature)``. At temperature 0
@@ -20,10 +20,10 @@ from tcn.outputs import Categorical, Output
 from tcn.outputs.classes import OfClasses
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
-"""Makes the next input, ``(batch, in_channels)`` or ``(batch,)`` tokens, of the last outputs,
+"""Makes the next input, ``(batch, in_channels)`` or ``(batch,)`` tokens, from the last outputs,
 ``(batch, out_channels)``."""
 
-# Noise is drawn for so many steps at a time, whatever the number of steps asked for: a longer
+# Noise is drawn for this many steps at a time, whatever the number of steps asked for: a longer
 # generation from the same seed begins with the shorter one.
 BLOCK = 64
 
@@ -95,7 +95,7 @@ class Tokens:
 
 
 def _largest(logits: Tensor, count: int) -> Tensor:
-    """``(batch, vocabulary)`` bool: the ``count`` largest; of equal ones the first, as argmax."""
+    """``(batch, vocabulary)`` bool: the ``count`` largest; of equals the first, like argmax."""
     least = logits.topk(count, dim=1).values[:, -1:]
     above, equal = logits > least, logits == least
     return above | (equal & (equal.cumsum(1) <= count - above.sum(1, keepdim=True)))
@@ -112,7 +112,7 @@ def sampler_of(
     """What ``generate`` draws with.
 
     Raises:
-        TypeError: a number is none.
+        TypeError: an argument is not a number.
         ValueError: a number is out of range, or the output does not fit the net.
     """
     if output == "categorical":
@@ -155,7 +155,7 @@ class Values:
             takes = "tokens" if vocabulary_of(net) is not None else f"{net.in_channels} channels"
             raise ValueError(
                 f"output: {output.name!r} draws {drawn} values a step, but {type(net).__name__} "
-                f"takes {takes}; pass a function that makes an input of its outputs"
+                f"takes {takes}; pass a function that makes an input from its outputs"
             )
 
     def __call__(self, raw: Tensor, generator: torch.Generator) -> Tensor:
@@ -167,7 +167,7 @@ class Values:
 
 
 def _targets_of(net: SequenceModule, output: Output) -> int | None:
-    """How many channels a net's raw numbers are of; None if of one without an axis."""
+    """How many channels the net's raw numbers belong to; None for one without an axis."""
     targets = _channels_of(net) // output.size
     if output.event or targets * output.size != net.out_channels:
         _check_size(net, output)
@@ -198,7 +198,7 @@ def _channels_of(net: SequenceModule) -> int:
 
 
 def _own(sampler: Sampler) -> Sampler:
-    """A function of the caller's, held to what it says."""
+    """The caller's own function, its result checked."""
 
     def sample(outputs: Tensor, generator: torch.Generator) -> Tensor:
         samples = sampler(outputs, generator)

@@ -43,7 +43,7 @@ class StreamSession(CopiedRows):
     gradient is kept.
 
     Threads may share a session: each call has it to itself, and the next one waits. Calls that name
-    rows of their own so give what they would give alone; which of two calls for the same row comes
+    different rows thus return what they would alone; which of two calls for the same row comes
     first is for the threads to settle. Sessions of one net do not wait for each other.
 
     A native session keeps the weights that the net had when it was built, and stays in float32
@@ -133,9 +133,9 @@ class StreamSession(CopiedRows):
             the net reads out over time.
 
         Raises:
-            TypeError: if chunk or condition is no tensor, or ``rows`` are not integers.
+            TypeError: if chunk or condition is not a tensor, or ``rows`` are not integers.
             ValueError: if a shape or type does not fit, a row does not exist, or a value is not
-                finite (under ``nan="raise"``; of a condition under every policy).
+                finite (under ``nan="raise"``; for a condition under every policy).
         """
         with self._lock:
             plain = self._push_plain
@@ -192,7 +192,7 @@ class StreamSession(CopiedRows):
             ``(batch_size, steps)`` tokens, of which the last has not been pushed.
 
         Raises:
-            TypeError: if one of them is no tensor.
+            TypeError: if one of them is not a tensor.
             ValueError: if a shape or type does not fit, or a condition is not finite.
         """
         check_tensor("tokens", tokens)
@@ -218,11 +218,11 @@ class StreamSession(CopiedRows):
 
         Args:
             rows: which rows end.
-            condition: as the rows had it; of a condition per step only the last step is read.
+            condition: as the rows had it; if there is one per step, only the last is read.
 
         Returns:
             The last :attr:`latency` outputs, ``(rows, out_channels, ..., latency)``: all outputs of
-            the stream and these, without the first ``latency``, are those of ``forward``. Of a net
+            the stream and these, without the first ``latency``, are those of ``forward``. For a net
             that reads out over time, the readout of everything, ``(rows, out_channels)``.
 
         Raises:
@@ -249,7 +249,7 @@ class StreamSession(CopiedRows):
     def save(self, path: str | Path) -> None:
         """Writes the session, without the weights of the net, to a safetensors file.
 
-        The file is whole or not there: it is written beside ``path`` and renamed into its place.
+        The file is whole or not there: it is written next to ``path``, then renamed to it.
         """
         settings = {
             "batch_size": self.batch_size,
@@ -271,12 +271,12 @@ class StreamSession(CopiedRows):
         Args:
             path: the file.
             net: with the parameters of the net that was saved; their values are not compared.
-            native: as of the class.
+            native: see the class.
 
         Raises:
             FileNotFoundError: if there is no file.
-            ValueError: naming the path, if it cannot be read, is damaged, no session, of another
-                version of the format or of another net.
+            ValueError: naming the path, if it cannot be read, is damaged, is not a session, or is
+                of another version of the format or another net.
         """
         net = check_net(net)
         saved = session_file.read(Path(path), net)

@@ -56,7 +56,7 @@ class CopiedRows(SessionRows):
             other: a session of the same net with as many rows; it is left as it is.
 
         Raises:
-            TypeError: if ``rows`` are not integers, or the other is no session.
+            TypeError: if ``rows`` are not integers, or the other is not a session.
             ValueError: if a row does not exist, or the other session has another number of rows,
                 another net or another policy for NaN, or its state is not finite.
         """
@@ -68,7 +68,7 @@ class CopiedRows(SessionRows):
         if other.nan != self.nan:
             raise ValueError(f"other: nan={other.nan!r} into a session with nan={self.nan!r}")
         session_file.check_same_net("other: it", session_file.parameter_shapes(other.net), self.net)
-        # One after the other: two sessions that take each other's rows would wait for ever.
+        # One after the other: two sessions that take each other's rows would wait forever.
         with other._lock:
             record, state = other._copied(other._index(None))
             sizes = other._sizes
@@ -78,7 +78,7 @@ class CopiedRows(SessionRows):
             self._sizes = sizes
 
     def _check_together(self, rows: Tensor, record: RowRecord) -> None:
-        """Refuses rows that have begun beside others that have not, where all advance together."""
+        """Refuses to mix rows that have begun with others that have not if all advance together."""
         begun = self._record.begun.clone()
         begun[rows] = record.begun
         if self._strided and begun.any() and not begun.all():

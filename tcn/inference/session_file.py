@@ -47,13 +47,13 @@ SCHEMA: dict[str, Any] = {
     }),
     "$defs": {"tree": _TREE},
 }  # fmt: skip
-"""Of the content, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""
+"""The schema of the content, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""
 
 KIND = Kind("tcn stream", "1", "StreamSession.save", SCHEMA)
 
 
 class Saved(NamedTuple):
-    """What a session is, beside its net.
+    """What a session is, apart from its net.
 
     Attributes:
         settings: ``batch_size``, ``nan`` and ``sample_rate``, as the session was built with.
@@ -104,9 +104,9 @@ def read(path: Path, net: nn.Module) -> Saved:
     """The session of a file, its tensors on the device of the net.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is not one of these files, of another version, not as it was written, or
-            of another net.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not such a file, is of another version or net, or was changed after it
+            was written.
     """
     content, tensors = tensors_file.read(path, KIND)
     check_same_net(f"path: {path}", content["parameters"], net)
@@ -136,7 +136,7 @@ def _saved(settings: dict[str, Any], states: dict[str, State], record: RowRecord
 def _check_record(
     settings: dict[str, Any], states: dict[str, State], record: dict[str, Tensor]
 ) -> None:
-    """Refuses what is not of as many rows as the settings say, before any is made."""
+    """Refuses tensors with more or fewer rows than the settings say, before any row is made."""
     rows = settings["batch_size"]
     for name, dtype in (("begun", torch.bool), ("replaced", torch.int64)):
         tensor = record[name]
@@ -164,7 +164,7 @@ def parameter_shapes(net: nn.Module) -> dict[str, list[int]]:
 
 
 def check_same_net(what: str, stored: dict[str, list[int]], net: nn.Module) -> None:
-    """Refuses a net whose parameters are others than those stored; their values may differ.
+    """Refuses a net whose parameters differ from those stored; their values may differ.
 
     Raises:
         ValueError: naming the first parameter that differs.

@@ -1,4 +1,4 @@
-"""The state of a stream as something one can index by rows, put in a list and store.
+"""The state of a stream as something that can be indexed by rows, put in a list and stored.
 
 ``net.step`` returns a state that is a tree: nested tuples, whose leaves are tensors with the batch
 on axis 0, one row per user of the stream. A part without memory has the state ``()``.

@@ -24,7 +24,7 @@ def tensors_of(net: nn.Module) -> dict[str, Tensor]:
 
 
 def mismatch(found: dict[str, Tensor], net: nn.Module) -> str | None:
-    """The first difference between tensors and those that a net wants."""
+    """The first difference between tensors and those that a net takes."""
     wanted = tensors_of(net)
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
@@ -45,7 +45,7 @@ def difference(net: nn.Module, anew: nn.Module) -> str | None:
 
     Compared are what both print and every plain attribute of every module: numbers, texts, types,
     named functions, None, and what is made of them. An attribute that only ``net`` has counts where
-    its class has one of that name too: of others no code of the class knows.
+    its class has one of that name too: no code of the class knows the others.
 
     Args:
         net: as it is now.
@@ -83,7 +83,7 @@ class _Absent:
 
 
 def _attributes(module: nn.Module | None) -> dict[str, Any]:
-    """What a module has of its own, beside what any module has."""
+    """What a module has of its own, apart from what any module has."""
     return {
         name: value
         for name, value in vars(module).items()

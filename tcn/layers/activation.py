@@ -20,7 +20,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation_function(activation: str | Callable[[], nn.Module]) -> nn.Module:
-    """The activation of a name, or what a builder makes.
+    """The activation of that name, or what a builder makes.
 
     Raises:
         ValueError: if there is no activation of that name.

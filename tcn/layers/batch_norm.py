@@ -24,11 +24,11 @@ HALVES = (torch.float16, torch.bfloat16)
 class BatchNorm(SequenceModule, nn.BatchNorm1d):
     """Batch norm over batch and time; in evaluation mode a fixed scale. Ioffe & Szegedy 2015.
 
-    ``nn.SyncBatchNorm.convert_sync_batchnorm(net)`` and ``Trainer(sync_batchnorm=True)`` leave the
-    layer in its place and set ``synchronized``: in training its statistics are then those of the
-    valid steps of all processes, on any device, as of one process with the joined batch.
-    ``half()`` and ``bfloat16()`` leave the running averages in float32: a variance above 65504 has
-    no place in float16, and a small step of an average none in either.
+    ``nn.SyncBatchNorm.convert_sync_batchnorm(net)`` and ``Trainer(sync_batchnorm=True)`` keep this
+    layer and set ``synchronized``: in training its statistics are then those of the valid steps of
+    all processes, on any device, as if one process held the joined batch.
+    ``half()`` and ``bfloat16()`` leave the running averages in float32: a variance above 65504 does
+    not fit into float16, and neither type can hold a small step of an average.
 
     Attributes:
         synchronized: whether statistics are taken over all processes of ``process_group``.
@@ -77,9 +77,9 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
         return placed.transpose(1, 2).reshape_as(x), ()
 
     def replaced_by(self, module: nn.Module) -> nn.Module:
-        """Stays in the place that PyTorch's converter has a ``SyncBatchNorm`` for.
+        """Keeps this layer where PyTorch's converter would put a ``SyncBatchNorm``.
 
-        PyTorch's would not be told what is padding, and does not train on a CPU.
+        PyTorch's layer would not know what is padding, and does not train on a CPU.
         """
         if not isinstance(module, nn.SyncBatchNorm):
             return module
@@ -169,7 +169,7 @@ def _kept_in_float32(now: Tensor | None, then: Tensor | None) -> Tensor | None:
 
 @contextmanager
 def uncounted(net: nn.Module) -> Iterator[None]:
-    """Within it synchronized norms of ``net`` take part in their sums with nothing.
+    """A context in which synchronized norms of ``net`` add nothing to their sums.
 
     For a process whose share of the batch is empty, and which runs a row of zeros so that the
     others need not wait for it.
@@ -205,7 +205,7 @@ def _summed(x: Tensor, group: Any) -> Tensor:
 
 def _single_step() -> ValueError:
     return ValueError(
-        "x: 1 valid step in the batch, of which a norm over batch and time takes no deviation; "
+        "x: 1 valid step in the batch, too few for the deviation of a norm over batch and time; "
         "train with more steps or sequences (a last batch of one row is left out by drop_last=True "
         "of the loader, or avoided by another batch_size), build the net with norm='layer', or "
         "call eval()"

@@ -37,7 +37,7 @@ class Composite(SequenceModule):
 
     @property
     def geometry(self) -> Composed:
-        """How the parts lie to each other."""
+        """How the parts are arranged."""
         raise TypeError(f"{type(self).__name__} does not define geometry")
 
     @property
@@ -77,10 +77,10 @@ class Composite(SequenceModule):
 
     @property
     def streaming_obstacle(self) -> str | None:
-        """A look-ahead beside a change of rate: there is no whole number of steps to wait."""
+        """A look-ahead with a change of rate: there is no whole number of steps to wait."""
         if not self.latency or self.preserves_length:
             return None
-        return "a look-ahead cannot stream beside a stride, an up-sampling or 'valid' padding"
+        return "a look-ahead cannot stream along with a stride, an up-sampling or 'valid' padding"
 
 
 class Container(Composite):

@@ -70,7 +70,7 @@ class Context(NamedTuple):
         return self.mask is not None or self.latency > 0 or self.local_condition is not None
 
     def completed(self, x: Tensor | None = None) -> Context:
-        """With a mask of every step, of ``x`` if it is given, though all of them may be valid."""
+        """With a mask for every step (of ``x`` if given), even if all of them are valid."""
         like = x if x is not None else self.local_condition
         if self.mask is None:
             assert like is not None
@@ -193,14 +193,14 @@ def silence(x: Tensor, mask: Tensor | None) -> Tensor:
     """``x`` with zeros where the mask is False, whatever stood there (NaN included).
 
     Raises:
-        ValueError: if a layer before has changed the length and not said so.
+        ValueError: if an earlier layer has changed the length without saying so.
     """
     if mask is None:
         return x
     if mask.shape[-1] != x.shape[-1]:
         raise ValueError(
-            f"mask: {mask.shape[-1]} steps for an input of {x.shape[-1]}; a layer before returns "
-            "other sizes than its reach says: a layer of your own with a stride, an up-sampling or "
-            "'valid' padding overrides reach (its jump) or sampling()"
+            f"mask: {mask.shape[-1]} steps for an input of {x.shape[-1]}; an earlier layer returns "
+            "other sizes than its reach says: a custom layer with a stride, an up-sampling or "
+            "'valid' padding must override reach (its jump) or sampling()"
         )
     return x.masked_fill(~mask, 0)

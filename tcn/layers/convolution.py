@@ -55,20 +55,20 @@ class Convolution(WeightNormalized, Taps):
             in_channels: channels of the input.
             out_channels: channels of the output.
             kernel_size: taps per axis, 1 and even numbers included.
-            padding: one of :data:`PADDINGS`, per axis; ``"causal"`` of a sequence unless given. Of
-                an image it must be said: ``("same", "causal")`` for a spectrogram, ``"same"`` for a
-                picture. Of a kernel of one step it makes no difference.
+            padding: one of :data:`PADDINGS`, per axis; ``"causal"`` for a sequence unless given. An
+                image needs it: ``("same", "causal")`` for a spectrogram, ``"same"`` for a picture.
+                For a kernel of one step it makes no difference.
             dilation: distance between taps, per axis, in steps.
             stride: distance between outputs, per axis, in steps.
-            groups: blocks of channels convolved apart; ``in_channels`` makes it depthwise.
+            groups: blocks of channels convolved separately; ``in_channels`` makes it depthwise.
             bias: whether a constant is added per output channel.
-            weight_norm: whether direction and size of each filter are parameters apart
+            weight_norm: whether direction and size of each filter are separate parameters
                 (Salimans & Kingma 2016, section 2): ``weight = weight_g * weight_v / |weight_v|``.
             lookahead: future steps under the taps of a causal convolution.
 
         Raises:
-            ValueError: if a size is not positive, the padding has no such name or is not given of
-                an image, or ``groups`` does not divide the channels.
+            ValueError: if a size is not positive, the padding's name is unknown, none is given
+                for an image, or ``groups`` does not divide the channels.
         """
         check_switch(bias=bias, weight_norm=weight_norm)
         check_channels(in_channels=in_channels, out_channels=out_channels, groups=groups)

@@ -112,7 +112,7 @@ class StochasticDepth(SequenceModule):
 def _drop_whole(
     module: SequenceModule, x: Tensor, state: State | None, probability: float, *, axes: int
 ) -> tuple[Tensor, State]:
-    """Drops all that lies behind the first ``axes`` axes together; the state is what stays."""
+    """Drops all values that share the first ``axes`` axes together; the state is what stays."""
     kept = x.new_ones(x.shape[:axes] + (1,) * (x.dim() - axes))
     if state is None or isinstance(state, tuple):
         state = F.dropout(kept, probability)

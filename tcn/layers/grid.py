@@ -1,7 +1,7 @@
 """Which positions of a sequence are needed, when only some of the outputs are read.
 
-Of a dilated net of which only the last step is read, level ``i`` has to be known on every
-``2^i``-th step only. On that grid a dilated convolution is a dense one, so the work falls from
+If only the last step of a dilated net is read, level ``i`` has to be known on every ``2^i``-th
+step only. On that grid a dilated convolution is a dense one, so the work falls from
 ``2 * levels * time`` convolution positions to about ``3 * time``, with the same result:
 
     level 3, dilation 4    . . . . . . . o        one position

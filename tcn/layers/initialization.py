@@ -7,13 +7,13 @@
     "normal"    N(0, 0.01^2), as Bai et al. 2018 say                 unchanged
 
 The authors' code sets ``"normal"`` on weights that weight norm then overwrites, so what it trains
-from is ``"pytorch"``, with ``"normal"`` on the 1x1 convolutions of shortcuts: of the signal a tenth
-is left behind the first block, and a small set takes long to find it. Use ``"pytorch"`` to
-reproduce their results.
+from is ``"pytorch"``, with ``"normal"`` on the 1x1 convolutions of shortcuts: a tenth of the signal
+is left after the first block, and on a small set training takes long to find it. Use ``"pytorch"``
+to reproduce their results.
 
 With ``"he"`` every block adds to its shortcut as much as comes in, so the signal grows: what
-depends on the input is 3 times as large behind 4 residual blocks, 8 times behind 8, 6e4 times
-behind 32. With ``"scaled"`` the blocks of a net of more than four share out what four would add:
+depends on the input is 3 times as large after 4 residual blocks, 8 times after 8, 6e4 times
+after 32. With ``"scaled"`` the blocks of a net of more than four share out what four would add:
 3 times, 3 times and 9 times.
 
 With ``"he"``, a head that begins at zero (``SequenceModel(zero_head=True)``) and clipped gradients

@@ -41,7 +41,7 @@ class Join(Container):
     """What :class:`Add`, :class:`Concat` and :class:`Multiply` share: all but the joining."""
 
     joins_channels = False
-    """Whether the branches may have other numbers of channels than each other."""
+    """Whether the branches may differ in their numbers of channels."""
 
     @recorded
     def __init__(self, *modules: nn.Module, **named: nn.Module) -> None:
@@ -182,7 +182,7 @@ class Join(Container):
 
     @property
     def streaming_obstacle(self) -> str | None:
-        """Rates that differ: one branch would wait for the others for ever."""
+        """Rates that differ: one branch would wait for the others forever."""
         if self.uneven and len({geometry_of(module).rate for module in self}) > 1:
             return f"{type(self).__name__}'s branches have different rates; {self._rates_by_name()}"
         return super().streaming_obstacle

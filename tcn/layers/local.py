@@ -58,12 +58,12 @@ class LocallyConnected(Taps):
             padding: one of :data:`tcn.layers.PADDINGS`, per axis; in 1-D ``"causal"`` unless given.
             dilation: distance between taps, per axis, in steps.
             stride: distance between outputs, per axis, in steps.
-            groups: blocks of channels connected apart.
-            bias: whether a constant is added, of every output channel and position its own.
+            groups: blocks of channels connected separately.
+            bias: whether a constant is added, one per output channel and position.
 
         Raises:
             ValueError: if a size is not positive, no window fits into the input, ``groups`` does
-                not divide the channels, the padding has no such name, or none is given in 2-D.
+                not divide the channels, the padding's name is unknown, or none is given in 2-D.
         """
         super().__init__()
         check_switch(bias=bias)
@@ -133,7 +133,7 @@ class LocallyConnected(Taps):
 class LocallyConnected1d(LocallyConnected):
     """``(batch, in_channels, time)`` of one length, a filter for every output step.
 
-    As a convolution, but that what is learnt in one place is not used in another::
+    Like a convolution, except that what is learned in one place is not used in another::
 
         convolution          a b c             a b c         the same taps everywhere
         locally connected    a b c             d e f

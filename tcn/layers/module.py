@@ -109,8 +109,8 @@ class SequenceModule(Geometry, nn.Module):
 
         Returns:
             The outputs of this chunk and the state after it. With a look-ahead the outputs lag
-            :attr:`latency` steps behind: the first so many of a stream belong to no step of it,
-            and pushing as many steps of padding (``mask`` False) at its end brings the last ones.
+            :attr:`latency` steps behind: that many at the start of a stream belong to no step,
+            and pushing that many steps of padding (``mask`` False) at its end brings the last ones.
 
         Raises:
             TypeError: if the module cannot stream, with the reason.
@@ -137,7 +137,7 @@ class SequenceModule(Geometry, nn.Module):
         return y, (past, state)
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
-        """Registers a child; one that PyTorch's converters replace so may have itself kept."""
+        """Registers a child; one that PyTorch's converters would replace can keep its place."""
         has_its_say = getattr(self._modules.get(name), "replaced_by", None)
         super().add_module(name, has_its_say(module) if has_its_say else module)
 
@@ -164,7 +164,7 @@ class SequenceModule(Geometry, nn.Module):
             raise ValueError(
                 f"condition: shape {tuple(condition.shape)} given, but no layer of "
                 f"{type(self).__name__} reads one; build the net with modulation=FiLM or "
-                "AddCondition (a layer of your own says reads_condition = True), or leave it out"
+                "AddCondition (in a custom layer set reads_condition = True), or leave it out"
             )
         mask = padding_mask(x, lengths, mask)
         return silence(x, mask), Context(mask, condition, streaming)
@@ -287,7 +287,7 @@ class Pointwise(SequenceModule):
         raise TypeError(f"{type(self).__name__} does not define forward(x)")
 
     def nothing(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """The same function: of no step it is empty too."""
+        """The same function: without a step the output is empty too."""
         return self.forward(x), ()
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:

@@ -20,7 +20,7 @@ Which for which data:
     "cumulative"   sound in streams, as in Conv-TasNet
     "group"        whole sequences in small batches
 
-Padding never enters a statistic. Of inputs in half precision the statistics are taken in float32
+Padding never enters a statistic. For inputs in half precision the statistics are taken in float32
 (the cumulative ones in float64, as always), and the result has the dtype of the input.
 """
 
@@ -80,7 +80,7 @@ class _Affine(SequenceModule):
 
 
 class ChannelNorm(_Affine, Pointwise):
-    """Layer norm over the channels of every step apart, so it streams. Ba et al. 2016."""
+    """Layer norm over the channels of each step separately, so it streams. Ba et al. 2016."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Normalizes ``(batch, channels, *sizes)``."""
@@ -169,7 +169,7 @@ class GroupNorm(_Affine):
         """Normalizes by the statistics of each group over all valid positions."""
         check_input_of_any_rank(self, x, self.channels)
         if context.mask is None:
-            # Not that of nn.functional, which refuses one value; its deviation is 0, padded or not.
+            # nn.functional's refuses a single value; here its deviation is 0, padded or not.
             return torch.group_norm(x, self.groups, self.weight, self.bias, EPSILON), ()
         precise = at_least_float32(x)
         valid = valid_steps(x, context.mask).to(precise.dtype).flatten(1).unsqueeze(1)
@@ -206,7 +206,7 @@ NORMS: dict[str, Callable[[int], nn.Module] | None] = {
 
 
 def normalization(norm: str | Callable[[int], nn.Module], channels: int) -> nn.Module | None:
-    """The norm of a name, or what a builder makes for ``channels`` channels; None if there is none.
+    """The norm of that name, or what a builder makes for ``channels`` channels; None for no norm.
 
     Raises:
         ValueError: if there is no norm of that name.

@@ -1,7 +1,7 @@
 """Pooling: the largest or the mean value of each window.
 
-Windows lie as the taps of a convolution do, see :mod:`tcn.layers.taps`, and see the steps that
-exist and are valid, no others: a maximum is that of them, a mean is divided by their number. To
+Windows lie where the taps of a convolution do (see :mod:`tcn.layers.taps`). They count only the
+steps that exist and are valid: a maximum is taken over these, a mean divided by their number. To
 pool over everything use the readouts :class:`tcn.layers.Mean` (global average pooling) and
 :class:`tcn.layers.Max`.
 """
@@ -30,7 +30,7 @@ PADDINGS = ("causal", "same", "valid")
 
 
 class Pool(Taps):
-    """What all pools share: where the windows lie, and what of them exists."""
+    """What all pools share: where the windows lie, and which of their steps exist."""
 
     kind = "a pool"
 
@@ -100,7 +100,7 @@ class Pool(Taps):
 
 
 class MaxPool(Pool):
-    """The largest value of each window; 0 where nothing of it exists.
+    """The largest value of each window; 0 where none of it exists.
 
     Attributes:
         averages: whether it returns means instead, as when a receptive field is measured: the
@@ -128,8 +128,7 @@ class MaxPool(Pool):
             dilation: distance between the steps of a window, per axis.
 
         Raises:
-            ValueError: if a size is not positive, the padding has no such name, or none is given in
-                2-D.
+            ValueError: if a size is not positive, the padding is unknown, or none is given in 2-D.
         """
         super().__init__()
         self.place(
@@ -172,9 +171,9 @@ class MaxPool(Pool):
 class MaxPool1d(MaxPool):
     """The largest value of each window of ``(batch, channels, time)``.
 
-    As ``torch.nn.MaxPool1d``, whose windows without padding are ``padding="valid"``, and those of
-    an odd kernel with ``padding=kernel_size // 2`` ``padding="same"``. The default looks back and
-    streams::
+    Like ``torch.nn.MaxPool1d``: its windows without padding are those of ``padding="valid"``, and
+    with ``padding=kernel_size // 2`` and an odd kernel those of ``padding="same"``. The default
+    looks back and streams::
 
         kernel_size 3, stride 2    input    0 1 2 3 4 5
                                    output   0   2   4        each of the three inputs up to its own
@@ -209,8 +208,7 @@ class AveragePool(Pool):
                 given.
 
         Raises:
-            ValueError: if a size is not positive, the padding has no such name, or none is given in
-                2-D.
+            ValueError: if a size is not positive, the padding is unknown, or none is given in 2-D.
         """
         super().__init__()
         stride = kernel_size if stride is None else stride
@@ -232,7 +230,7 @@ class AveragePool(Pool):
 class AveragePool1d(AveragePool):
     """The mean of each window of ``(batch, channels, time)``, over the steps of it that exist.
 
-    As ``torch.nn.AvgPool1d(count_include_pad=False)``; see :class:`MaxPool1d` for the windows.
+    Like ``torch.nn.AvgPool1d(count_include_pad=False)``; see :class:`MaxPool1d` for the windows.
     """
 
     ndim = 1

@@ -1,4 +1,4 @@
-"""Pyramid pooling: as many values for an input of any size."""
+"""Pyramid pooling: the same number of values for an input of any size."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class PyramidPool(SequenceModule):
         levels (1, 2, 4)    a a a a a a a a a a
                             b b b b b c c c c c
                             d d d e e|f f f g g      parts share a step where they do not come out
-                                                     even (here | is of e and of f)
+                                                     even (here | is in e and in f)
 
-    ``(batch, channels, *sizes)`` to ``(batch, channels * parts)``: level by level, of each level
+    ``(batch, channels, *sizes)`` to ``(batch, channels * parts)``: level by level, in each level
     channel by channel; ``parts`` is the sum of ``level ** ndim``. The parts are those of
-    ``torch.nn.AdaptiveMaxPool1d``; of a row with padding they are parts of its valid steps. A level
-    of 1 alone is global pooling.
+    ``torch.nn.AdaptiveMaxPool1d``; for a row with padding they are parts of its valid steps. A
+    level of 1 alone is global pooling.
 
     Source: He et al. 2014 (Spatial pyramid pooling), section 2.2 and figure 3.
     """

@@ -79,7 +79,7 @@ class Geometry:
     def block_size(self) -> int:
         """Input steps in time after which outputs come out even.
 
-        A stream that is pushed in multiples of so many steps returns ``steps / rate`` outputs for
+        A stream that is pushed in multiples of that many steps returns ``steps / rate`` outputs for
         each of them, and holds the same number of steps in its state after each.
         """
         return self.block_along(-1)

@@ -32,7 +32,7 @@ class Every(SequenceModule):
 class Readout(SequenceModule):
     """A readout over all positions, ``(batch, channels, *sizes)`` to ``(batch, channels)``.
 
-    Subclasses say what of a chunk is remembered, and what is read of that.
+    Subclasses say what is remembered from a chunk, and what is read from that.
     """
 
     def remember(self, x: Tensor, state: State | None, mask: Tensor | None) -> Tensor:
@@ -194,7 +194,7 @@ READOUTS: dict[str, type[SequenceModule]] = {
 
 
 def readout_of(name: str, channels: int) -> SequenceModule:
-    """The readout of a name, for ``channels`` channels.
+    """The readout of that name, for ``channels`` channels.
 
     Raises:
         ValueError: if there is no readout of that name.

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 PROBES = 4
 FADED = 1e-280
-"""A gradient this small in float64 has faded away, it has not ended."""
+"""A gradient this small in float64 has faded away; the field has not ended."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ def _profile(probe: nn.Module, channels: int, size: int, axes: int) -> Tensor:
     ):
         raise ValueError(
             f"net: output shape {tuple(y.shape)} for an input of {tuple(x.shape)}; the receptive "
-            "field is measured of nets that keep the sizes, or return those that their rates say, "
-            "such as the backbone before a readout"
+            "field can be measured for nets that keep the sizes or return those that their rates "
+            "say, such as the backbone before a readout"
         )
     blocks = _every_axis(getattr(probe, "block_sizes", ()), 1, axes)
     middles = [size // 2 // block * block for block in blocks]

@@ -11,10 +11,10 @@ from tcn.saving.description import recorded
 
 
 class LocalResponseNorm(Pointwise):
-    """Divides each value by what its neighbors among the channels, itself included, are worth.
+    """Divides each value by the size of its neighbors among the channels, itself included.
 
     ``y[c] = x[c] / (k + alpha * mean(x[c - size // 2], ..., x[c + (size - 1) // 2] squared)) **
-    beta`` at every position, channels that do not exist counting as 0: as
+    beta`` at every position, channels that do not exist counting as 0: like
     ``torch.nn.LocalResponseNorm``. The paper has the *sum* in place of the mean, so that its
     ``n = 5, alpha = 1e-4, beta = 0.75, k = 2`` is ``size=5, alpha=5e-4, beta=0.75, k=2`` here.
 

@@ -32,7 +32,7 @@ def running_sum(module: nn.Module, x: Tensor, state: State | None) -> tuple[Tens
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` as statistics are taken of it: float32 for half precision, else as it is.
+    """``x`` as statistics are computed from it: in float32 if in half precision, else as it is.
 
     In float16 sums end at 65504 and counts lose their last digit at 2048.
     """

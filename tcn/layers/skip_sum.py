@@ -167,7 +167,7 @@ class SkipSum(Composite):
 
 
 def _is_called(block: Any) -> bool:
-    """Whether a hook sits on a block or a part, which then must not be passed by."""
+    """Whether a hook sits on a block or a part, which then must not be bypassed."""
     return isinstance(block, SequenceModule) and watched(block)
 
 

@@ -10,8 +10,8 @@ Which inputs (``*``) the output at position ``t`` sees, for kernel_size 3 and di
                                t
     "valid"                                no zeros: the output is shorter
 
-A causal convolution with a ``lookahead`` has its taps so many steps further to the right on the
-time axis. A stream of it is that of the causal one, its outputs late by as many steps:
+A causal convolution with a ``lookahead`` has its taps that many steps further to the right on the
+time axis. Its stream is that of the causal convolution, with outputs late by as many steps:
 
     lookahead=2              * . * . *     zeros on both sides, ``lookahead`` of them right
                                  t
@@ -57,11 +57,11 @@ class Taps(SequenceModule):
         padding: str | Sequence[str] | None,
         choices: Sequence[str] = PADDINGS,
     ) -> None:
-        """Sets where the taps lie, of a layer that is not one of PyTorch's convolutions.
+        """Sets where the taps lie in a layer that is not one of PyTorch's convolutions.
 
         Raises:
-            ValueError: if a size is not positive, the padding is not one of the choices, or is not
-                given of an image.
+            ValueError: if a size is not positive, the padding is not one of the choices, or none is
+                given for an image.
         """
         self.kernel_size = per_axis("kernel_size", kernel_size, self.ndim)
         self.stride = per_axis("stride", stride, self.ndim)

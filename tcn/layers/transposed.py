@@ -28,7 +28,7 @@ from tcn.saving.description import recorded
 
 
 class TransposedConvolution(SequenceModule):
-    """Writes ``stride`` outputs per input and axis, of a causal one none before its input has come.
+    """Writes ``stride`` outputs per input and axis; if causal, none before its input has come.
 
     Each input step adds its filter to ``kernel_size`` outputs; what reaches beyond the outputs of
     the present is kept for the next input (kernel_size 5, stride 2)::
@@ -68,7 +68,7 @@ class TransposedConvolution(SequenceModule):
 
         Raises:
             ValueError: if a size is below 1, ``kernel_size`` below ``stride``, which would leave
-                outputs that no input reaches, the padding has no such name, or is not given in 2-D.
+                outputs that no input reaches, the padding is unknown, or none is given in 2-D.
         """
         check_switch(bias=bias)
         check_channels(in_channels=in_channels, out_channels=out_channels)
@@ -161,6 +161,6 @@ class ConvTranspose1d(TransposedConvolution, nn.ConvTranspose1d):  # type: ignor
 
 
 class ConvTranspose2d(TransposedConvolution, nn.ConvTranspose2d):  # type: ignore[misc]
-    """``(batch, in_channels, height, time)`` to as many rows and steps times ``stride``."""
+    """``(batch, in_channels, height, time)`` to ``stride`` times the rows and steps."""
 
     ndim = 2

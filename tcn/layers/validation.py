@@ -124,12 +124,12 @@ def padding_per_axis(
 ) -> tuple[str, ...]:
     """One padding per axis of a window; the one place that knows what is meant if none is given.
 
-    That is ``"causal"`` of a sequence, and of a window of one step, which sees its own position
-    whatever is said. Of an image nobody knows.
+    That is ``"causal"`` for a sequence, and for a window of one step, which sees its own position
+    whatever is given. For an image there is no default.
 
     Raises:
-        ValueError: if it has to be said, as many are given as there are no axes, or one has no such
-            name.
+        ValueError: if it must be given and is not, if there are more or fewer than axes, or if a
+            name is unknown.
     """
     if padding is None and max(kernel_size) > 1 and len(kernel_size) > 1:
         raise unsaid("padding", '("same", "causal")', '"same"', choices)
@@ -143,16 +143,16 @@ def padding_per_axis(
 def unsaid(name: str, spectrogram: str, image: str, choices: Sequence[object]) -> ValueError:
     """The error for an argument that says along which of two axes a layer may not look ahead."""
     return ValueError(
-        f"{name}: None for two axes, each of which may look ahead or not; say it per axis (height, "
-        f"time): {name}={spectrogram} for a spectrogram, {name}={image} for an image; the choices "
-        f"are {', '.join(map(repr, choices))}"
+        f"{name}: None for two axes, each of which may look ahead or not; give it per axis "
+        f"(height, time): {name}={spectrogram} for a spectrogram, {name}={image} for an image; "
+        f"the choices are {', '.join(map(repr, choices))}"
     )
 
 
 def check_rank(module: nn.Module, x: Tensor, ndim: int) -> None:
-    """Refuses an input of another rank, of a module that takes any number of channels."""
+    """Refuses an input of another rank, for a module that takes any number of channels."""
     if x.dim() != ndim + 2:
         raise ValueError(
             f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}: expected (batch, "
-            f"channels, {SIZE_NAMES[ndim]}); an axis that is missing is put in by x.unsqueeze"
+            f"channels, {SIZE_NAMES[ndim]}); add a missing axis with x.unsqueeze"
         )

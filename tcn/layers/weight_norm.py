@@ -1,4 +1,4 @@
-"""Weight norm: direction and size of each filter as parameters apart.
+"""Weight norm: direction and size of each filter as separate parameters.
 
 Source: Salimans & Kingma 2016, section 2: ``weight = weight_g * weight_v / |weight_v|``.
 """

@@ -51,7 +51,7 @@ def _meant(output: Output, targets: int | None) -> tuple[int, Output]:
 
 
 def check_backbone(backbone: SequenceModule) -> SequenceModule:
-    """The net inside ``torch.compile``; refuses what is no net of the contract."""
+    """The net inside ``torch.compile``; refuses anything that is not a sequence module."""
     backbone = uncompiled(backbone)
     if not isinstance(backbone, SequenceModule):
         raise TypeError(

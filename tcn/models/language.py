@@ -51,8 +51,8 @@ class TokenModel(SequenceModel):
             embedding_dropout: share of the embedded values dropped in training.
 
         Raises:
-            TypeError: if ``backbone`` is no :class:`~tcn.layers.SequenceModule`.
-            ValueError: if weights are to be tied that do not fit, the cutoffs do not rise from 1 to
+            TypeError: if ``backbone`` is not a :class:`~tcn.layers.SequenceModule`.
+            ValueError: if the weights to be tied do not fit, the cutoffs do not rise from 1 to
                 below the vocabulary, or a number is out of range.
         """
         backbone = check_backbone(backbone)

@@ -63,7 +63,7 @@ class LargeKernelTCN(Chain):
             kernel_size: taps of the depthwise convolutions.
             levels: blocks on top of each other.
             dilations: one per level, in steps of the stem's output; all 1 if None.
-            stride: steps of the input to one of the output. The stem has ``2 * stride - 1`` taps:
+            stride: steps of the input per step of the output. The stem has ``2 * stride - 1`` taps:
                 they overlap, and with ``causal=False`` every step of the input is seen.
             expansion: how many times wider the middle of a block is.
             norm: a name in :data:`tcn.layers.NORMS`.
@@ -111,9 +111,9 @@ class LargeKernelTCN(Chain):
 
 
 class LargeKernel(Chain):
-    """Patches, large-kernel blocks, and all that they say: ``(batch, channels * patches, 1)``.
+    """Patches, large-kernel blocks, and all that they return: ``(batch, channels * patches, 1)``.
 
-    It wants sequences of ``input_size`` steps. It is not causal and does not stream: within the
+    It takes sequences of ``input_size`` steps. It is not causal and does not stream: within the
     look-back every patch sees every other.
     """
 
@@ -189,7 +189,7 @@ class LargeKernel(Chain):
         if x.shape[-1] != self.input_size:
             raise ValueError(
                 f"x: {x.shape[-1]} steps, but this net was built for input_size={self.input_size}; "
-                "hand in so many"
+                "hand in that many"
             )
         return super().advance(F.pad(x, (self.padding, 0)), state, context)
 

@@ -211,7 +211,7 @@ class LSTM(_Recurrent):
             dropout: share of values dropped in training after every layer, the last included.
             forget_bias: initial bias of the forget gates; PyTorch's small random one if None.
             chrono: the longest dependency in steps; each cell begins with a memory of its own,
-                between one step and that many. Long sequences are learnt far sooner.
+                between one step and that many. Long sequences are learned far sooner.
 
         Raises:
             ValueError: if a size is below 1, ``dropout`` not in [0, 1), ``chrono`` below 3, or
@@ -220,7 +220,7 @@ class LSTM(_Recurrent):
         super().__init__(in_channels, hidden, layers, dropout=dropout)
         if chrono is not None and forget_bias is not None:
             raise ValueError(
-                f"forget_bias: {forget_bias} beside chrono={chrono}, which sets the same biases; "
+                f"forget_bias: {forget_bias} with chrono={chrono}, which sets the same biases; "
                 "give one of them"
             )
         for layer in range(layers):
@@ -259,7 +259,7 @@ class GRU(_Recurrent):
             hidden: width of every layer.
             layers: layers on top of each other.
             dropout: share of values dropped in training after every layer, the last included.
-            chrono: the longest dependency in steps; as of :class:`LSTM`.
+            chrono: the longest dependency in steps; see :class:`LSTM`.
 
         Raises:
             ValueError: if a size is below 1, ``dropout`` not in [0, 1) or ``chrono`` below 3.

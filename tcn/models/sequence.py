@@ -42,10 +42,10 @@ class SequenceModel(Composite):
 
         Args:
             backbone: a :class:`TCN`, :class:`LSTM`, ... with ``in_channels`` and ``out_channels``.
-            out_channels: numbers that the head returns, of which the net does not say what they
-                mean; or give ``head``.
+            out_channels: numbers that the head returns, if the net does not say what they mean;
+                otherwise give ``head``.
             head: what the head's numbers mean, an output of :mod:`tcn.outputs` or the name of one,
-                from which follows how many there are. A number is as good as ``out_channels``.
+                which also says how many there are. A number means ``out_channels``.
             targets: channels of the target, each with numbers of its own: the head returns
                 ``output.size * targets``. None: the target has no axis of channels.
             readout: ``"every"`` step, the ``"last"`` one, the ``"mean"``, ``"max"`` or
@@ -58,8 +58,8 @@ class SequenceModel(Composite):
 
         Raises:
             TypeError: if the backbone is not a :class:`tcn.layers.SequenceModule`.
-            ValueError: if a name is unknown, weights are to be tied that do not fit, or not one of
-                ``out_channels`` and ``head`` is given.
+            ValueError: if a name is unknown, the weights to be tied do not fit, or not exactly
+                one of ``out_channels`` and ``head`` is given.
         """
         super().__init__()
         backbone = check_backbone(backbone)
@@ -192,7 +192,7 @@ class SequenceModel(Composite):
         return self.apply_head(y), (past, read)
 
     def apply_head(self, y: Tensor) -> Tensor:
-        """The head alone: ``(batch, channels, *sizes)`` or rows to as many times its numbers."""
+        """The head alone: ``(batch, channels, *sizes)`` or rows, its numbers for the channels."""
         return self.head(y.movedim(1, -1)).movedim(-1, 1) if y.dim() > 2 else self.head(y)
 
     @property
@@ -251,7 +251,7 @@ class SequenceModel(Composite):
 
     @property
     def streaming_obstacle(self) -> str | None:
-        """None of its own: a readout of what is late is late too."""
+        """No latency of its own: a readout of what is late is late too."""
         return None
 
     def context_after(self, context: Context, state: State | None) -> Context:

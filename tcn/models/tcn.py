@@ -68,7 +68,7 @@ class TCN(Chain):
                 said, per axis or one for both: ``(False, True)`` for a spectrogram, ``False`` for
                 an image.
             lookahead: steps of the future that an output of a causal net sees all the same, shared
-                out over the levels; a stream is late by as many (:attr:`latency`).
+                out over the levels; a stream is late by that many (:attr:`latency`).
             block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, or a class
                 with their signature.
             modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,
@@ -147,9 +147,9 @@ class TCN(Chain):
             kernel_size: taps of every convolution.
             width: channels of every level; give this or ``max_parameters``.
             max_parameters: the widest net within this many trainable parameters is taken.
-            dropout: as of the class.
-            norm: as of the class.
-            block: as of the class.
+            dropout: see the class.
+            norm: see the class.
+            block: see the class.
 
         Raises:
             ValueError: if neither or both of ``width`` and ``max_parameters`` are given, if

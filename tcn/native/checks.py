@@ -25,8 +25,8 @@ def check_tensors(x: Tensor, *tensors: Named) -> None:
     """Shapes, and that types and devices are those of ``x``.
 
     Raises:
-        ValueError: if a shape is another one.
-        TypeError: if a type or a device is.
+        ValueError: if a shape differs.
+        TypeError: if a type or a device differs.
     """
     dtype, device = x.dtype, x.device
     if not dtype.is_floating_point:
@@ -40,9 +40,9 @@ def check_tensors(x: Tensor, *tensors: Named) -> None:
                 f"fits x of shape {tuple(x.shape)} and the weights"
             )
         if tensor.dtype != dtype:
-            raise TypeError(f"{name}: {tensor.dtype} beside x of {dtype}; convert one of them")
+            raise TypeError(f"{name}: {tensor.dtype} with x of {dtype}; convert one of them")
         if tensor.device != device:
-            raise TypeError(f"{name}: on {tensor.device} beside x on {device}; move one of them")
+            raise TypeError(f"{name}: on {tensor.device} with x on {device}; move one of them")
 
 
 def check_sizes(names: str, *sizes: int) -> None:
@@ -115,7 +115,7 @@ def check_wanted(wanted: Sequence[bool], expected: int) -> None:
     """Which gradients are asked for.
 
     Raises:
-        ValueError: if it is not said of each of them.
+        ValueError: if it does not say so for each of them.
     """
     if len(wanted) != expected:
         raise ValueError(f"wanted: {list(wanted)}; pass {expected} of them, one per gradient")

@@ -9,7 +9,7 @@ with their gradients in ``operators.py``, the kernels in ``source/convolution_ke
 
 Which values are dropped is a hash of their index and a seed drawn from PyTorch's generator. Going
 backward, an output that is zero shows that ReLU or dropout stopped the signal there. With a
-shortcut behind them one bit per value is kept: a sum rounds away what is small beside the shortcut.
+shortcut after them one bit per value is kept: a sum rounds away what is small next to the shortcut.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def convolve(
         shortcut: ``(batch, out_channels, out_steps)``, added after the dropout; the sum goes
             through a second ReLU.
         size: ``(out_channels, 1, 1)``; the filters are scaled to these norms first, which is weight
-            norm (Salimans and Kingma 2016) without operators of its own.
+            norm (Salimans and Kingma 2016) without separate operators.
 
     Raises:
         ValueError: if a shape, a size or the dropout does not fit, or if there is dropout or a
@@ -69,7 +69,7 @@ def convolve(
     arguments = (x, weight, size, bias, shortcut, seed, *geometry, relu, dropout)
     if compiling:
         return torch.ops.tcn.convolve(*arguments, shortcut is not None and wanted)[0]
-    # The operator calls the function; calling it oneself saves a tenth of a small convolution.
+    # The operator calls the function; calling it directly saves a tenth of a small convolution.
     if wanted and shortcut is not None:
         return operators.Convolve.apply(*arguments, True)[0]
     if wanted:
@@ -135,7 +135,7 @@ def wins(x: Tensor, weight: Tensor) -> bool:
            450       3     100      8       0.8
 
     Large dilations gain more (6 at dilation 128 of 600 steps), since taps in the zeros are skipped.
-    The threads share the batch, so they have one row each at the least. Of few channels a row for
+    The threads share the batch, so they have at least one row each. With few channels, a row for
     every other thread will do: one row on one thread against PyTorch on two, kernel 7, whole nets::
 
         channels  time   forward   with gradients
@@ -156,7 +156,7 @@ def wins(x: Tensor, weight: Tensor) -> bool:
 
 
 def drops(x: Tensor) -> bool:
-    """Whether the kernels' random numbers can be had for ``x``."""
+    """Whether the kernels' random numbers can be used for ``x``."""
     return x.dtype in DROPPED and runs(x)
 
 

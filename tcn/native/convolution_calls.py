@@ -66,7 +66,7 @@ def check_forward(
     if not relu and (dropout or shortcut is not None):
         raise ValueError(
             f"relu: False with dropout={dropout} and shortcut={shortcut is not None}; they are "
-            "fused behind a ReLU only: apply tcn::dropout and the sum after the convolution"
+            "fused after a ReLU only: apply tcn::dropout and the sum after the convolution"
         )
     y = check_geometry(x, weight, geometry)
     out_channels = y[1]
@@ -86,7 +86,7 @@ def check_geometry(x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[int, 
     """The shape of the output of a convolution that is possible.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if no such convolution is possible.
     """
     shapes = x.shape, weight.shape
     if len(shapes[0]) != 3 or len(shapes[1]) != 3:

@@ -1,6 +1,6 @@
 """What ``torch.utils.flop_counter`` counts for the kernels: 2 for each product that is added up.
 
-Biases, activations and products with zeros beside a sequence are counted, or not, as PyTorch does
+Biases, activations and products with zeros around a sequence are counted, or not, as PyTorch does
 for its own convolution and matrix products, so that a net has one number with kernels and without.
 The formulas wait until the counter is imported: with it comes a compiler, which takes a second.
 """

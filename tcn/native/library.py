@@ -37,7 +37,7 @@ _switched_off = 0
 
 @contextlib.contextmanager
 def switched_off() -> Iterator[None]:
-    """Within it PyTorch does the work, in every thread: to compare one with the other."""
+    """A context in which PyTorch does the work, in every thread, for comparison."""
     global _switched_off
     _switched_off += 1
     try:
@@ -135,7 +135,7 @@ def _built() -> Path | None:
 
 @contextlib.contextmanager
 def flushing_denormals() -> Iterator[None]:
-    """Within it numbers below 1e-38 are zero to this thread and those that share its work.
+    """A context in which numbers below 1e-38 are zero to this thread and those that share its work.
 
     Where a processor has no such mode, and to other threads where there is no library, they stay
     what they are. Where they were zero before, they are so afterwards.

@@ -95,17 +95,17 @@ def check_number(name: str, number: Any, least: int, most: int) -> None:
     """Refuses what C could not count with.
 
     Raises:
-        ValueError: if it is no integer from ``least`` to ``most``.
+        ValueError: if it is not an integer from ``least`` to ``most``.
     """
     if not isinstance(number, int) or not least <= number <= most:
-        raise ValueError(f"{name}: {number!r} is no integer from {least} to {most}")
+        raise ValueError(f"{name}: {number!r} is not an integer from {least} to {most}")
 
 
 def check_size(name: str, tensor: Tensor | None, *sizes: int) -> None:
     """Refuses weights of another size than the operation reads.
 
     Raises:
-        ValueError: if they are no real numbers in memory, or of another shape.
+        ValueError: if they are not real numbers in memory, or of another shape.
     """
     if tensor is None:
         return

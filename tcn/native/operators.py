@@ -179,7 +179,7 @@ class Convolve(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, size: Tensor | None, *rest: Any
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Arguments as of the operator; the output alone unless bits are kept."""
+        """Arguments are those of the operator; the output alone unless bits are kept."""
         _, shortcut, _, *geometry, relu, dropout, keep = rest
         with torch._C._AutoDispatchBelowAutograd():
             y, kept = torch.ops.tcn.convolve.default(x, weight, size, *rest)
@@ -199,7 +199,7 @@ class Convolve(torch.autograd.Function):
             return (None,) * 13
         x, weight, size, y, kept = ctx.saved_tensors
         *geometry, relu, dropout = ctx.settings
-        y = gradient if y is None else y  # without ReLU nobody looks at it
+        y = gradient if y is None else y  # not read without ReLU
         wanted = list(ctx.needs_input_grad[:5])
         tensors, rest = (gradient, x, weight, size, y, kept), (relu, dropout, wanted)
         if torch.is_grad_enabled() or transformed():  # differentiated again, or many at once
@@ -230,7 +230,7 @@ def _drop_again(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
     return torch.ops.tcn.dropout(gradient, seed, ctx.probability), None, None
 
 
-# A function of one's own costs a third of what torch.library.register_autograd adds to each call.
+# A custom function costs a third of what torch.library.register_autograd adds to each call.
 torch.library.impl("tcn::convolve", "Autograd")(_differentiably)
 torch.library.register_autograd("tcn::dropout", _drop_again, setup_context=_remember_seed)
 flops.register_when_imported()

@@ -34,7 +34,7 @@ class Plan(NamedTuple):
 
 _PLANS: dict[tuple[Any, ...], Plan] = {}
 _MOST_PLANS = 1024
-"""Sequences may have any length; beyond so many kinds of calls all are checked anew."""
+"""Sequences may have any length; beyond this many kinds of calls all are checked anew."""
 
 
 def plan_forward(

@@ -37,7 +37,7 @@ def recur(
 
     Args:
         x: ``(time, batch, channels)``.
-        state: one tensor ``(batch, hidden)``, of an LSTM two.
+        state: one tensor ``(batch, hidden)``, two for an LSTM.
         weights: ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh`` as ``nn.LSTM``,
             ``nn.GRU`` and ``nn.RNN`` stack them.
         mask: bool, ``(time, batch)``; where it is False the state stays as it was.
@@ -58,7 +58,7 @@ def recur(
         y, memory = reference.states(cell, mask, *tensors)
         return y, (y[-1], memory) if len(state) > 1 else (y[-1],)
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    # The operator calls the function; calling it oneself saves a part of a short sequence.
+    # The operator calls the function; calling it directly saves a part of a short sequence.
     function = torch.ops.tcn.recur if torch.compiler.is_compiling() else Recur.apply
     y, memory, *_ = function(*tensors, mask, cell, keep)
     return y, (y[-1], memory) if len(state) > 1 else (y[-1],)
@@ -89,7 +89,7 @@ def wins(x: Tensor, layers: nn.RNNBase, *, masked: bool) -> bool:
         with lengths between a quarter and the whole:
            130   200     16   9.9    2.2      12      2.7       7.2    2.5
 
-    Without lengths and gradients PyTorch runs an LSTM as one call of oneDNN, which is as fast. Of a
+    Without lengths and gradients PyTorch runs an LSTM as one call of oneDNN, which is as fast. With
     few steps, packing the weights takes longer than it saves (16 steps of 130 channels in training:
     LSTM 0.7 to 1.0, GRU 1.8 to 2.3).
     """
@@ -109,7 +109,7 @@ FEWEST_STEPS, FEWEST_STEPS_OF_A_LOOP = 64, 16
 
 
 def _known(layers: nn.RNNBase) -> bool:
-    """Whether it is PyTorch's own, as the nets make it, and nobody listens to its calls."""
+    """Whether it is PyTorch's own, as the nets make it, and no hook sits on it."""
     if type(layers) not in (nn.LSTM, nn.GRU, nn.RNN) or layers.mode == "RNN_RELU":
         return False
     plain = layers.bias and not layers.bidirectional and not layers.proj_size

@@ -62,7 +62,7 @@ def _check_layer(
     if (memory is None) == (cell == "LSTM"):
         raise ValueError(
             f"memory: {'None' if memory is None else 'given'} with cell={cell!r}; an LSTM has one "
-            "beside its state, the others have none"
+            "besides its state, the others have none"
         )
     rows = _STACKED[cell] * hidden
     check_tensors(

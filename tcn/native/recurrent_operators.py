@@ -150,7 +150,7 @@ class Recur(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Arguments as of the operator."""
+        """Arguments are those of the operator."""
         with torch._C._AutoDispatchBelowAutograd():
             results = torch.ops.tcn.recur.default(*arguments)
         *tensors, ctx.cell, _ = arguments
@@ -175,7 +175,7 @@ class Recur(torch.autograd.Function):
         return (*gradients, None, None, None)
 
 
-# A function of one's own costs a third of what torch.library.register_autograd adds to each call.
+# A custom function costs a third of what torch.library.register_autograd adds to each call.
 torch.library.impl("tcn::recur", "Autograd")(Recur.apply)
 
 flops.register_when_imported()

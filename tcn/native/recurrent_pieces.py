@@ -59,7 +59,7 @@ class Loop:
         self.mask = None if mask is None else mask.contiguous()
 
     def forward(self, steps: slice, *tensors: Tensor) -> None:
-        """Tensors as of :func:`reference.forward`."""
+        """For the tensors see :func:`reference.forward`."""
         mask = None if self.mask is None else self.mask[steps]
         if self.kernels is None:
             reference.forward(self.cell, self.weight, mask, *tensors)
@@ -67,7 +67,7 @@ class Loop:
             call(self.kernels.tcn_recur, self._piece(mask, *tensors), torch.get_num_threads())
 
     def backward(self, steps: slice, tensors: Sequence[Tensor], *gradients: Tensor | None) -> None:
-        """Tensors and gradients as of :func:`reference.backward`."""
+        """For tensors and gradients see :func:`reference.backward`."""
         mask = None if self.mask is None else self.mask[steps]
         if self.kernels is None:
             reference.backward(self.cell, self.weight, mask, *tensors, *gradients)
@@ -80,7 +80,7 @@ class Loop:
 
     @contextlib.contextmanager
     def flushing(self) -> Iterator[None]:
-        """Within it numbers below the smallest normal one are zero to this thread.
+        """A context in which numbers below the smallest normal one are zero to this thread.
 
         The gradients of steps long ago are that small, and slow a product down many times.
         """

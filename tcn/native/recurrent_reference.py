@@ -1,7 +1,7 @@
 """What the kernels of the recurrent layers compute, in a few lines of PyTorch.
 
 It serves what is not float32 and machines without the compiled kernels, and is what the tests
-compare with, beside PyTorch's own layers.
+compare with, besides PyTorch's own layers.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def forward(
         weight: ``(hidden, columns)``: what the state adds to the last ``columns`` gates.
         mask: ``(time, batch)``; where it is False the state stays as it was.
         state: ``(batch, hidden)``, before the first step.
-        memory: the same of an LSTM's cell, otherwise without elements.
+        memory: the same for an LSTM's cell, otherwise without elements.
         gates: ``(time, batch, gates)``: the share of the inputs, replaced by the activations.
         y: ``(time, batch, hidden)``: where the states after each step go.
-        memories: the same of an LSTM's cell.
+        memories: the same for an LSTM's cell.
     """
     for step, now in enumerate(gates):
         now[:, now.shape[1] - weight.shape[1] :] += state @ weight
@@ -75,19 +75,19 @@ def backward(
     """What the kernel behind ``tcn::recur_backward`` computes.
 
     Args:
-        cell: as of :func:`forward`, and so are the tensors up to ``memories``.
+        cell: see :func:`forward`, as for the tensors up to ``memories``.
         weight: ``(columns, hidden)``.
         mask: ``(time, batch)``.
         state: before the first step.
         memory: before the first step.
-        gates: their activations; of an RNN nobody looks at them.
+        gates: their activations; not read for an RNN.
         y: the states after each step.
-        memories: the same of an LSTM's cell.
+        memories: the same for an LSTM's cell.
         of_y: gradient of ``y``.
         of_gates: where the gradient of the gates before their activation goes.
         of_state: gradient of the state after the last step by what follows, replaced by that of
             the one before the first.
-        of_memory: the same of an LSTM's cell.
+        of_memory: the same for an LSTM's cell.
     """
     for step in reversed(range(len(y))):
         before = (y[step - 1], memories[step - 1]) if step else (state, memory)

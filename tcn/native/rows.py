@@ -1,4 +1,4 @@
-"""The streams of many rows through one native program, each with a state and a pace of its own."""
+"""The streams of many rows through one native program, each with its own state and pace."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Slot:
 
 
 class StreamRows:
-    """The streams of ``count`` rows, each with a state and a pace of its own.
+    """The streams of ``count`` rows, each with its own state and pace.
 
     Rows are named by a 1-D int64 tensor of distinct indices; None is all of them in order. One
     thread at a time may use them: what another asks for meanwhile is refused by a RuntimeError, and
@@ -64,7 +64,7 @@ class StreamRows:
         self._push_finite = kernels.tcn_stream_push_finite
         self._dtype = torch.int64 if program.vocabulary else torch.float32
         # A stream's chunks are mostly alike: what has been checked once is not checked again.
-        # One object, since another thread may put another in its place at any time.
+        # One object, since another thread may replace it at any time.
         self._accepted = Accepted(torch.Size(), torch.empty(0), False)
         self._kernels = kernels
         handle = ctypes.c_void_p()
@@ -228,7 +228,7 @@ class StreamRows:
             raise self._refused(refusal, rows)
 
     def copy_rows(self, source: Tensor, target: Tensor) -> None:
-        """Gives each row of ``target`` the state of the row of ``source`` beside it.
+        """Gives each row of ``target`` the state of the row of ``source`` at the same place.
 
         Raises:
             ValueError: if the two differ in length, a row does not exist, or a target is named

@@ -8,7 +8,7 @@ A :class:`Builder` writes down what a net computes, value by value, without know
     y = builder.activate(y, "relu")
     program = builder.build(y, states=(past,))      # None where the native library is missing
 
-    rows = program.rows(64)                         # 64 streams, each at a pace of its own
+    rows = program.rows(64)                         # 64 streams, each at its own pace
     y = rows.push(chunk)                            # (64, 1, time) -> (64, channels, time)
     y = rows.push(part, rows=torch.tensor([3, 5]))  # two of them go on, the others pause
 
@@ -78,7 +78,7 @@ class Builder:
         """The line of ``table``, ``(vocabulary, channels)``, that the step's token names.
 
         Raises:
-            ValueError: if there is an input already, or the table is no matrix.
+            ValueError: if there is an input already, or the table is not a matrix.
         """
         self._check_first()
         if table.dim() != 2 or not table.numel():
@@ -121,13 +121,13 @@ class Builder:
             bias: ``(out_channels,)``.
             dilation: distance between taps, in steps.
             shift: 1 if the present is excluded, else 0.
-            groups: blocks of channels convolved apart.
+            groups: blocks of channels convolved separately.
 
         Returns:
             The output, and the slot of the inputs that later steps need.
 
         Raises:
-            ValueError: if a size does not fit, or so many steps cannot be remembered.
+            ValueError: if a size does not fit, or that many steps cannot be remembered.
         """
         if weight.dim() != 3 or not weight.numel():
             raise ValueError(
@@ -166,8 +166,8 @@ class Builder:
     def activate(self, x: Value, function: str, *parameters: float) -> Value:
         """A function of :data:`tcn.native.operations.FUNCTIONS` of every channel.
 
-        It is done along with the operation that made ``x`` if it can be. Then ``x`` is no more: a
-        value that is read again has to be shared before.
+        It is done along with the operation that made ``x`` if possible. Then ``x`` no longer
+        exists: a value that is read again has to be shared first.
         """
         activation = Activation(function, parameters)
         maker = self._unfinished(x)
@@ -294,7 +294,7 @@ class Builder:
     def _check_own(self, value: Value) -> None:
         if value not in self._values:
             raise ValueError(
-                "value: of another builder, or no more; share() what is read after it was "
+                "value: of another builder, or no longer there; share() what is read after it was "
                 "activated or added to"
             )
 
@@ -330,7 +330,7 @@ class Builder:
         return self._emit(kind, x, x.channels, weight=weight, bias=bias, epsilon=float(epsilon))
 
     def _emit(self, kind: str, source: Value | None, channels: int, **numbers: Any) -> Value:
-        # Groups that are no multiple of a panel make the last one write beyond the output.
+        # Groups that are not a multiple of a panel make the last one write beyond the output.
         padding = PANEL - 1 if numbers.get("groups", 1) > 1 else 0
         check_number("channels", channels, 1, LARGEST)
         target = Value(channels, padding)

@@ -1,4 +1,4 @@
-"""Classes by the hundred thousand, of which a loss computes a few."""
+"""Hundreds of thousands of classes, of which a loss computes a few."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss, OfClasses):
         """None: the features are read as they are."""
         if channels != self.size:
             raise ValueError(
-                f"channels: an adaptive softmax of {self.size} channels behind a net of "
+                f"channels: an adaptive softmax of {self.size} channels after a net of "
                 f"{channels}; build it with channels={channels}"
             )
         return nn.Identity()

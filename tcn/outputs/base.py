@@ -13,7 +13,7 @@ from torch import Tensor, nn
 Support = Literal["real", "count", "binary", "class", "unit"]
 
 OUTPUTS: dict[str, type[Output]] = {}
-"""What a name means: every subclass of ``Output`` with a name, one of your own too."""
+"""What a name means: every subclass of ``Output`` with a name, your own included."""
 
 
 class Output(ABC):
@@ -22,25 +22,25 @@ class Output(ABC):
     Raw numbers are ``(batch, size, *axes)``; everything made from them has the axes of the target,
     ``(batch, *axes)``, after an axis of its own for quantiles and samples. A forecast's axes are
     target channel and horizon step, those of a sequence of tokens time alone, those of an image
-    channel, height and width. All is in the units the net was trained in; a linear rescaling may be
-    applied to points, quantiles and samples alike of an output whose support is ``"real"``. Losses
-    are computed in float32 at least, whatever the precision of the net, and finite for any raw
-    number up to 1e12 in size.
+    channel, height and width. All is in the units the net was trained in; if the support
+    is ``"real"``, points, quantiles and samples alike may be rescaled linearly. Losses are computed
+    in float32 at least, whatever the precision of the net, and finite for any raw number up to 1e12
+    in size.
 
     An output without weights is a frozen dataclass: its name and its arguments. Two are equal if
     those are, and ``describe`` gives them as plain data for ``tcn.outputs.build``. One with weights
     of its own (``NADE``, ``AdaptiveSoftmax``) is a ``torch.nn.Module`` too, and a part of the net
     that it is the output of.
 
-    Subclass it for an output of your own: with a ``name`` it can be asked for by that name.
+    Subclass it for your own output: with a ``name``, it can be given by that name.
     """
 
     name: ClassVar[str]
     support: ClassVar[Support] = "real"
     """What targets are; no scaler may change those that are not ``"real"``.
 
-    ``"count"``: whole numbers from 0 on. ``"binary"``: 0 or 1. ``"class"``: classes from 0 on, of
-    which none is more than another. ``"unit"``: values between -1 and 1.
+    ``"count"``: whole numbers from 0 on. ``"binary"``: 0 or 1. ``"class"``: classes from 0 on,
+    without an order. ``"unit"``: values between -1 and 1.
     """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -60,10 +60,10 @@ class Output(ABC):
 
     @property
     def event(self) -> int | None:
-        """Of how many values a target consists that depend on each other.
+        """How many values, which depend on each other, make up a target.
 
-        With them targets, point forecasts and samples have an axis more, ``(batch, event, *axes)``;
-        masks and losses have not. None: a target is one value.
+        Targets, point forecasts and samples then have one more axis, ``(batch, event, *axes)``;
+        masks and losses do not. None: a target is one value.
         """
         return None
 
@@ -79,8 +79,8 @@ class Output(ABC):
     def locations(self) -> tuple[int, ...]:
         """Which raw numbers say where the target lies.
 
-        What is added to all of them moves points, quantiles and samples by as much (of counts, the
-        logarithm of the rate), so that a net may start from a forecast of its own.
+        What is added to all of them moves points, quantiles and samples by the same amount (for
+        counts, the logarithm of the rate), so that a net may start from a given forecast.
         """
         return (0,)
 
@@ -194,7 +194,7 @@ class Output(ABC):
         wrong = (target < 0) | ((target != target.floor()) & target.isfinite())
         if wrong.any():
             raise ValueError(
-                f"target: {int(wrong.sum())} values such as {float(target[wrong][0]):g} are no "
+                f"target: {int(wrong.sum())} values such as {float(target[wrong][0]):g} are not "
                 f"counts, and loss {self.name!r} is for whole numbers from 0 on; use a loss for "
                 "real numbers, such as 'normal' or 'student_t'"
             )

@@ -15,7 +15,7 @@ from tcn.layers.validation import is_integer
 
 
 def levels_of(q: Tensor | Sequence[float], raw: Tensor) -> Tensor:
-    """``q``, checked, as float64 ``(len(q), 1, ...)`` beside a target; see ``Output.quantile``."""
+    """``q``, checked, as float64 ``(len(q), 1, ...)`` for a target; see ``Output.quantile``."""
     values = torch.as_tensor(q, dtype=torch.float64, device=raw.device)
     if values.dim() != 1:
         raise ValueError(f"q: shape {tuple(values.shape)}; give a list such as [0.1, 0.5, 0.9]")
@@ -28,7 +28,7 @@ def levels_of(q: Tensor | Sequence[float], raw: Tensor) -> Tensor:
 
 
 def random_source(raw: Tensor, generator: torch.Generator | None) -> torch.device:
-    """Where random numbers are drawn: beside the generator, so that the device is no matter."""
+    """The device to draw random numbers on: that of the generator, or of ``raw`` without one."""
     return raw.device if generator is None else generator.device
 
 
@@ -80,7 +80,7 @@ def check_classes(target: Tensor, classes: int) -> None:
 
 
 def check_number(name: str, value: float, *, above: float) -> None:
-    """Refuses what is no finite number above ``above``."""
+    """Refuses anything but a finite number above ``above``."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name}: {value!r} is not a number")
     if not (math.isfinite(value) and value > above):
@@ -88,7 +88,7 @@ def check_number(name: str, value: float, *, above: float) -> None:
 
 
 def check_count(name: str, value: int) -> None:
-    """Refuses what is no integer of at least 1."""
+    """Refuses anything but an integer of at least 1."""
     if not is_integer(value):
         raise TypeError(f"{name}: {value!r} is not an integer")
     if value < 1:

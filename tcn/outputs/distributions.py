@@ -144,7 +144,7 @@ class Mixture(OfComponents):
 
     The loss is the negative log-likelihood, in nats. Quantiles are found by bisection, all at
     once. Components begin apart by a fixed offset, without which a head of zeros would teach them
-    all the same for ever.
+    all the same forever.
 
     Args:
         components: normal distributions, at least 1.

@@ -1,6 +1,6 @@
-"""Values that depend on each other: all keys of a chord together, not each for itself.
+"""Values that depend on each other: all keys of a chord together, not each on its own.
 
-Given the past, 88 independent outputs say how likely each key is, and nothing of which keys sound
+Given the past, 88 independent outputs say how likely each key is, but not which keys sound
 together: with C and E flat each likely after a doubtful bar, the chord of both is too. A joint
 output takes the keys in order, and each is told of those before it::
 
@@ -35,7 +35,7 @@ class NADE(nn.Module, Output):
         hidden_i = sigmoid(c + sum over j < i of value_j * read_j)
         logit_i  = b_i + write_i . hidden_i
 
-    ``b`` and ``c`` are not weights: they are the raw numbers, for every vector its own, and carry
+    ``b`` and ``c`` are not weights: they are the raw numbers, different for every vector, and carry
     all that is known of the past. Targets are 0 or 1, ``(batch, values, *axes)``; the loss is the
     negative logarithm of the probability of the whole vector, in nats; the point forecast takes the
     likelier value each time, given those before. Sources: Larochelle & Murray 2011, section 3; with
@@ -52,7 +52,7 @@ class NADE(nn.Module, Output):
         Args:
             values: how many values a vector has.
             hidden: units that carry what the values before say.
-            dropout: share of the units dropped in training, the same ones for all values of a
+            dropout: share of the units dropped in training, the same for all values of a
                 vector.
 
         Raises:

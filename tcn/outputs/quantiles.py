@@ -1,4 +1,4 @@
-"""A few quantiles, learnt directly, that cannot cross."""
+"""A few quantiles, learned directly, that cannot cross."""
 
 from __future__ import annotations
 

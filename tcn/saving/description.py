@@ -19,7 +19,7 @@ Parts that are given by position are kept in order, parts given by name by it::
 
 So is an output of :mod:`tcn.outputs`, a dataclass: by its class and its fields.
 
-A class of one's own is named once it is registered, ``registered:`` before its name so that it is
+Your own class is named once it is registered, with ``registered:`` before its name so that it is
 never taken for one of the library::
 
     @tcn.saving.register("my_unet")
@@ -43,14 +43,14 @@ Description = Any
 """None, bool, int, float, str, a list or a dict of descriptions; or :class:`Opaque`."""
 
 OWN = "registered:"
-"""What stands before the name of a class of one's own."""
+"""What stands before the name of your own class."""
 TORCH = "torch.nn."
 """What stands before the name of one of PyTorch's activations."""
 _OWN: dict[str, type] = {}
 
 
 class Opaque(str):
-    """How something prints that cannot be written down as data."""
+    """How something prints that cannot be written as data."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ def register(name: Registered) -> Registered: ...
 @overload
 def register(name: str) -> Callable[[Registered], Registered]: ...
 def register(name: Any) -> Any:
-    """Lets nets of a class of one's own be saved, and be loaded where the class is registered too.
+    """Lets nets of your own class be saved, and be loaded where the class is registered too.
 
     ::
 
@@ -102,7 +102,7 @@ def _register(name: str, cls: Registered) -> Registered:
             "torch.nn.Module, or an output that is a frozen dataclass"
         )
     if not name:
-        raise ValueError("name: '' is no name; write register('my_net')")
+        raise ValueError("name: '' is not a name; write register('my_net')")
     before = _OWN.get(name)
     # The same class once more: a cell of a notebook, a module that is loaded anew.
     if before is not None and _path_of(before) != _path_of(cls):
@@ -117,7 +117,7 @@ def _register(name: str, cls: Registered) -> Registered:
 
 
 def own(name: str) -> type | None:
-    """The class of one's own that a folder calls ``name``; None if none is registered."""
+    """The registered class that a folder calls ``name``; None if there is none."""
     return _OWN.get(name.removeprefix(OWN)) if name.startswith(OWN) else None
 
 
@@ -209,7 +209,7 @@ def _describe_all(values: Mapping[str, Any]) -> dict[str, Description]:
 
 
 def _name_of(cls: type) -> str:
-    """What a folder calls a class; :class:`Opaque` if it has no word for it."""
+    """What a folder calls a class; :class:`Opaque` if it has no name for it."""
     registered = next((name for name, known in _OWN.items() if known is cls), None)
     if registered is not None:
         return OWN + registered

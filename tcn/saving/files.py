@@ -1,6 +1,6 @@
-"""Files that are either whole or absent: written beside their place, then renamed into it.
+"""Files that are either whole or absent: written next to their place, then renamed into it.
 
-What is being written lies in a folder ``.writing-...`` beside its place. Whoever writes holds a
+What is being written lies in a folder ``.writing-...`` next to its place. Whoever writes holds a
 lock on ``.writing-....lock``, so that writers of one place wait for each other, and what a killed
 one left behind can be told from what a living one writes: the next writer takes it away.
 """
@@ -24,7 +24,7 @@ class Desk(NamedTuple):
     Attributes:
         folder: for files that are not ready yet.
         alone: whether no other writer of the same place can be at work; False where the file
-            system knows no locks.
+            system has no locks.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Desk]:
-    """A desk beside ``path``, on the same disk, after all other writers of ``path`` are done.
+    """A desk next to ``path``, on the same disk, after all other writers of ``path`` are done.
 
     Args:
         path: what is going to be written; its folder is made if it is missing.

@@ -2,9 +2,9 @@
 
 The settings decide. They hold size and SHA-256 of the tensors and, as their last entry, a checksum
 of their own bytes: a bit that flips anywhere is found. One renaming, that of the settings, puts a
-new pair in the place of the old one::
+new pair in place of the old one::
 
-    model-<sha256>.safetensors    1. the new tensors, beside the old ones
+    model-<sha256>.safetensors    1. the new tensors, next to the old ones
     config.json                   2. the settings that name them: from here on the new pair is there
     model.safetensors             3. the new tensors under their known name
 
@@ -12,7 +12,7 @@ Killed before the second step, a folder holds the old pair, after it the new one
 then read under the name of the first step; the next save goes on with the third and takes away what
 is left over. (Under a name that holds their checksum alone the tensors would need no third step.
 But ``model.safetensors`` is the name that the Hugging Face hub, its viewers and its download
-counters know, and that version 1 had.) A reader who finds other tensors than its settings speak of
+counters know, and that version 1 had.) A reader who finds tensors that its settings do not name
 reads again if the settings have been replaced meanwhile.
 
 Version 1 had neither the checksum of the settings nor the first step; it is read, not written. A
@@ -75,7 +75,7 @@ class Pair(NamedTuple):
 
 
 def tensors_schema(layout_name: str) -> Schema:
-    """The schema of what the settings say of the file of tensors, of a name."""
+    """The schema of what the settings say about the file of tensors of that name."""
     return {
         "type": "object",
         "required": ["file", "size", "sha256"],
@@ -89,7 +89,7 @@ def tensors_schema(layout_name: str) -> Schema:
 
 
 def entry(layout: Layout, tensors: bytes) -> dict[str, Any]:
-    """What the settings say of the file of tensors."""
+    """What the settings say about the file of tensors."""
     digest = hashlib.sha256(tensors).hexdigest()
     return {layout.entry: {"file": layout.tensors, "size": len(tensors), "sha256": digest}}
 

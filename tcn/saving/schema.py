@@ -32,7 +32,7 @@ DEEPEST = 128
 
 
 def parse(text: str | bytes) -> Any:
-    """The value of a JSON text, without the constants that are none of JSON's.
+    """The value of a JSON text; constants that are not JSON are refused.
 
     Raises:
         ValueError: if it is not JSON.
@@ -56,7 +56,7 @@ def first_error(value: Any, schema: Schema) -> str | None:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects lie in each other in more than so many levels."""
+    """Whether lists and objects are nested deeper than that many levels."""
     level = [value]
     for _ in range(levels + 1):
         containers = [item for item in level if isinstance(item, list | tuple | dict)]
@@ -68,7 +68,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _errors(value: Any, schema: Schema, root: Schema, place: str) -> Iterator[str]:

@@ -64,9 +64,9 @@ def read(path: Path, kind: Kind) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings and tensors of a file that :func:`write` wrote.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it cannot be read, is not one of these files, of another version or not as
-            it was written.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be read, is not such a file, is of another version or was changed
+            after it was written.
     """
     try:
         data = path.read_bytes()
@@ -103,7 +103,7 @@ def loaded(path: Path, data: bytes) -> dict[str, Tensor]:
     """The tensors of the bytes of a safetensors file.
 
     Raises:
-        ValueError: naming the file, if they are of no such file.
+        ValueError: naming the file, if they are not those of such a file.
     """
     try:
         return safetensors.torch.load(data)
@@ -113,7 +113,7 @@ def loaded(path: Path, data: bytes) -> dict[str, Tensor]:
 
 @contextmanager
 def damaged(path: Path) -> Iterator[None]:
-    """Within it what is wrong with the content of a file becomes a ValueError naming the file."""
+    """A context in which errors in the content of a file become a ValueError naming the file."""
     try:
         yield
     except _DAMAGE as error:

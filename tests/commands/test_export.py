@@ -91,7 +91,11 @@ def test_a_saved_folder_as_a_stream(
             2,
             "expected FOLDER and FILE, or --config",
         ),
-        (["missing", "net.onnx"], 1, "FOLDER: 'missing' is no folder; save_pretrained writes one"),
+        (
+            ["missing", "net.onnx"],
+            1,
+            "FOLDER: 'missing' is not a folder; save_pretrained writes one",
+        ),
         (["net", "net.tflite"], 1, "the suffix of 'net.tflite' is not one of 'onnx', 'pt2'"),
     ],
 )

@@ -58,7 +58,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["forecast", "--dtaa", "x.csv"], "there is no option --dtaa; did you mean --data?"),
         (["export", "--steaming"], "unrecognized arguments: --steaming; did you mean --streaming?"),
         (["export", "--stream", "a", "b"], "unrecognized arguments: --stream; did you mean"),
-        (["export", "absent", "net.onnx"], "FOLDER: 'absent' is no folder; save_pretrained"),
+        (["export", "absent", "net.onnx"], "FOLDER: 'absent' is not a folder; save_pretrained"),
         (["export", ".", "net.tflite"], "suffix of 'net.tflite' is not one of 'onnx', 'pt2'"),
         (
             ["export", "--config=absent.yaml", "--ckpt_path=a.ckpt", "net.onnx"],

@@ -472,7 +472,7 @@ FAULTS: dict[str, tuple[Callable[[], pd.DataFrame], str]] = {
     ),
     "8 doubled times": (doubled, "2 rows have the id and time of another one: unique_id='a'"),
     "10 a gap": (lambda: frame().drop([7, 8]), "absent in 1 gaps, before unique_id='a'.*fill="),
-    "13 text as target": (lambda: changed(y=(3, "many")), "holds text that is no number"),
+    "13 text as target": (lambda: changed(y=(3, "many")), "holds text that is not a number"),
     "no target column": (lambda: frame().drop(columns="y"), "no column 'y' among"),
 }  # fmt: skip
 
@@ -648,5 +648,5 @@ def test_what_is_asked_of_a_forecaster_is_checked() -> None:
         Forecaster(**SMALL, intervals="conformal").fit(frame())
     with pytest.raises(ValueError, match="val_size: 60 steps leave nothing to train on"):
         Forecaster(**SMALL).fit(frame(), val_size=60)
-    with pytest.raises(ValueError, match="are no counts"):
+    with pytest.raises(ValueError, match="are not counts"):
         Forecaster(**SMALL, loss="poisson").fit(frame())

@@ -124,10 +124,10 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c.update(command="rm"), "command is not known"),
         (lambda c: c["sizes"].update(h=-1), "sizes.h: -1 is below 0"),
         (lambda c: c["sizes"].update(h=4), "its files do not fit each other: Error"),
-        (lambda c: c["backbone"].update({"class": "os.system"}), "no class of this version"),
+        (lambda c: c["backbone"].update({"class": "os.system"}), "not a class of this version"),
         (lambda c: c["output"].update(name="eval"), "no output is named 'eval'"),
         (lambda c: c["history_ids"].pop(), "history.offsets has 3 entries, expected 2"),
-        (lambda c: c["parameters"].update(wrong=1), r"\['wrong'\] are no settings"),
+        (lambda c: c["parameters"].update(wrong=1), r"\['wrong'\] are not settings"),
         (lambda c: c.update(frequency="no"), "freq: 'no' is not usable"),
     ],
 )

@@ -189,17 +189,17 @@ FAULTS: dict[str, tuple[Change, type[Exception], str]] = {
     "13 text": (
         with_value("n/a"),
         TypeError,
-        r"df: column 'y' holds text that is no number, in rows \[3\]: \['n/a'\]; convert it",
+        r"df: column 'y' holds text that is not a number, in rows \[3\]: \['n/a'\]; convert it",
     ),
     "13 complex": (
         lambda df: df.assign(y=df["y"].astype(complex)),
         TypeError,
-        r"df: column 'y' has type complex128, which is no number",
+        r"df: column 'y' has type complex128, which is not a number",
     ),
     "13 times": (
         lambda df: df.assign(y=df["ds"]),
         TypeError,
-        r"df: column 'y' has type datetime64\[\w+\], which is no number",
+        r"df: column 'y' has type datetime64\[\w+\], which is not a number",
     ),
     "13 written dates": (
         lambda df: df.assign(ds=df["ds"].dt.strftime("%d/%m/%Y %H:%M")),
@@ -664,9 +664,12 @@ def test_polars_with_nulls_dates_and_categories() -> None:
 @pytest.mark.parametrize(
     ("df", "message"),
     [
-        (pl.LazyFrame({"y": [1]}), r"df: polars.LazyFrame is no frame in memory; call .collect"),
-        ({"y": [1]}, r"df: builtins.dict is no frame in memory; give a frame of pandas or polars"),
-        (None, r"df: builtins.NoneType is no frame"),
+        (pl.LazyFrame({"y": [1]}), r"df: polars.LazyFrame is not a frame in memory; call .collect"),
+        (
+            {"y": [1]},
+            r"df: builtins.dict is not a frame in memory; give a frame of pandas or polars",
+        ),
+        (None, r"df: builtins.NoneType is not a frame"),
     ],
 )
 def test_what_is_no_frame_is_refused(df: object, message: str) -> None:

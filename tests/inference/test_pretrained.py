@@ -369,7 +369,10 @@ def backbone(**arguments: Any) -> Callable[[Any], None]:
         (lambda c: c["weights"].update(file="../../x"), r"weights\.file: '\.\./\.\./x' is not 'm"),
         (lambda c: c["weights"].update(size=True), r"weights\.size: 'True' is not integer"),
         (lambda c: c["weights"].update(sha256="0"), r"weights\.sha256: '0' does not match"),
-        (lambda c: c["net"].update({"class": "os.system"}), "'os.system' is no class of this ver"),
+        (
+            lambda c: c["net"].update({"class": "os.system"}),
+            "'os.system' is not a class of this ver",
+        ),
         (lambda c: c["net"].update({"class": "Dropout", "arguments": {}}), "bias is not expected"),
         (lambda c: c["net"]["arguments"].update(readout="best"), "readout: 'best' is not one of"),
         (lambda c: c["net"]["arguments"].update(color=1), "unexpected keyword argument 'color'"),
@@ -388,7 +391,7 @@ def backbone(**arguments: Any) -> Callable[[Any], None]:
         ),
         (backbone(channels=[2**62]), r"arguments\.channels\[0\]: 4611686018427387904 is above"),
         (backbone(channels=[1] * 100_000), r"channels: 100000 items are more than 1024"),
-        (backbone(dropout=math.nan), r"config\.json: not JSON: NaN is no number of JSON"),
+        (backbone(dropout=math.nan), r"config\.json: not JSON: NaN is not a JSON number"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused_by_name(
@@ -490,7 +493,7 @@ def test_our_check_agrees_with_jsonschema(part: str, value: Any) -> None:
 
 def test_a_repository_that_cannot_be_had_is_refused_with_the_reason(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
-    message = "source: 'someone/net' is no folder here, and from the hub it could not be had: "
+    message = "source: 'someone/net' is not a folder here, and could not be loaded from the hub: "
     with pytest.raises(ValueError, match=message):
         from_pretrained("someone/net", cache_dir=tmp_path, local_files_only=True)
 
@@ -506,7 +509,7 @@ def test_a_repository_of_the_cache_is_read_at_its_revision(folder: Path, tmp_pat
         "someone/net", revision="tuned", cache_dir=tmp_path / "cache", local_files_only=True
     )
     assert isinstance(net, SequenceModel)
-    with pytest.raises(ValueError, match="could not be had"):
+    with pytest.raises(ValueError, match="could not be loaded"):
         from_pretrained(
             "someone/net", revision="other", cache_dir=tmp_path / "cache", local_files_only=True
         )

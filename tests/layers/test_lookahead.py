@@ -146,7 +146,7 @@ def test_what_cannot_look_ahead_is_refused(settings: dict[str, Any]) -> None:
 def test_a_stride_beside_it_cannot_stream() -> None:
     net = Chain(Conv1d(2, 2, 3, lookahead=1), Conv1d(2, 2, 3, stride=2))
     assert not net.streams
-    with pytest.raises(TypeError, match=r"a look-ahead cannot stream beside a stride"):
+    with pytest.raises(TypeError, match=r"a look-ahead cannot stream along with a stride"):
         net.step(torch.randn(1, 2, 4))
 
 

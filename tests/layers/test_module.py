@@ -50,5 +50,7 @@ def test_a_layer_that_does_not_say_that_it_has_a_stride_is_refused() -> None:
             return x[..., ::2], ()
 
     net = Chain(Every2nd(), Conv1d(2, 2, 3))
-    with pytest.raises(ValueError, match="mask: 8 steps for an input of 4; a layer before returns"):
+    with pytest.raises(
+        ValueError, match="mask: 8 steps for an input of 4; an earlier layer returns"
+    ):
         net(torch.randn(2, 2, 8), lengths=torch.tensor([8, 5]))

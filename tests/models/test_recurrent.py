@@ -97,7 +97,7 @@ def test_a_gru_with_chrono_keeps_what_it_saw_for_so_long() -> None:
 @pytest.mark.parametrize(("build", "match"), [
     (lambda: LSTM(1, 2, chrono=2), "chrono: 2 steps must be at least 3"),
     (lambda: GRU(1, 2, chrono=0), "chrono: 0 steps must be at least 3"),
-    (lambda: LSTM(1, 2, forget_bias=1.0, chrono=9), "forget_bias: 1.0 beside chrono=9"),
+    (lambda: LSTM(1, 2, forget_bias=1.0, chrono=9), "forget_bias: 1.0 with chrono=9"),
 ])  # fmt: skip
 def test_bad_chrono_is_refused(build: Callable[[], object], match: str) -> None:
     with pytest.raises(ValueError, match=match):

@@ -38,14 +38,14 @@ FITTING: dict[str, Any] = {
     [
         ("x", X[0], ValueError, r"x: shape \(3, 20\); expected \(batch, in_channels, time\)"),
         ("x", X.int(), TypeError, r"x: torch.int32; .* pass x.float\(\)"),
-        ("x", X.double(), TypeError, "weight: torch.float32 beside x of torch.float64; convert"),
+        ("x", X.double(), TypeError, "weight: torch.float32 with x of torch.float64; convert"),
         ("weight", WEIGHT[..., :0], ValueError, "none of the weight's sizes 0"),
         ("weight", WEIGHT.flatten(), ValueError, r"weight: shape \(24,\); expected \(out_channels"),
         ("size", torch.ones(3, 1, 1), ValueError, r"size: shape \(3, 1, 1\); expected \(4, 1, 1\)"),
         ("size", torch.ones(4), ValueError, r"size: shape \(4,\); expected"),
         ("bias", torch.zeros(5), ValueError, r"bias: shape \(5,\); expected \(4,\)"),
-        ("bias", torch.zeros(4).double(), TypeError, "bias: torch.float64 beside x of"),
-        ("bias", torch.zeros(4, device="meta"), TypeError, "bias: on meta beside x on cpu; move"),
+        ("bias", torch.zeros(4).double(), TypeError, "bias: torch.float64 with x of"),
+        ("bias", torch.zeros(4, device="meta"), TypeError, "bias: on meta with x on cpu; move"),
         ("shortcut", SHORTCUT[:1], ValueError, r"shortcut: shape \(1, 4, 20\); expected \(2, 4"),
         ("seed", None, ValueError, "seed: None with dropout=0.25; pass a tensor of one number"),
         ("seed", torch.tensor([1, 2]), ValueError, r"seed: shape \(2,\)"),
@@ -117,7 +117,7 @@ BACKWARD: dict[str, Any] = {
     [
         ("gradient", SHORTCUT[..., :5], ValueError, r"gradient: shape \(2, 4, 5\); expected"),
         ("y", SHORTCUT[:, :1], ValueError, r"y: shape \(2, 1, 20\); expected \(2, 4, 20\)"),
-        ("y", SHORTCUT.double(), TypeError, "y: torch.float64 beside x"),
+        ("y", SHORTCUT.double(), TypeError, "y: torch.float64 with x"),
         (
             "kept",
             torch.zeros(2, 4, 2).byte(),
@@ -170,7 +170,7 @@ def spoiled(index: int, value: Tensor) -> list[Tensor]:
     [
         ({"x": STEPS[0]}, ValueError, r"x: shape \(3, 2\); expected \(time, batch, channels\)"),
         ({"x": STEPS[:0]}, ValueError, "time: 0 is too small; pass 1 or more"),
-        ({"x": STEPS.double()}, TypeError, "state: torch.float32 beside x of torch.float64"),
+        ({"x": STEPS.double()}, TypeError, "state: torch.float32 with x of torch.float64"),
         (
             {"state": [STATE[0][:2], STATE[1]]},
             ValueError,

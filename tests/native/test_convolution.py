@@ -442,7 +442,7 @@ def test_errors_name_the_cure() -> None:
         convolve(x, weight)
     with pytest.raises(ValueError, match=r"expected \(batch, in_channels, time\)"):
         convolve(x, torch.zeros(5, 2, 1))
-    with pytest.raises(ValueError, match="behind a ReLU only"):
+    with pytest.raises(ValueError, match="after a ReLU only"):
         convolve(x, weight, dropout=0.5)
     with pytest.raises(ValueError, match="shortcut: shape"):
         convolve(x, weight, None, Geometry(left=8), True, shortcut=x)

@@ -31,7 +31,7 @@ def test_a_type_or_a_size_after_a_call_that_fits_is_refused(name: str) -> None:
     tensors = _arguments()
     _forward(tensors)
     _forward(tensors)
-    with pytest.raises(TypeError, match=f"{name}: torch.float64 beside x"):
+    with pytest.raises(TypeError, match=f"{name}: torch.float64 with x"):
         _forward({**tensors, name: tensors[name].double()})
     with pytest.raises(ValueError, match=r"shape \(.*expected"):
         _forward({**tensors, name: tensors[name][:-1]})

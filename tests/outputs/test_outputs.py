@@ -484,5 +484,7 @@ def test_counts_refuse_what_is_none() -> None:
     Poisson().check_target(torch.tensor([0.0, 7.0, torch.nan]))
     Normal().check_target(torch.tensor([-0.5]))
     for wrong in (-1.0, 2.5):
-        with pytest.raises(ValueError, match=f"1 values such as {wrong:g} are no counts.*'normal'"):
+        with pytest.raises(
+            ValueError, match=f"1 values such as {wrong:g} are not counts.*'normal'"
+        ):
             NegativeBinomial().check_target(torch.tensor([3.0, wrong]))

@@ -223,7 +223,7 @@ def test_what_cannot_be_registered_is_refused() -> None:
         tcn.saving.register("deep_net")(TCN)
     with pytest.raises(TypeError, match="cls: 3 is neither a class of modules nor"):
         tcn.saving.register(3)  # type: ignore[call-overload]
-    with pytest.raises(ValueError, match="name: '' is no name; write register"):
+    with pytest.raises(ValueError, match="name: '' is not a name; write register"):
         tcn.saving.register("")(Deep)
 
 

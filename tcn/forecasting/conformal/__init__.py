@@ -6,7 +6,7 @@
 
 Arrays are numpy float64; levels are percentages, 90 meaning that 9 in 10 should lie inside. Axis 0
 of errors counts windows, the other axes (target channel, horizon step, as a rule) are kept apart:
-every horizon step has intervals of its own.
+every horizon step has its own intervals.
 """
 
 from tcn.forecasting.conformal.adaptive import AdaptiveConformal

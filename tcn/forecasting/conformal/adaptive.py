@@ -133,7 +133,7 @@ class AdaptiveConformal:
             kept[0] = np.nan
 
     def state(self) -> dict[str, Array]:
-        """All that was learnt, as arrays; infinite widths and NaN are among the numbers."""
+        """All that was learned, as arrays; infinite widths and NaN are among the numbers."""
         return {
             "alpha": self.alpha.copy(),
             "scores": self.scores.copy(),

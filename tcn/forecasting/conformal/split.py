@@ -50,7 +50,7 @@ class SplitConformal:
         """Half the width of the band, ``(target channel, horizon step)``.
 
         Raises:
-            ValueError: ``level`` is not between 0 and 100, or asks for more windows.
+            ValueError: ``level`` is not between 0 and 100, or needs more windows.
         """
         if self.scores is None:
             raise ValueError("SplitConformal: no errors yet; call calibrate(errors) first")
@@ -67,7 +67,7 @@ class SplitConformal:
             level: in percent.
 
         Raises:
-            ValueError: as ``width``, or ``center`` does not fit what was calibrated.
+            ValueError: as for ``width``, or ``center`` does not fit what was calibrated.
         """
         center = np.asarray(center, dtype=np.float64)
         width = _fitting("center", center, self.width(level))
@@ -123,7 +123,7 @@ class ConformalizedQuantiles:
             level: in percent.
 
         Raises:
-            ValueError: ``level`` was not calibrated or asks for more windows, or shapes do not fit.
+            ValueError: ``level`` was not calibrated or needs more windows, or shapes do not fit.
         """
         if float(level) not in self.scores:
             raise ValueError(

@@ -84,7 +84,7 @@ class GatedBlock(Chain):
         skip_channels: int | None = None,
         stride: int | Sequence[int] = 1,
     ) -> None:
-        """Builds the block; arguments as of :class:`ResidualBlock`.
+        """Builds the block; the arguments are those of :class:`ResidualBlock`.
 
         Args:
             in_channels: channels of the input.

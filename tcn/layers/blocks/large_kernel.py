@@ -81,7 +81,7 @@ class LargeKernelBlock(Chain):
 
 
 def normalize(norm: str, channels: int) -> dict[str, nn.Module]:
-    """The norm of a name as the part of a chain; nothing if there is none."""
+    """The norm of that name as a part of a chain; nothing if there is none."""
     made = normalization(norm, channels)
     return {} if made is None else {"norm": made}
 
@@ -89,7 +89,7 @@ def normalize(norm: str, channels: int) -> dict[str, nn.Module]:
 def large_kernel_block(
     channels: int, *, kernel_size: int, small_kernel_size: int, expansion: int, dropout: float
 ) -> Add:
-    """One block; see the module's drawing. Arguments as of :class:`LargeKernel`."""
+    """One block; for the drawing see the module, for the arguments :class:`LargeKernel`."""
 
     def depthwise(taps: int) -> Chain:
         convolution = Conv1d(channels, channels, taps, padding="same", groups=channels, bias=False)

@@ -20,7 +20,7 @@ Builder = Callable[[int], nn.Module]
 
 
 class BlockRecipe(NamedTuple):
-    """How the parts of one block are made, for blocks of one's own too.
+    """How the parts of one block are made, for your own blocks too.
 
     ::
 
@@ -50,14 +50,14 @@ class BlockRecipe(NamedTuple):
     stride: int | Sequence[int] = 1
 
     def unstrided(self) -> BlockRecipe:
-        """The same with stride 1, for what stands behind the strided convolution."""
+        """The same with stride 1, for what follows the strided convolution."""
         return self._replace(stride=1)
 
     def convolve(self, in_channels: int, out_channels: int, *, groups: int = 1) -> Convolution:
         """A convolution with the block's kernel.
 
         Raises:
-            ValueError: if the padding loses the alignment with the shortcut, or is not given of
+            ValueError: if the padding loses the alignment with the shortcut, or is not given for
                 an image.
         """
         given = () if self.padding is None else per_axis("padding", self.padding, self.ndim)
@@ -115,7 +115,7 @@ class BlockRecipe(NamedTuple):
         return self.mix(in_channels, out_channels)
 
     def normalize(self, channels: int) -> dict[str, nn.Module]:
-        """The norm as the part of a chain; nothing if there is none."""
+        """The norm as a part of a chain; nothing if there is none."""
         norm = normalization(self.norm, channels)
         return {"norm": norm} if norm is not None else {}
 
@@ -133,5 +133,5 @@ class BlockRecipe(NamedTuple):
 
 
 def modulate(modulation: Builder | None, channels: int) -> dict[str, nn.Module]:
-    """The modulation as the part of a chain; nothing if there is none."""
+    """The modulation as a part of a chain; nothing if there is none."""
     return {"modulation": modulation(channels)} if modulation is not None else {}

@@ -22,7 +22,7 @@ from tcn.saving.description import recorded
 
 
 class ConvolutionLayer(Chain):
-    """``convolution -> norm -> activation -> dropout``, in one pass where the kernels know them."""
+    """``convolution -> norm -> activation -> dropout``, in one pass where the kernels can."""
 
     convolution: Convolution
 
@@ -174,7 +174,7 @@ class ResidualBlock(Chain):
 
 
 class PreactivationBlock(ResidualBlock):
-    """Two dilated convolutions, each behind norm and activation; nothing after the sum.
+    """Two dilated convolutions, each after a norm and an activation; nothing after the sum.
 
     ::
 
