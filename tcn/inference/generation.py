@@ -97,7 +97,8 @@ def _draws_any_logit(sampler: Sampler, y: Tensor) -> TypeGuard[Tokens]:
     """Whether noise is all that is added to the outputs, of which the largest is taken."""
     if not isinstance(sampler, Tokens) or not isinstance(sampler.output, Categorical):
         return False
-    return sampler.keeps_all(y)
+    # A session adds noise of the type of the outputs, which must not be of half precision.
+    return y.dtype in (torch.float32, torch.float64) and sampler.keeps_all(y)
 
 
 def _in_blocks(

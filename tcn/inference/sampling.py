@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from tcn.layers import SequenceModule
+from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive
-from tcn.outputs import Categorical, Output
+from tcn.outputs import Categorical, Output, Point
 from tcn.outputs.classes import OfClasses
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
@@ -48,7 +49,8 @@ class Tokens:
 
     def __call__(self, raw: Tensor, _: torch.Generator) -> Tensor:
         """``(batch, out_channels)`` raw numbers to ``(batch,)`` tokens."""
-        logits = self.output.logits(raw)
+        # Of half precision, sums of logit and noise would often be equal.
+        logits = at_least_float32(self.output.logits(raw))
         return (self._likely(logits) + self.noise(1, logits)[0]).argmax(1)
 
     def noise(self, most: int, logits: Tensor) -> Tensor:
@@ -115,6 +117,7 @@ def sampler_of(
         TypeError: an argument is not a number.
         ValueError: a number is out of range, or the output does not fit the net.
     """
+    _check_meant(net, output)
     if output == "categorical":
         output = Categorical(_channels_of(net))
     if isinstance(output, OfClasses):
@@ -142,6 +145,20 @@ def sampler_of(
             f"returns ({channels} channels); pass a function of the outputs as output"
         )
     return lambda y, _: y
+
+
+def _check_meant(net: SequenceModule, output: object) -> None:
+    """Refuses a word that is not what the net says of its numbers, though as many would fit."""
+    said = getattr(net, "output", None)
+    if not isinstance(said, Output):
+        return
+    logits = output == "categorical" and not isinstance(said, Categorical)
+    values = output == "continuous" and not isinstance(said, Point)
+    if logits or values:
+        raise ValueError(
+            f"output: {output!r}, but the net says that its outputs are {said.name!r}; pass "
+            "output=net.output"
+        )
 
 
 class Values:

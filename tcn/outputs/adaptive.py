@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive
-from tcn.outputs.checks import can_be_looked_at
+from tcn.outputs.checks import can_be_looked_at, check_number
 from tcn.outputs.classes import OfClasses
 from tcn.saving.description import recorded
 
@@ -41,6 +41,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss, OfClasses):
             division: how much narrower each cluster is than the one before.
 
         Raises:
+            TypeError: a number is none, or ``cutoffs`` is not a list of integers.
             ValueError: the cutoffs do not rise from 1 to below ``classes``, or a cluster would have
                 no channel left.
         """
@@ -67,21 +68,26 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss, OfClasses):
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         if can_be_looked_at(target):
             self.check_target(target)
-        rows = _rows(raw).to(self.head.weight.dtype)
-        found: Tensor = _precisely(self, rows, target.flatten()).output
-        return -at_least_float32(found).view(target.shape)
+        # At the precision of the raw numbers at least, whatever that of the weights.
+        dtype = torch.promote_types(raw.dtype, self.head.weight.dtype)
+        weights = {name: weight.to(dtype) for name, weight in self.named_parameters()}
+        with _without_autocast(raw):
+            rows = _rows(raw).to(dtype)
+            found = torch.func.functional_call(self, weights, (rows, target.flatten())).output
+        return -found.view(target.shape)
 
     def logits(self, raw: Tensor) -> Tensor:
         """Logarithms of the probabilities of all classes, ``(batch, classes, *axes)``."""
         self.check_raw(raw)
-        rows = raw.movedim(1, -1)
-        every: Tensor = _precisely(self.log_prob, rows.flatten(end_dim=-2))
-        return every.unflatten(0, rows.shape[:-1]).movedim(-1, 1)
+        with _without_autocast(raw):
+            every = self.log_prob(_rows(raw).to(self.head.weight.dtype)).to(raw.dtype)
+        return every.unflatten(0, (raw.shape[0], *raw.shape[2:])).movedim(-1, 1)
 
     def mean(self, raw: Tensor) -> Tensor:
         """The likeliest class, int64."""
         self.check_raw(raw)
-        found: Tensor = _precisely(self.predict, _rows(raw))
+        with _without_autocast(raw):
+            found = self.predict(_rows(raw).to(self.head.weight.dtype))
         return found.view(raw.shape[0], *raw.shape[2:])
 
 
@@ -90,18 +96,21 @@ def _rows(raw: Tensor) -> Tensor:
     return raw.movedim(1, -1).flatten(end_dim=-2)
 
 
-def _precisely(function: Callable[..., Any], rows: Tensor, *others: Tensor) -> Any:
-    """Calls it without autocast: PyTorch's adaptive softmax cannot add up two precisions."""
-    device = rows.device.type
+def _without_autocast(raw: Tensor) -> AbstractContextManager[None]:
+    """PyTorch's adaptive softmax cannot add up two precisions."""
+    device = raw.device.type
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
-        return function(rows, *others)
-    with torch.autocast(device, enabled=False):
-        return function(rows.float(), *others)
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def _check_clusters(cutoffs: Sequence[int], classes: int, division: float, channels: int) -> None:
+    if isinstance(cutoffs, str) or not isinstance(cutoffs, Iterable):
+        raise TypeError(f"cutoffs: {cutoffs!r} is not a list; give one, such as [{classes // 2}]")
+    check_positive("cutoffs", list(cutoffs))
+    check_number("division", division, above=0)
     edges = [0, *cutoffs, classes]
-    if not cutoffs or any(low >= high for low, high in itertools.pairwise(edges)):
+    if len(edges) == 2 or any(low >= high for low, high in itertools.pairwise(edges)):
         raise ValueError(
             f"cutoffs: {list(cutoffs)} do not rise from 1 to below the {classes} classes; give the "
             "numbers of the classes with which the clusters begin, or use one categorical output"

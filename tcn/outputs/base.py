@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from tcn.saving.description import describe
+
 Support = Literal["real", "count", "binary", "class", "unit"]
 
 OUTPUTS: dict[str, type[Output]] = {}
@@ -47,6 +49,10 @@ class Output(ABC):
         super().__init_subclass__(**keywords)
         if (name := vars(cls).get("name")) is None:
             return
+        if not isinstance(name, str):
+            raise TypeError(
+                f"name: {name!r} of {_path_of(cls)} is not text; write name = 'my_output'"
+            )
         before = OUTPUTS.get(name)
         # The same class once more: a dataclass with slots, a cell of a notebook.
         if before is not None and _path_of(before) != _path_of(cls):
@@ -152,7 +158,9 @@ class Output(ABC):
             ValueError: shapes do not fit, or a class is not one of them.
         """
         losses = self.losses(raw, target, mask, scale)
-        return losses.mean() if mask is None else losses.sum() / mask.sum().clamp_min(1)
+        if mask is None:
+            return losses.mean() if losses.numel() else losses.sum()
+        return losses.sum() / mask.sum().clamp_min(1)
 
     def losses(
         self,
@@ -200,11 +208,29 @@ class Output(ABC):
             )
 
     def describe(self) -> dict[str, Any]:
-        """Name and arguments as plain data, the input of ``tcn.outputs.build``."""
+        """Name and arguments as plain data, the input of ``tcn.outputs.build``.
+
+        Raises:
+            TypeError: its class is neither a dataclass nor a registered module.
+            ValueError: its class has no name of its own, so that another would be built.
+        """
+        cls: Any = type(self)
+        name = getattr(cls, "name", None)
+        if name is None or _path_of(OUTPUTS[name]) != _path_of(cls):
+            raise ValueError(
+                f"name: {name!r} does not lead to {_path_of(cls)}; give this class one of its own, "
+                "such as name = 'my_output'"
+            )
         recorded = getattr(self, "construction", None)  # of a module
-        arguments = recorded["arguments"] if recorded else dataclasses.asdict(self)  # type: ignore[call-overload]
-        plain = {key: list(v) if isinstance(v, tuple) else v for key, v in arguments.items()}
-        return {"name": self.name, **plain}
+        if recorded:
+            return {"name": name, **recorded["arguments"]}
+        if not dataclasses.is_dataclass(cls):
+            raise TypeError(
+                f"output: {_path_of(cls)} does not say its arguments; put "
+                "@dataclass(frozen=True) before it, or, if it is a module, @tcn.saving.register"
+            )
+        given = [field.name for field in dataclasses.fields(cls) if field.init]
+        return {"name": name, **{key: describe(getattr(self, key)) for key in given}}
 
     def check_raw(self, raw: Tensor) -> None:
         """Refuses raw numbers of another shape than this output reads."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
+from numbers import Real
 from typing import Any, Literal
 
 import torch
@@ -79,11 +80,19 @@ def check_classes(target: Tensor, classes: int) -> None:
         )
 
 
-def check_number(name: str, value: float, *, above: float) -> None:
+def numbers_of(name: str, values: object) -> tuple[float, ...]:
+    """A sequence of numbers, checked to be one."""
+    numbers = None if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
+    if numbers is None or not all(isinstance(value, Real | Tensor) for value in numbers):
+        raise TypeError(f"{name}: {values!r} is not a sequence of numbers; give a list of them")
+    return tuple(map(float, numbers))
+
+
+def check_number(name: str, value: object, *, above: float) -> None:
     """Refuses anything but a finite number above ``above``."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: {value!r} is not a number")
-    if not (math.isfinite(value) and value > above):
+    if not above < float(value) < math.inf:
         raise ValueError(f"{name}: {value} is not a finite number above {above:g}")
 
 

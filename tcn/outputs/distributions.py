@@ -87,7 +87,9 @@ class StudentT(Output):
     def parameters(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Location, scale, degrees of freedom, each ``(batch, *axes)``."""
         self.check_raw(raw)
-        freedom = (2 + positive(raw[:, 2])).clamp_max(LARGEST_FREEDOM)
+        # float16 ends before.
+        largest = min(LARGEST_FREEDOM, torch.finfo(raw.dtype).max)
+        freedom = (2 + positive(raw[:, 2])).clamp_max(largest)
         return raw[:, 0], SMALLEST_SCALE + positive(raw[:, 1]), freedom
 
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:

@@ -123,7 +123,8 @@ class NADE(nn.Module, Output):
     def mean(self, raw: Tensor) -> Tensor:
         """The likelier value of each given those before it: not always the likeliest vector."""
         self.check_raw(raw)
-        return self._draw(raw.unsqueeze(0), raw.new_full((1,), 0.5))[0]
+        half = torch.full((1,), 0.5, dtype=torch.float64, device=raw.device)
+        return self._draw(raw.unsqueeze(0), half)[0]
 
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> NoReturn:
         raise TypeError(
@@ -135,9 +136,11 @@ class NADE(nn.Module, Output):
         """Draws vectors value by value, ``(n, batch, values, *axes)``."""
         self.check_raw(raw)
         check_count("n", n)
+        # Of half precision one number in 256 is 0, below any probability.
+        dtype = torch.promote_types(raw.dtype, torch.float32)
         uniform = torch.rand(
             (n, raw.shape[0], *raw.shape[2:], self.values),
-            generator=generator, dtype=raw.dtype, device=random_source(raw, generator),
+            generator=generator, dtype=dtype, device=random_source(raw, generator),
         )  # fmt: skip
         return self._draw(raw.expand(n, *raw.shape), uniform.to(raw.device).flatten(end_dim=-2))
 
@@ -149,15 +152,16 @@ class NADE(nn.Module, Output):
             raw: ``(n, batch, size, *axes)``.
             thresholds: as many rows of ``values`` numbers, or what is broadcast to them.
         """
-        rows = raw.movedim(2, -1)
+        rows = raw.movedim(2, -1).to(self.read.dtype)
         b, c = rows.flatten(end_dim=-2).split([self.values, self.hidden], dim=1)
         thresholds = thresholds.expand_as(b)
         vectors, total = torch.zeros_like(b), c
         for value in range(self.values):
             logit = b[:, value] + torch.sigmoid(total) @ self.write[value]
-            vectors[:, value] = (logit.sigmoid() > thresholds[:, value]).to(b.dtype)
+            likely = at_least_float32(logit).sigmoid() > thresholds[:, value]
+            vectors[:, value] = likely.to(b.dtype)
             total = total + vectors[:, value, None] * self.read[value]
-        return vectors.view(*rows.shape[:-1], self.values).movedim(-1, 2)
+        return vectors.view(*rows.shape[:-1], self.values).movedim(-1, 2).to(raw.dtype)
 
     def _kept(self, c: Tensor) -> Tensor:
         """Which units are not dropped, scaled: ``(n, 1, hidden)``."""

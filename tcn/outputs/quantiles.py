@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tcn.outputs.base import Output
-from tcn.outputs.checks import check_count, levels_of
+from tcn.outputs.checks import check_count, levels_of, numbers_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Quantiles(Output):
         levels: rising, between 0 and 1. ``for_intervals`` makes them from intervals.
 
     Raises:
+        TypeError: ``levels`` is not a sequence of numbers.
         ValueError: ``levels`` is empty, does not rise, or leaves (0, 1).
     """
 
@@ -42,7 +43,7 @@ class Quantiles(Output):
     levels: tuple[float, ...] = (0.05, 0.1, 0.5, 0.9, 0.95)
 
     def __post_init__(self) -> None:
-        levels = tuple(float(level) for level in self.levels)
+        levels = numbers_of("levels", self.levels)
         inside = all(0 < level < 1 for level in levels)
         if not levels or not inside or any(a >= b for a, b in pairwise(levels)):
             raise ValueError(
@@ -56,8 +57,14 @@ class Quantiles(Output):
         """The median and both ends of central intervals, ``[80, 90]`` meaning 80 % and 90 %.
 
         Raises:
-            ValueError: a level is not between 0 and 100.
+            ValueError: a level is not between 0 and 100, both excluded.
         """
+        levels = numbers_of("levels", levels)
+        if not all(0 < level < 100 for level in levels):
+            raise ValueError(
+                f"levels: {list(levels)}; give percentages between 0 and 100, both excluded, such "
+                "as [80, 90]"
+            )
         tails = [round((1 - level / 100) / 2, 12) for level in levels]
         return cls(tuple(sorted({0.5, *tails, *(round(1 - tail, 12) for tail in tails)})))
 

@@ -156,6 +156,7 @@ def _plain(value: Any) -> Any:
 
 def describe(value: Any) -> Description:
     """A value as plain data, as far as possible."""
+    value = _plain(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):

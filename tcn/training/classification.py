@@ -11,6 +11,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from tcn.layers.running import at_least_float32
+from tcn.outputs import Categorical
+from tcn.outputs.checks import can_be_looked_at
 from tcn.training.balance import Weights, balanced_classes
 from tcn.training.batch import Batch
 from tcn.training.labels import Chosen, LabelTask
@@ -104,8 +106,9 @@ class Classification(LabelTask):
     @override
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, float]:
         smoothing = self.label_smoothing if self.training else 0.0
-        weights = self.weights.of(output) if self.weights.present else None
-        return _cross_entropy(self._logits(output), valid_classes(batch), smoothing, weights)
+        logits = self._logits(output)
+        weights = self.weights.of(logits) if self.weights.present else None
+        return _cross_entropy(logits, valid_classes(batch), smoothing, weights)
 
     @override
     def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
@@ -155,6 +158,8 @@ def _cross_entropy(
 ) -> tuple[Tensor, float]:
     check_classes(output, target)
     counts = target != IGNORED
+    if can_be_looked_at(target):
+        Categorical(output.shape[1]).check_target(target[counts])
     weight = int(counts.sum()) if weights is None else float(weights[target[counts]].sum())
     total = functional.cross_entropy(
         at_least_float32(output),

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from tcn.models import SequenceModel
-from tcn.outputs import NADE, Categorical, Output
+from tcn.outputs import MASE, NADE, Bernoulli, Categorical, Output
 from tcn.outputs.classes import OfClasses
 
 
@@ -17,13 +17,15 @@ def numbers_of(net: nn.Module) -> Output | None:
     """The output of a net whose targets are numbers; None: the numbers are the prediction.
 
     Raises:
-        TypeError: it is one of classes or of whole vectors.
+        TypeError: it is one of classes or of whole vectors, or needs the past of a forecast.
     """
     said = output_of(net)
     if isinstance(said, OfClasses):
         raise TypeError(_other_task(said, "numbers", "tcn.training.Classification"))
     if said is not None and said.event is not None:
         raise TypeError(_other_task(said, "single numbers", "tcn.training.JointMultiLabel"))
+    if isinstance(said, MASE):
+        raise TypeError(_other_task(said, "targets without a past", "head='mae'"))
     return said
 
 
@@ -32,10 +34,17 @@ def check_classes_said(net: nn.Module) -> None:
 
     Raises:
         TypeError: naming the output.
+        ValueError: it has several channels of classes.
     """
     said = output_of(net)
     if said is not None and not isinstance(said, OfClasses):
         raise TypeError(_other_task(said, "classes", "tcn.training.Regression"))
+    targets = net.targets if isinstance(net, SequenceModel) else None
+    if targets is not None and targets > 1:
+        raise ValueError(
+            f"net: its targets={targets} channels of classes, and this task is for one; build it "
+            "without targets"
+        )
 
 
 def check_channels_said(net: nn.Module) -> None:
@@ -45,7 +54,7 @@ def check_channels_said(net: nn.Module) -> None:
         TypeError: naming the output.
     """
     said = output_of(net)
-    if said is not None and (said.support != "binary" or said.event is not None):
+    if said is not None and not isinstance(said, Bernoulli):
         joint = isinstance(said, NADE)
         cure = "tcn.training.JointMultiLabel" if joint else "head=Bernoulli(), targets=channels"
         raise TypeError(_other_task(said, "channels of yes or no, each for itself", cure))

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from tcn.outputs import NADE
+from tcn.outputs import NADE, Bernoulli
+from tcn.outputs.checks import can_be_looked_at
 from tcn.training.balance import Weights, balanced_channels
 from tcn.training.batch import Batch
 from tcn.training.labels import Chosen, LabelTask
@@ -125,6 +126,8 @@ class MultiLabel(LabelTask):
         """Sum over all channels and valid steps, and the number of these steps."""
         ignoring = self.missing == "ignore"
         values, target = valid_values(output, batch, known=ignoring)
+        if can_be_looked_at(target):
+            Bernoulli().check_target(target)
         total = functional.binary_cross_entropy_with_logits(values, target, reduction="sum")
         if ignoring:
             return total, int(is_known(batch).any(1).sum())
@@ -132,6 +135,8 @@ class MultiLabel(LabelTask):
 
     def _weighted(self, output: Tensor, batch: Batch, weights: Tensor) -> Tensor:
         rows, target = valid_rows(output, batch)
+        if can_be_looked_at(target):
+            Bernoulli().check_target(target)
         weights = weights.expand_as(rows)
         if self.missing == "ignore":
             known = ~target.isnan()
@@ -189,7 +194,15 @@ class JointMultiLabel(MultiLabel):
     @override
     def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
         valid = torch.ones_like(output[:, 0], dtype=torch.bool)
-        if batch.lengths is not None:
-            valid = is_valid(output.shape[-1], batch.lengths)
+        if batch.lengths is not None and output.ndim > 2:
+            valid = valid & is_valid(output.shape[-1], batch.lengths)
+        expected = (len(output), self._joint.values, *output.shape[2:])
+        if batch.y.shape != expected:
+            raise ValueError(
+                f"target: shape {tuple(batch.y.shape)} does not fit the output of the net; "
+                f"expected (batch, values, ...) = {expected}"
+            )
         rows, target = output.movedim(1, -1)[valid], batch.y.movedim(1, -1)[valid]
+        if can_be_looked_at(target):
+            self._joint.check_target(target)
         return self._joint.losses(rows, target).sum(), len(rows)

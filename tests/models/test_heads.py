@@ -246,3 +246,28 @@ def test_outputs_from_which_no_input_can_be_drawn(
     prompt = torch.zeros(1, 1, 2) if net.embedding is None else torch.zeros(1, 2).long()
     with pytest.raises(ValueError, match=message):
         generate(net.eval(), prompt, 2, **({"output": net.output} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("head", "channels", "word"),
+    [(AdaptiveSoftmax(4, 4, [2]), 4, "categorical"), (Normal(), 2, "continuous")],
+)
+def test_a_word_that_the_net_contradicts_is_refused(head: Output, channels: int, word: str) -> None:
+    """As many numbers as logits or inputs would be, but they mean something else."""
+    net = SequenceModel(TCN(channels, [4], 2), head=head).eval()
+    prompt = torch.zeros(1, 2).long() if word == "categorical" else torch.zeros(1, 2, 2)
+    with pytest.raises(
+        ValueError, match=rf"output: '{word}', but the net says .*output=net\.output"
+    ):
+        generate(net, prompt, 2, output=word)
+
+
+def test_equal_tokens_are_drawn_alike_in_half_precision() -> None:
+    """Rounded sums of logit and noise are often equal, and the first of them would win."""
+    net = SequenceModel(TCN(2, [2], 2), head=Categorical(2), embedding=2, zero_head=True)
+    with torch.no_grad():
+        net.head.bias.fill_(40.0)
+    net = net.to(torch.bfloat16).eval()
+    drawn = generate(net, torch.zeros(100, 1).long(), 100, output=net.output, seed=0)
+    # 10,000 fair draws: six standard deviations.
+    assert drawn.double().mean().item() == pytest.approx(0.5, abs=0.03)

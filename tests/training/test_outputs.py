@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from tcn.commands.training import build
 from tcn.models import TCN, SequenceModel
 from tcn.outputs import (
+    MASE,
     NADE,
     AdaptiveSoftmax,
     Bernoulli,
@@ -141,6 +142,7 @@ def test_a_joint_head_is_trained_as_a_joint_model() -> None:
     ("task", "head", "message"),
     [
         (Regression, Categorical(3), "'categorical', which is not for numbers; use .*Classific"),
+        (Regression, MASE(), "'mase', which is not for targets without a past; use head='mae'"),
         (Regression, NADE(3), "'nade', which is not for single numbers; use .*JointMultiLabel"),
         (Classification, Normal(), "'normal', which is not for classes; use .*Regression"),
         (LanguageModel, Normal(), "'normal', which is not for classes"),
@@ -196,3 +198,46 @@ def test_a_config_names_an_output(text: str, expected: Output, tmp_path: Path) -
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG.replace("HEAD", text))
     assert build(config).model.net.output == expected
+
+
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_whole_vectors_of_sequences_of_several_lengths(readout: str) -> None:
+    net = model(NADE(3, 2), readout=readout)
+    batch = Batch(torch.randn(2, 2, 5), torch.randint(2, (2, 3)).float(), torch.tensor([5, 2]))
+    nll = net.output.loss(net(batch.x, batch.lengths), batch.y).item()
+    assert measured(JointMultiLabel(net), batch)["test_nll"] == pytest.approx(nll, rel=1e-5)
+
+
+def test_weights_are_those_of_the_classes_and_not_of_the_features() -> None:
+    of = AdaptiveSoftmax(4, 9, [3, 6], division=2)
+    net = SequenceModel(TCN(2, [4, 4], 2), head=of)
+    batch = Batch(torch.randn(2, 2, 5), torch.randint(9, (2, 5)))
+    weights = torch.arange(1.0, 10.0)
+    loss, _ = Classification(net, class_weights=weights).loss(net(batch.x), batch)
+    expected = nn.functional.cross_entropy(of.logits(net(batch.x)), batch.y, weight=weights)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "net", "batch", "message"),
+    [
+        (JointMultiLabel, model(NADE(3, 2)), torch.full((1, 3, 4), 2.0), "values such as 2 are"),
+        (JointMultiLabel, model(NADE(3, 2)), torch.zeros(1, 2, 4), r"expected .* = \(1, 3, 4\)"),
+        (MultiLabel, model(Bernoulli(), 3), torch.full((1, 3, 4), 7.0), "values such as 7 are"),
+        (Classification, model(5), torch.full((1, 4), 5), "they lie between 0 and 4"),
+    ],
+)
+def test_targets_that_do_not_fit_are_named(
+    task: type, net: SequenceModel, batch: torch.Tensor, message: str
+) -> None:
+    x = torch.zeros(1, 2, 4)
+    with pytest.raises(ValueError, match=message):
+        task(net).loss(net(x), Batch(x, batch, torch.tensor([4])))
+
+
+@pytest.mark.parametrize("task", [Classification, LanguageModel])
+def test_several_channels_of_classes_are_refused(task: type) -> None:
+    with pytest.raises(
+        ValueError, match=r"net: its targets=2 channels of classes.*without targets"
+    ):
+        task(model(Categorical(5), 2))
