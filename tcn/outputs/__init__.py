@@ -67,7 +67,8 @@ def output(given: str | Output, argument: str = "loss") -> Output:
     if isinstance(given, Output):
         return given
     if not isinstance(given, str):
-        cure = f"write {given.__name__}(...)" if isinstance(given, type) else "give one of them"
+        cls = getattr(given, "__name__", None)
+        cure = f"write {cls}(...)" if cls else "give one of them"
         raise TypeError(
             f"{argument}: {given!r} is neither a name nor an Output; {cure}; names are {_names()}"
         )

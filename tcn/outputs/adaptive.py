@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ def _without_autocast(raw: Tensor) -> AbstractContextManager[None]:
     return torch.autocast(device, enabled=False)
 
 
-def _check_clusters(cutoffs: Sequence[int], classes: int, division: float, channels: int) -> None:
+def _check_clusters(cutoffs: Any, classes: int, division: float, channels: int) -> None:
     if isinstance(cutoffs, str) or not isinstance(cutoffs, Iterable):
         raise TypeError(f"cutoffs: {cutoffs!r} is not a list; give one, such as [{classes // 2}]")
     check_positive("cutoffs", list(cutoffs))
