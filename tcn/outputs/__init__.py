@@ -67,11 +67,7 @@ def output(given: str | Output, argument: str = "loss") -> Output:
     if isinstance(given, Output):
         return given
     if not isinstance(given, str):
-        cls = getattr(given, "__name__", None)
-        cure = f"write {cls}(...)" if cls else "give one of them"
-        raise TypeError(
-            f"{argument}: {given!r} is neither a name nor an Output; {cure}; names are {_names()}"
-        )
+        raise _no_output(argument, given)
     return build({"name": given}, argument)
 
 
@@ -102,6 +98,14 @@ def build(description: Mapping[str, Any], argument: str = "loss") -> Output:
             f"{OUTPUTS[name].__name__}({', '.join(f'{key}=...' for key in needed)})"
         )
     return OUTPUTS[name](**arguments)
+
+
+def _no_output(argument: str, given: object) -> TypeError:
+    cls = getattr(given, "__name__", None)
+    cure = f"write {cls}(...)" if cls else "give one of them"
+    return TypeError(
+        f"{argument}: {given!r} is neither a name nor an Output; {cure}; names are {_names()}"
+    )
 
 
 def _names() -> str:

@@ -107,12 +107,13 @@ def _without_autocast(raw: Tensor) -> AbstractContextManager[None]:
 def _check_clusters(cutoffs: Any, classes: int, division: float, channels: int) -> None:
     if isinstance(cutoffs, str) or not isinstance(cutoffs, Iterable):
         raise TypeError(f"cutoffs: {cutoffs!r} is not a list; give one, such as [{classes // 2}]")
-    check_positive("cutoffs", list(cutoffs))
+    cutoffs = list(cutoffs)
+    check_positive("cutoffs", cutoffs)
     check_number("division", division, above=0)
     edges = [0, *cutoffs, classes]
     if len(edges) == 2 or any(low >= high for low, high in itertools.pairwise(edges)):
         raise ValueError(
-            f"cutoffs: {list(cutoffs)} do not rise from 1 to below the {classes} classes; give the "
+            f"cutoffs: {cutoffs} do not rise from 1 to below the {classes} classes; give the "
             "numbers of the classes with which the clusters begin, or use one categorical output"
         )
     if division < 1:
