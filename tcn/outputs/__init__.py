@@ -67,10 +67,8 @@ def output(given: str | Output, argument: str = "loss") -> Output:
     if isinstance(given, Output):
         return given
     if not isinstance(given, str):
-        cls = getattr(given, "__name__", None)
-        cure = f"write {cls}(...)" if cls else "give one of them"
         raise TypeError(
-            f"{argument}: {given!r} is neither a name nor an Output; {cure}; names are {_names()}"
+            f"{argument}: {given!r} is neither a name nor an Output; {_cure(given)}; names are {_names()}"
         )
     return build({"name": given}, argument)
 
@@ -102,6 +100,10 @@ def build(description: Mapping[str, Any], argument: str = "loss") -> Output:
             f"{OUTPUTS[name].__name__}({', '.join(f'{key}=...' for key in needed)})"
         )
     return OUTPUTS[name](**arguments)
+
+
+def _cure(given: object) -> str:
+    return f"write {given.__name__}(...)" if isinstance(given, type) else "give one of them"
 
 
 def _names() -> str:

@@ -104,10 +104,11 @@ def _without_autocast(raw: Tensor) -> AbstractContextManager[None]:
     return torch.autocast(device, enabled=False)
 
 
-def _check_clusters(cutoffs: Any, classes: int, division: float, channels: int) -> None:
-    if isinstance(cutoffs, str) or not isinstance(cutoffs, Iterable):
-        raise TypeError(f"cutoffs: {cutoffs!r} is not a list; give one, such as [{classes // 2}]")
-    check_positive("cutoffs", list(cutoffs))
+def _check_clusters(given: Any, classes: int, division: float, channels: int) -> None:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"cutoffs: {given!r} is not a list; give one, such as [{classes // 2}]")
+    cutoffs = list(given)
+    check_positive("cutoffs", cutoffs)
     check_number("division", division, above=0)
     edges = [0, *cutoffs, classes]
     if len(edges) == 2 or any(low >= high for low, high in itertools.pairwise(edges)):
