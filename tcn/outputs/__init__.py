@@ -68,7 +68,8 @@ def output(given: str | Output, argument: str = "loss") -> Output:
         return given
     if not isinstance(given, str):
         raise TypeError(
-            f"{argument}: {given!r} is neither a name nor an Output; {_cure(given)}; names are {_names()}"
+            f"{argument}: {given!r} is neither a name nor an Output; {_cure(given)}; names are "
+            f"{_names()}"
         )
     return build({"name": given}, argument)
 
