@@ -19,6 +19,9 @@ LOG_LINK_ENDS = 8.0
 CONCENTRATIONS = (1e-4, 1e6)
 """Of the negative binomial: at the upper end it is Poisson's to six digits."""
 
+LARGEST_RATE = 1e9
+"""Up to which quantiles of Poisson are computed exactly."""
+
 
 def log_rate(raw: Tensor) -> Tensor:
     """The logarithm of the rate: ``raw`` itself, growing like a logarithm from 8 on."""
@@ -60,8 +63,14 @@ class Poisson(_Counts):
         return rate(raw) - target * log_rate(raw) + torch.lgamma(target + 1)
 
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
-        levels = levels_of(q, raw).cpu().numpy()
-        return _whole(scipy("stats").poisson.ppf(levels, _array(self.mean(raw))), raw)
+        levels, means = levels_of(q, raw), self.mean(raw.double())
+        # Beyond, scipy finds none, and a Poisson distribution is normal to nine digits.
+        large = means > LARGEST_RATE
+        found = scipy("stats").poisson.ppf(
+            levels.cpu().numpy(), _array(means.clamp_max(LARGEST_RATE))
+        )
+        normal = (means + means.sqrt() * torch.special.ndtri(levels)).round().detach()
+        return torch.where(large, normal, _whole(found, normal)).to(raw)
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         check_count("n", n)

@@ -174,6 +174,8 @@ class Mixture(OfComponents):
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         weight, location, spread = self.parameters(raw.detach().double())
         wanted = levels_of(q, raw)
+        if not len(wanted):
+            return raw.new_empty(0, raw.shape[0], *raw.shape[2:])
         # A quantile of the mixture lies between those of its components. All q share one interval
         # and so one grid of midpoints, on which the answers cannot change their order.
         score = torch.special.ndtri(torch.stack([wanted.min(), wanted.max()]))

@@ -195,7 +195,8 @@ class JointMultiLabel(MultiLabel):
     def _total(self, output: Tensor, batch: Batch) -> tuple[Tensor, int]:
         valid = torch.ones_like(output[:, 0], dtype=torch.bool)
         if batch.lengths is not None and output.ndim > 2:
-            valid = valid & is_valid(output.shape[-1], batch.lengths)
+            steps = is_valid(output.shape[-1], batch.lengths)
+            valid = valid & steps.view(len(steps), *[1] * (output.ndim - 3), -1)
         expected = (len(output), self._joint.values, *output.shape[2:])
         if batch.y.shape != expected:
             raise ValueError(

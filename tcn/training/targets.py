@@ -36,7 +36,7 @@ def valid_values(output: Tensor, batch: Batch, *, known: bool = False) -> tuple[
     values, target = output, batch.y
     if batch.lengths is not None and batch.y.ndim > 2:
         valid = is_valid(batch.y.shape[-1], batch.lengths)
-        values, target = output.mT[valid], batch.y.mT[valid]
+        values, target = output.movedim(-1, 1)[valid], batch.y.movedim(-1, 1)[valid]
     if known:
         there = ~target.isnan()
         values, target = values[there], target[there]
@@ -48,7 +48,7 @@ def valid_rows(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     check_shape(output, batch.y)
     values, target = output.movedim(1, -1), batch.y.movedim(1, -1)
     if batch.lengths is not None and batch.y.ndim > 2:
-        valid = is_valid(batch.y.shape[-1], batch.lengths)
+        valid = _beside(batch.lengths, batch.y[:, 0]).expand(batch.y[:, 0].shape)
         values, target = values[valid], target[valid]
     return at_least_float32(values.flatten(0, -2)), at_least_float32(target.flatten(0, -2))
 
@@ -57,7 +57,7 @@ def is_known(batch: Batch) -> Tensor:
     """Bool, shaped like the targets: those of valid steps that are not NaN."""
     known = ~batch.y.isnan()
     if batch.lengths is not None and batch.y.ndim > 2:
-        known = known & is_valid(batch.y.shape[-1], batch.lengths)[:, None]
+        known = known & _beside(batch.lengths, batch.y)
     return known
 
 
@@ -66,8 +66,12 @@ def observed(output: Tensor, batch: Batch, *, known: bool) -> Tensor:
     there = ~batch.y.isnan() if known else torch.ones_like(batch.y, dtype=torch.bool)
     if batch.lengths is None or output.ndim == 2 or batch.y.ndim < 2:
         return there
-    valid = is_valid(batch.y.shape[-1], batch.lengths)
-    return there & valid.view(len(valid), *[1] * (batch.y.ndim - 2), -1)
+    return there & _beside(batch.lengths, batch.y)
+
+
+def _beside(lengths: Tensor, y: Tensor) -> Tensor:
+    """The valid steps as bool ``(batch, 1, ..., time)``, beside targets ``(batch, ..., time)``."""
+    return is_valid(y.shape[-1], lengths).view(len(lengths), *[1] * (y.ndim - 2), -1)
 
 
 def check_missing(missing: str) -> None:

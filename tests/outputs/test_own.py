@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from tcn.outputs import OUTPUTS, AdaptiveSoftmax, Huber, Mixture, MuLaw, Normal, Quantiles, build
+from tcn.outputs import (
+    OUTPUTS,
+    AdaptiveSoftmax,
+    Huber,
+    Mixture,
+    MuLaw,
+    Normal,
+    Poisson,
+    Quantiles,
+    build,
+)
 from tcn.outputs import output as output_of
 from tcn.outputs.base import Output
 from tcn.outputs.points import Point
@@ -108,6 +118,19 @@ def test_numbers_of_numpy_are_numbers(given: Output) -> None:
 def test_wrong_arguments(call: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_no_quantiles_of_a_mixture() -> None:
+    assert Mixture().quantile(torch.zeros(2, 9, 4), []).shape == (0, 2, 4)
+
+
+@pytest.mark.parametrize("raw", [1e6, 1e9, 1e12])
+def test_quantiles_of_large_counts_are_numbers(raw: float) -> None:
+    """Standard deviations from the mean, of which those of a normal distribution are 2.326."""
+    given = torch.full((1, 1, 1), raw, dtype=torch.float64)
+    mean, found = Poisson().mean(given), Poisson().quantile(given, [0.01, 0.5, 0.99])
+    scores = ((found - mean) / mean.sqrt()).flatten()
+    assert scores.tolist() == pytest.approx([-2.326, 0, 2.326], abs=1e-3)
 
 
 def test_no_targets_are_no_loss() -> None:

@@ -241,3 +241,22 @@ def test_several_channels_of_classes_are_refused(task: type) -> None:
         ValueError, match=r"net: its targets=2 channels of classes.*without targets"
     ):
         task(model(Categorical(5), 2))
+
+
+@pytest.mark.parametrize("head", [NADE(3, 2), Bernoulli(), None])
+def test_padding_of_images_counts_nowhere(head: Output | None) -> None:
+    """Of two axes, the last is time: what is padded there is as if it were not there at all."""
+    torch.manual_seed(0)
+    net = SequenceModel(
+        TCN(2, [4], 2, ndim=2, causal=False),
+        3 if head is None else None,
+        head=head,
+        targets=3 if isinstance(head, Bernoulli) else None,
+    )
+    task = (JointMultiLabel if isinstance(head, NADE) else MultiLabel)(net)
+    output, y = net(torch.randn(3, 2, 5, 6)), torch.randint(2, (3, 3, 5, 6)).float()
+    tasks = [task] if head is not None else [task, Regression(net)]
+    for each in tasks:
+        loss, _ = each.loss(output, Batch(output, y, torch.tensor([4, 4, 4])))
+        whole, _ = each.loss(output[..., :4], Batch(output, y[..., :4]))
+        assert loss.item() == pytest.approx(whole.item(), rel=1e-5)
