@@ -261,6 +261,7 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
         ("tcn/models/a.py", "def f():\n    import tcn.training", "models must not import training"),
         ("tcn/models/a.py", "from tcn.inference import stream", "models must not import inference"),
         ("tcn/outputs/a.py", "from tcn.models import TCN", "outputs must not import models"),
+        ("tcn/layers/a.py", "from tcn.outputs import Normal", "layers must not import outputs"),
         ("tcn/outputs/a.py", "import scipy", "outputs needs torch alone"),
         ("tcn/figures.py", "from tcn.layers import Chain", "figures must not import layers"),
         ("tcn/models/a.py", "import pytorch_lightning", "models needs torch alone"),

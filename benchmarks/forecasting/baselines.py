@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.forecasting.long_horizon import Problem, chunks
+from tcn.training.best import Best
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def fit_linear(
     size = problem.look_back + problem.horizon
     rows = torch.tensor(problem.values[: problem.train], dtype=torch.float32)
     windows = rows.unfold(0, size, 1)  # (windows, channels, size), a view
-    fitted, best, waited = FittedLinear(problem, net, 0), float("inf"), 0
+    fitted, best = FittedLinear(problem, net, 0), Best()
     kept = {name: value.clone() for name, value in net.state_dict().items()}
     optimizer = torch.optim.Adam(net.parameters(), lr=settings.learning_rate)
     steps = 0
@@ -113,12 +114,9 @@ def fit_linear(
             loss.backward()
             optimizer.step()
             steps += 1
-        found = error(fitted)
-        waited = 0 if found < best else waited + 1
-        if found < best:
-            best = found
+        if best.take(error(fitted), epoch):
             kept = {name: value.clone() for name, value in net.state_dict().items()}
-        if waited == settings.patience:
+        if best.at is not None and epoch - best.at == settings.patience:
             break
     net.load_state_dict(kept)
     return FittedLinear(problem, net, steps)

@@ -119,7 +119,7 @@ def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
         result.notes.append(f"pixel permutation: sha256 {permutation}")
     result.history = recorder.history
     if recorder.best_epoch:
-        result.best = {"epoch": recorder.best_epoch, "value": recorder.best_value}
+        result.best = {"epoch": recorder.best_epoch, "value": recorder.best.value}
     if recorder.history:
         result.steps = int(recorder.history[-1]["step"] or 0)
         result.wall_seconds = float(recorder.history[-1]["seconds"] or 0.0)

@@ -12,6 +12,7 @@ import torch
 from benchmarks.grid import checkpoints
 from benchmarks.grid.journal import JournalWriter
 from benchmarks.grid.results import Epoch
+from tcn.training.best import Best
 
 JOURNAL_SECONDS = 2.0
 
@@ -35,10 +36,8 @@ class Recorder(pl.callbacks.Checkpoint):
     ) -> None:
         self.folder = folder
         self.metric = metric
-        self.mode = mode
+        self.best = Best(mode)
         self.history: list[Epoch] = []
-        self.best_epoch = 0
-        self.best_value = math.nan
         self.finished = False
         self.resumed = 0
         self.training_seconds = 0.0
@@ -66,7 +65,7 @@ class Recorder(pl.callbacks.Checkpoint):
         return {
             "history": self.history,
             "best_epoch": self.best_epoch,
-            "best_value": self.best_value,
+            "best_value": self.best.value,
             "finished": self.finished,
             "resumed": self.resumed,
             "training_seconds": self.training_seconds,
@@ -75,13 +74,18 @@ class Recorder(pl.callbacks.Checkpoint):
 
     def _recall(self, memory: dict[str, Any]) -> None:
         self.history = memory["history"]
-        self.best_epoch = memory["best_epoch"]
-        self.best_value = memory["best_value"]
+        self.best.at = memory["best_epoch"] or None
+        self.best.value = memory["best_value"]
         self.finished = memory["finished"]
         self.resumed = memory["resumed"] + 1
         self.training_seconds = memory["training_seconds"]
         self.planned_steps = memory.get("planned_steps")
         self._seconds_before = float(self.history[-1]["seconds"] or 0.0)
+
+    @property
+    def best_epoch(self) -> int:
+        """That of the best validation; 0 before the first."""
+        return self.best.at or 0
 
     @property
     def seconds(self) -> float:
@@ -179,9 +183,7 @@ class Recorder(pl.callbacks.Checkpoint):
         return f"its time was over after {epoch} of {epochs} epochs"
 
     def _keep_best(self, trainer: pl.Trainer, epoch: int, value: float) -> None:
-        better = value < self.best_value if self.mode == "min" else value > self.best_value
-        if self.best_epoch == 0 or better or math.isnan(self.best_value) > math.isnan(value):
-            self.best_epoch, self.best_value = epoch, value
+        if self.best.take(value, epoch):
             module = trainer.lightning_module.state_dict()
             checkpoints.save(self.folder, "best", epoch, {"module": module})
 

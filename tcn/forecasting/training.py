@@ -24,6 +24,7 @@ from tcn.forecasting.training_data import ForecastDataModule
 from tcn.forecasting.windows import WindowBatch
 from tcn.layers.validation import check_positive
 from tcn.outputs import MASE, Output, Point, seasonal_error
+from tcn.training.best import Best
 from tcn.training.denormals import FlushDenormals
 from tcn.training.schedules import Schedule
 
@@ -142,14 +143,15 @@ class _KeepBest(pl.Callback):
     """Keeps the weights of the best validation, in memory, and puts them back after the run."""
 
     def __init__(self) -> None:
-        self.best = float("inf")
+        self.best = Best()
         self.weights: dict[str, Tensor] | None = None
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         loss = trainer.callback_metrics.get("val_loss")
-        if not trainer.sanity_checking and loss is not None and float(loss) < self.best:
-            self.best = float(loss)
+        if trainer.sanity_checking or loss is None:
+            return
+        if self.best.take(float(loss), trainer.global_step):
             self.weights = copy.deepcopy(pl_module.state_dict())
 
     @override
@@ -215,7 +217,7 @@ def train(
         )
         trainer.fit(task, datamodule=data)
     task.cpu().eval()
-    return {"steps": trainer.global_step} | ({"val_loss": best.best} if validating else {})
+    return {"steps": trainer.global_step} | ({"val_loss": best.best.value} if validating else {})
 
 
 @contextmanager
