@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeGuard, TypeVar
 
 from torch import Tensor, nn
@@ -59,9 +59,11 @@ def check_channels(*, groups: int = 1, **channels: int) -> None:
             raise ValueError(f"groups: {groups} does not divide {name}={value}")
 
 
-def check_probability(name: str, value: float) -> None:
+def check_probability(name: str, value: object) -> None:
     """Refuses a dropout probability outside ``[0, 1)``."""
-    if not 0 <= value < 1:
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}: {value!r} is not a number; give a share such as 0.1")
+    if not 0 <= float(value) < 1:
         raise ValueError(
             f"{name}: {value} is not in [0, 1); it is the share of values that are dropped, "
             "and at 1 nothing would be left"

@@ -100,7 +100,15 @@ class SequenceModel(Composite):
 
         Returns:
             ``(batch, size, targets, *sizes)``, or as it is if the target has no axis of channels.
+
+        Raises:
+            ValueError: if ``y`` has other channels than the net returns.
         """
+        if y.dim() < 2 or y.shape[1] != self.out_channels:
+            raise ValueError(
+                f"y: shape {tuple(y.shape)}; expected what the net returns, (batch, "
+                f"{self.out_channels}, *sizes)"
+            )
         return y if self.targets is None else y.unflatten(1, (-1, self.targets))
 
     def _head(self, out_channels: int) -> nn.Module:

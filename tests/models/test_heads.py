@@ -80,6 +80,13 @@ def test_channels_of_the_target_have_numbers_each_of_their_own() -> None:
     assert torch.allclose(net.output.losses(net.raw(y), target), torch.stack(apart, 1))
 
 
+def test_numbers_of_another_net_are_not_read() -> None:
+    with pytest.raises(
+        ValueError, match=r"y: shape \(2, 8, 5\); expected .* \(batch, 9, \*sizes\)"
+    ):
+        model("student_t", targets=3).raw(torch.zeros(2, 8, 5))
+
+
 @named
 def test_saved_and_loaded(of: Output, tmp_path: Path) -> None:
     net = model(of).eval()
