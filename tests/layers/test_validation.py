@@ -135,7 +135,7 @@ def test_what_is_no_integer_is_refused(wrong) -> None:
 
 def test_a_share_that_is_a_text_is_refused() -> None:
     """By type, before it is compared: every dropout and NADE's go through one check."""
-    with pytest.raises(TypeError, match="dropout: '0.1' is not a number"):
+    with pytest.raises(TypeError, match=r"dropout: '0\.1' is not a number"):
         Dropout("0.1")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="dropout: None is not a number"):
         TCN(1, [2], 2, dropout=None)  # type: ignore[arg-type]
