@@ -7,10 +7,10 @@ from contextlib import closing
 from benchmarks.grid.makers import CONFIGURED
 from benchmarks.grid.pools import LocalPool, Pool
 from benchmarks.grid.provenance import available_cores
-from benchmarks.grid.recipes import split_override
 from benchmarks.grid.runs import Run
 from benchmarks.grid.scheduler import Plan, Scheduler
 from benchmarks.grid.store import Store
+from tcn.commands.names import split_override
 
 
 def add_plan(

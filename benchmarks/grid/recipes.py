@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from benchmarks.grid.runs import Run
+from tcn.commands.names import split_override
 
 RECIPE = "recipe.json"
 MOVED = {"benchmarks.ablations.": "benchmarks.studies.ablations."}
@@ -73,20 +74,6 @@ def _as_before(content: Any) -> Any:
 def sha256_of(content: Any) -> str:
     """The hash of what could be written as JSON; the order of keys does not count."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def split_override(item: str) -> tuple[str, str]:
-    """``"--trainer.max_epochs=3"`` or ``"trainer.max_epochs=3"`` -> its key and value.
-
-    Raises:
-        ValueError: there is no ``=``, or nothing before it.
-    """
-    key, equals, value = item.lstrip("-").partition("=")
-    if not equals or not key:
-        raise ValueError(
-            f"override {item!r} is not key=value; write for example trainer.max_epochs=3"
-        )
-    return key, value
 
 
 def _with_present_names(override: str) -> str:

@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from benchmarks.grid.overview import clock
-from benchmarks.grid.recipes import split_override
 from benchmarks.grid.results import Result
 from benchmarks.grid.runs import SEARCH
 from benchmarks.grid.store import Store
@@ -27,6 +26,7 @@ from benchmarks.report.tables import Table
 from benchmarks.studies import ablations, memory_curve
 from benchmarks.studies.search import has_value, ranked
 from benchmarks.studies.study import Point, summary_of
+from tcn.commands.names import split_override
 
 Section = dict[str, Any]
 

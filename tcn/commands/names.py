@@ -71,3 +71,17 @@ class Parser(argparse.ArgumentParser):
         wrong = message.removeprefix("unrecognized arguments: ").split("=")[0].split()[0]
         known = self._option_string_actions
         refuse(self.prog, message + (suggestion(wrong, known) if wrong.startswith("-") else ""))
+
+
+def split_override(item: str) -> tuple[str, str]:
+    """``"--trainer.max_epochs=3"`` or ``"trainer.max_epochs=3"`` -> its key and value.
+
+    Raises:
+        ValueError: there is no ``=``, or nothing before it.
+    """
+    key, equals, value = item.lstrip("-").partition("=")
+    if not equals or not key:
+        raise ValueError(
+            f"override {item!r} is not key=value; write for example trainer.max_epochs=3"
+        )
+    return key, value

@@ -20,6 +20,7 @@ from typing_extensions import override
 
 # Imported for their names: `class_path: tcn.models.TCN` and, shorter, `class_path: TCN`.
 from tcn import data, models  # noqa: F401
+from tcn.commands.names import split_override
 from tcn.commands.parsing import TrainingParser
 from tcn.training import BestCheckpoint, SeedEveryEpoch, Task
 
@@ -123,10 +124,7 @@ def build(config_path: str | PathLike[str], overrides: Sequence[str] = ()) -> TC
     Raises:
         ValueError: the configuration or an override is wrong; the message names the key.
     """
-    for setting in overrides:
-        if "=" not in setting:
-            raise ValueError(f"override {setting!r} has no '=': write 'trainer.max_epochs=3'")
-    flags = [f"--{setting.removeprefix('--')}" for setting in overrides]
+    flags = [f"--{key}={value}" for key, value in map(split_override, overrides)]
     try:
         return TCNCLI(["--config", str(config_path), *flags], run=False)
     except ArgumentError as error:

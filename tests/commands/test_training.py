@@ -231,7 +231,7 @@ def test_a_wrong_key_in_the_file_is_refused_by_name(config: Path):
 def test_a_wrong_value_says_what_is_wrong(config: Path):
     with pytest.raises(ValueError, match=r"max_lr is 0\.0: give a learning rate above 0"):
         build(config, ["model.init_args.lr_scheduler.init_args.max_lr=0"])
-    with pytest.raises(ValueError, match=r"override 'trainer' has no '=': write"):
+    with pytest.raises(ValueError, match=r"override 'trainer' is not key=value; write"):
         build(config, ["trainer"])
 
 

@@ -14,11 +14,12 @@ import pytest
 
 from benchmarks.grid.files import write_atomically
 from benchmarks.grid.provenance import commit, machine, versions
-from benchmarks.grid.recipes import Recipe, read_recipe, split_override
+from benchmarks.grid.recipes import Recipe, read_recipe
 from benchmarks.grid.results import read_result
 from benchmarks.grid.runs import ROOT, Run, select
 from benchmarks.grid.store import Store
 from benchmarks.grid.worker import _open_work
+from tcn.commands.names import split_override
 
 
 def test_a_result_comes_back_as_it_was_written(tmp_path, make_result):
