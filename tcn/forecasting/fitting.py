@@ -170,6 +170,12 @@ def _check_val_size(settings: Settings, val_size: int) -> None:
             f"val_size: {val_size} steps cannot hold a horizon of h={settings.h}; give at least "
             "as many, or 0"
         )
+    if settings.early_stop_patience_steps is not None and not val_size:
+        raise ValueError(
+            f"early_stop_patience_steps: {settings.early_stop_patience_steps} with val_size=0, "
+            "which leaves no validation to stop by; give a val_size of at least "
+            f"h={settings.h}, or None"
+        )
     if settings.intervals and not val_size:
         raise ValueError(
             f"val_size: 0, but intervals={settings.intervals!r} are calibrated on the last "

@@ -291,6 +291,11 @@ class Forecaster(Settings):
         for value in level:
             if not 0 < value < 100:
                 raise ValueError(f"level: {value} is not between 0 and 100 percent")
+            if value < 1:
+                raise ValueError(
+                    f"level: {value} would be an interval of {value} percent; levels are in "
+                    f"percent, write {100 * value:g}"
+                )
         if len(level) and not trained.has_intervals:
             raise TypeError(
                 f"level: {list(level)}, but loss {trained.output.name!r} gives points alone; use "

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from tcn.forecasting.columns import Columns
 from tcn.forecasting.evaluation import NAIVE, evaluate
 from tcn.forecasting.forecaster import Forecaster
 
 OF_TABLES = (".csv", ".parquet")
 OF_PLOTS = (".svg", ".png", ".pdf")
-READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".json": pd.read_json}
+
+
+def _read_csv(path: str) -> pd.DataFrame:
+    """A table whose columns are apart by the commas, semicolons or tabs that its first line has."""
+    with Path(path).open(encoding="utf-8-sig") as file:
+        header, first = file.readline(), file.readline()
+    apart = max(",;\t", key=header.count)
+    decimal = "," if apart == ";" and re.search(r"\d,\d", first) else "."
+    return pd.read_csv(path, sep=apart, decimal=decimal, encoding="utf-8-sig")
+
+
+READERS = {".csv": _read_csv, ".parquet": pd.read_parquet, ".json": pd.read_json}
 
 
 def check_written(output: str | None, plot: str | None, forecaster: Forecaster) -> None:
@@ -36,9 +49,18 @@ def read_table(path: str) -> pd.DataFrame:
 
 
 def read_series(path: str, forecaster: Forecaster) -> pd.DataFrame:
-    """A table of series with the times read; without a column of ids it is one series."""
+    """A table of series with the times read; without a column of ids it is one series.
+
+    Raises:
+        ValueError: a column that the forecaster was told of is not there.
+    """
     df = read_table(path)
     if forecaster.id_col not in df:
+        if forecaster.id_col != Columns.id:
+            raise ValueError(
+                f"id_col: {forecaster.id_col!r} is not a column of {path}, which has "
+                f"{', '.join(map(str, df.columns))}; of one series leave id_col out"
+            )
         df.insert(0, forecaster.id_col, "series")
     # A file of text knows no times, and what is written and drawn should have them.
     if forecaster.time_col in df and not pd.api.types.is_numeric_dtype(df[forecaster.time_col]):

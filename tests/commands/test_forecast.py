@@ -74,6 +74,30 @@ def test_covariates_of_the_future_come_from_a_file(
     assert "2027-07-01" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("apart", "decimal"), [(";", ","), (";", "."), ("\t", ".")])
+def test_a_table_that_is_not_apart_by_commas(
+    data: Path, names: list[str], apart: str, decimal: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As spreadsheets write it where a comma stands in numbers: the same forecast."""
+    run("forecast", ["--data", str(data), *QUICK, *names])
+    expected = capsys.readouterr().out
+    df = pd.read_csv(data)
+    df.to_csv(data, index=False, sep=apart, decimal=decimal, encoding="utf-8-sig")
+    run("forecast", ["--data", str(data), *QUICK, *names])
+    assert capsys.readouterr().out == expected
+
+
+def test_a_column_of_ids_that_is_not_there_is_not_invented(
+    data: Path, names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run("forecast", ["--data", str(data), "--forecaster.id_col=shop", *QUICK, *names])
+    said = capsys.readouterr().err
+    assert "id_col: 'shop' is not a column of" in said
+    assert "which has month, sold, price; of one series leave id_col out" in said
+    assert len(said.splitlines()) < 5  # no page of usage
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

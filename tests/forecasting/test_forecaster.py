@@ -638,6 +638,8 @@ def test_what_is_asked_of_a_forecaster_is_checked() -> None:
         forecaster.predict(level=90)
     with pytest.raises(ValueError, match="level: 190 is not between 0 and 100"):
         forecaster.predict(level=[190])
+    with pytest.raises(ValueError, match=r"level: 0.9 would be an interval of 0.9 percent.* 90$"):
+        forecaster.predict(level=[0.9])
     with pytest.raises(TypeError, match="gives points alone; use loss='quantiles'"):
         forecaster.predict(level=[90])
     with pytest.raises(ValueError, match="h: 0 must be at least 1"):
@@ -650,3 +652,10 @@ def test_what_is_asked_of_a_forecaster_is_checked() -> None:
         Forecaster(**SMALL).fit(frame(), val_size=60)
     with pytest.raises(ValueError, match="are not counts"):
         Forecaster(**SMALL, loss="poisson").fit(frame())
+
+
+def test_to_stop_early_takes_validation() -> None:
+    patient = Forecaster(**SMALL | {"early_stop_patience_steps": 2})
+    with pytest.raises(ValueError, match="early_stop_patience_steps: 2 with val_size=0, which lea"):
+        patient.fit(frame(60))
+    patient.fit(frame(60), val_size=12)
