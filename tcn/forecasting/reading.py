@@ -113,8 +113,8 @@ def read_times(
 
     Raises:
         TypeError: the column holds neither times nor integers.
-        ValueError: a time is absent, out of range or not in ISO format, or time zones are
-            mixed.
+        ValueError: a time is absent, out of range, not in ISO format or a date written as a
+            number, or time zones are mixed.
     """
     where = f"{argument}: column {name!r}"
     if times.isna().any():
@@ -122,7 +122,9 @@ def read_times(
     if pd.api.types.is_bool_dtype(times.dtype):
         raise TypeError(f"{where} is boolean; give timestamps or integers")
     if pd.api.types.is_integer_dtype(times.dtype):
-        return times.to_numpy(dtype=np.int64), None, None
+        numbers = times.to_numpy(dtype=np.int64)
+        _refuse_dates(numbers, name, where)
+        return numbers, None, None
     if pd.api.types.is_object_dtype(times.dtype) or pd.api.types.is_string_dtype(times.dtype):
         times = _parsed(times, where)
     if not pd.api.types.is_datetime64_any_dtype(times.dtype):
@@ -141,6 +143,31 @@ def read_times(
             f"{where}: a time lies outside the years 1678 to 2261; number the rows 0, 1, 2, ... "
             "and give freq=1"
         ) from error
+
+
+DATES = {
+    "months": (190001, 210012, "%Y%m", (89,)),
+    "days": (19000101, 21001231, "%Y%m%d", (70, 71, 72, 73, 8870)),
+}
+"""Dates written as one number: the range, the format, and the steps from end to beginning."""
+
+
+def _refuse_dates(numbers: NDArray[Any], name: str, where: str) -> None:
+    """Refuses numbers such as 201801, after whose twelfth another year begins."""
+    if not len(numbers):
+        return
+    first, last = numbers.min(), numbers.max()
+    for kind, (low, high, written, jumps) in DATES.items():
+        if not low <= first <= last <= high:
+            continue
+        found = np.unique(numbers)
+        dates = pd.to_datetime(pd.Series(found).astype(str), format=written, errors="coerce")
+        if dates.notna().all() and np.isin(np.diff(found), jumps).any():
+            raise ValueError(
+                f"{where} holds {kind} written as numbers, {first} to {last}, between which there "
+                f"are steps that are not {kind}; use pandas.to_datetime(df[{name!r}].astype(str), "
+                f"format={written!r})"
+            )
 
 
 def read_numbers(values: pd.Series, name: str, argument: str) -> Floats:

@@ -355,6 +355,30 @@ def test_times_in_other_dress(times: object) -> None:
     assert panel.local(panel.future_times(1).ravel())[0] == pd.Timestamp("2023-04-30")
 
 
+@pytest.mark.parametrize(
+    ("start", "freq", "written", "kind"),
+    [("2018-01", "MS", "%Y%m", "months"), ("2024-01-20", "D", "%Y%m%d", "days")],
+)
+@pytest.mark.parametrize("fill", [None, "forward"])
+def test_dates_written_as_numbers(
+    start: str, freq: str, written: str, kind: str, fill: str | None
+) -> None:
+    """After 201812 comes 201901, not 201813; and the cure reads them."""
+    dates = pd.Series(pd.date_range(start, periods=40, freq=freq))
+    df = pd.DataFrame({"unique_id": "a", "ds": dates.dt.strftime(written).astype(int), "y": 1.0})
+    with pytest.raises(ValueError, match=rf"df: column 'ds' holds {kind} written as numbers") as no:
+        panel_of(df, fill=fill)
+    cure = str(no.value).split("use ")[1]
+    assert cure == f"pandas.to_datetime(df['ds'].astype(str), format={written!r})"
+    df["ds"] = pd.to_datetime(df["ds"].astype(str), format=written)
+    assert panel_of(df).frequency == Frequency(freq)
+
+
+def test_numbers_that_only_look_like_months_are_numbers() -> None:
+    df = pd.DataFrame({"unique_id": "a", "ds": range(201801, 201813), "y": 1.0})
+    assert panel_of(df).frequency == Frequency(1)
+
+
 @pytest.mark.parametrize("dtype", ["int64", "int32", "Int64", "uint8"])
 def test_integer_times(dtype: str) -> None:
     df = pd.DataFrame({"unique_id": "a", "ds": pd.Series([2, 4, 6], dtype=dtype), "y": 1.0})
