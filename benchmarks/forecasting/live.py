@@ -1,8 +1,8 @@
-"""One new row and the next forecast: ``update`` beside neuralforecast's ``predict``.
+"""One new row and the next forecast: ``update`` compared with neuralforecast's ``predict``.
 
 Both have seen the same series and forecast the same steps from the same look-back; the contestants
-take turns. Ours carries its state from row to row; what it forecasts is compared with a forecast
-from scratch before anything is timed.
+take turns. Ours carries its state from row to row; before anything is timed, its forecasts are
+checked against forecasts from scratch.
 """
 
 import json
@@ -63,7 +63,7 @@ def measure(folder: Path, *, rounds: int, threads: int, command: str) -> Path:
 
 
 def read(folder: Path) -> Section | None:
-    """What the page shows of it; None where it was not measured."""
+    """What the page shows of it; None if it was not measured."""
     path = folder / NAME
     if not path.exists():
         return None
