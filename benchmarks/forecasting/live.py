@@ -115,7 +115,7 @@ def check_carried(forecaster: Any, frame: pd.DataFrame) -> None:
     """Refuses a carried forecast that differs from one from scratch, over 100 rows.
 
     Raises:
-        RuntimeError: naming the row and the difference.
+        RuntimeError: a forecast differs; the message names the row and the difference.
     """
     for row in range(TRAINED, TRAINED + 100):
         carried = forecaster.update(frame[row : row + 1])

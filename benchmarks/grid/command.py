@@ -80,7 +80,7 @@ def threads_of(options: argparse.Namespace) -> int:
     """Computing threads of each run.
 
     Raises:
-        ValueError: there is no worker or no thread.
+        ValueError: the number of workers or threads is below 1.
     """
     if options.workers < 1:
         raise ValueError(f"--workers is {options.workers}: give 1 or more")

@@ -148,7 +148,7 @@ def _maker() -> Callable[[list[str], dict[str, str], list[str]], tuple[int, str]
         import subprocess
         import sys
 
-        # Ray cancels by this signal, which a cluster started in the background ignores from birth.
+        # Ray cancels by this signal, which a cluster started in the background ignores by default.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for folder in seen:
             if not os.path.isdir(folder):

@@ -57,7 +57,7 @@ def content_sha256(config: Path) -> str:
 
 
 def _as_before(content: Any) -> Any:
-    """A config in the terms of the first results; settings without such a term stay different."""
+    """A config in the terms of the first results; settings without such a term remain different."""
     if isinstance(content, list):
         return [_as_before(item) for item in content]
     if not isinstance(content, dict):

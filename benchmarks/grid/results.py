@@ -26,7 +26,7 @@ class Result:
     ``seconds`` (training and validation so far), ``train_loss`` and the ``val_*`` metrics.
     Times are seconds, memory is bytes. ``budget`` says what the run was given, the same for every
     model of its task, and what it used: ``limit`` (the setting that ends it), ``steps`` (the
-    optimizer steps which that allows), ``steps_done`` and ``ended`` (``"budget"``, ``"early
+    optimizer steps this amounts to), ``steps_done`` and ``ended`` (``"budget"``, ``"early
     stop"``, ``"divergence"`` or ``"time"``: then it is ``"unfinished"`` and was not tested).
     """
 

@@ -36,7 +36,7 @@ def points() -> list[Point]:
     return [_point(problem, length) for length in LENGTHS for problem in PROBLEMS]
 
 
-@cache  # finding the widths takes building nets
+@cache  # finding the widths means building nets
 def _point(problem: str, length: int) -> Point:
     further, channels, kernel_size, most = PROBLEMS[problem]
     net = TCN.for_length(length + further, channels, kernel_size, max_parameters=most)
