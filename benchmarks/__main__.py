@@ -180,7 +180,7 @@ def _search(options: argparse.Namespace) -> int:
         budget_epochs=options.budget_epochs,
     )
     runs = list(search.drawn)
-    # Trials of two searches do not compare: all of them are made, or none.
+    # Trials of two searches cannot be compared: either all of them are made, or none.
     complete = make(options, store, runs, options.override, search.drawn, whole=True)
     print_trials(search, store)
     return 0 if complete else 1

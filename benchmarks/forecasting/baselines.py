@@ -14,7 +14,7 @@ from tcn.training.best import Best
 
 @dataclass(frozen=True)
 class SeasonalNaive:
-    """The last ``season`` rows again and again; with season 1 the last row."""
+    """Repeats the last ``season`` rows; with season 1, the last row."""
 
     problem: Problem
     season: int
@@ -52,10 +52,10 @@ class DLinear(nn.Module):
 
 @dataclass(frozen=True)
 class LinearSettings:
-    """How DLinear is trained; the numbers of its authors' scripts.
+    """How DLinear is trained, with the numbers of its authors' scripts.
 
     Attributes:
-        learning_rate: of Adam in the first epoch, halved for every later one.
+        learning_rate: of Adam in the first epoch, halved in every later one.
         batch_size: windows of all channels.
         epochs: at most.
         patience: epochs without a better validation error before training stops.
@@ -93,7 +93,7 @@ def fit_linear(
     seed: int,
     error: Callable[["FittedLinear"], float],
 ) -> FittedLinear:
-    """Trains DLinear on the training part; ``error`` judges each epoch on the validation part."""
+    """Trains DLinear on the training part; ``error`` rates each epoch on the validation part."""
     torch.manual_seed(seed)
     net = DLinear(problem.look_back, problem.horizon)
     size = problem.look_back + problem.horizon

@@ -12,7 +12,7 @@ from benchmarks.forecasting.settings import NETS, many_series_settings
 LEVELS = (80, 90)
 FORECAST = "forecast"
 NAIVE = "SeasonalNaive"
-"""The column that ``tcn.forecasting.evaluation`` puts beside the forecasts."""
+"""The column that ``tcn.forecasting.evaluation`` puts next to the forecasts."""
 MODELS = (*NETS, "seasonal_naive", "neuralforecast_tcn")
 
 
@@ -20,10 +20,10 @@ class Outcome(NamedTuple):
     """What one model did.
 
     Attributes:
-        validation: what the best weights were chosen by, empty where nothing was chosen.
+        validation: the metrics that chose the best weights, empty where nothing was chosen.
         test: ``mase``, ``smape`` (0 to 200, as in M4), ``owa`` and ``coverage_<level>`` (percent).
         parameters, steps: of training, None where there was none.
-        fit_seconds, forecast_seconds: what it took.
+        fit_seconds, forecast_seconds: the time each took.
     """
 
     validation: dict[str, float]
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 
 
 def settings_of(data: SeriesSet, model: str) -> dict[str, Any]:
-    """All that decides the numbers besides data and seed."""
+    """Everything that decides the numbers besides data and seed."""
     if model == "seasonal_naive":
         return {"season": data.season, "levels": list(LEVELS)}
     ours = many_series_settings(data.name, "tcn" if model not in NETS else model)
@@ -46,7 +46,7 @@ def settings_of(data: SeriesSet, model: str) -> dict[str, Any]:
 
 
 def compete(data: SeriesSet, model: str, *, seed: int) -> Outcome:
-    """Trains a model, forecasts, and compares with what came.
+    """Trains a model, forecasts, and compares with the true values.
 
     Raises:
         ValueError: the model is unknown.
@@ -55,7 +55,8 @@ def compete(data: SeriesSet, model: str, *, seed: int) -> Outcome:
         return _ours(data, model, seed=seed)
     if model == "seasonal_naive":
         begun = time.perf_counter()
-        # Beside any forecast, and with intervals where that has some.
+        # `scores` measures the naive forecast along with any other, here zeros, and its intervals
+        # if the other has some.
         columns = [FORECAST, *(f"{FORECAST}-{end}-{q}" for q in LEVELS for end in ("lo", "hi"))]
         zeros = data.test[["unique_id", "ds"]].assign(**dict.fromkeys(columns, 0.0))
         found = scores(data, zeros)[NAIVE]
@@ -72,7 +73,7 @@ def _ours(data: SeriesSet, model: str, *, seed: int) -> Outcome:
     from tcn.outputs import MASE
 
     settings = many_series_settings(data.name, model)
-    if settings["loss"] == "mase":  # where time is counted, no frequency says the season
+    if settings["loss"] == "mase":  # with counted steps, no frequency gives the season
         settings["loss"] = MASE(season=data.season)
     begun = time.perf_counter()
     forecaster = Forecaster(

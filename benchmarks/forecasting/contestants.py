@@ -1,4 +1,4 @@
-"""Who takes part, by the name that the command line takes."""
+"""The contestants, by the names that the command line takes."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,11 +13,13 @@ from benchmarks.forecasting.settings import LINEAR, LONG_HORIZON, forecaster_set
 
 @dataclass(frozen=True)
 class Contestant:
-    """Attributes:
-    label: as it is shown.
-    settings: all that decides its numbers besides data and seed, JSON-able.
-    fit: trains it; the settings are those of ``settings``.
-    random: whether the seed matters.
+    """A model that can take part.
+
+    Attributes:
+        label: the name as shown.
+        settings: everything that decides its numbers besides data and seed, JSON-able.
+        fit: trains it with those ``settings``.
+        random: whether the seed matters.
     """
 
     label: str

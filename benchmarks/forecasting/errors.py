@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.forecasting.long_horizon import Part, Problem, chunks
 
 AT_ONCE = 1024
-"""Windows forecast at a time: 200 MB of the widest set at the longest horizon."""
+"""Windows forecast at once: 200 MB for the widest set at the longest horizon."""
 
 
 class Fitted(Protocol):

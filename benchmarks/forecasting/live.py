@@ -1,8 +1,8 @@
-"""One new row and the next forecast: ``update`` beside neuralforecast's ``predict``.
+"""One new row and the next forecast: ``update`` compared with neuralforecast's ``predict``.
 
 Both have seen the same series and forecast the same steps from the same look-back; the contestants
-take turns. Ours carries its state from row to row; what it forecasts is compared with a forecast
-from scratch before anything is timed.
+take turns. Ours carries its state from row to row; before anything is timed, its forecasts are
+checked against forecasts from scratch.
 """
 
 import json
@@ -63,7 +63,7 @@ def measure(folder: Path, *, rounds: int, threads: int, command: str) -> Path:
 
 
 def read(folder: Path) -> Section | None:
-    """What the page shows of it; None where it was not measured."""
+    """What the page shows of it; None if it was not measured."""
     path = folder / NAME
     if not path.exists():
         return None
@@ -115,7 +115,7 @@ def check_carried(forecaster: Any, frame: pd.DataFrame) -> None:
     """Refuses a carried forecast that differs from one from scratch, over 100 rows.
 
     Raises:
-        RuntimeError: naming the row and the difference.
+        RuntimeError: a forecast differs; the message names the row and the difference.
     """
     for row in range(TRAINED, TRAINED + 100):
         carried = forecaster.update(frame[row : row + 1])

@@ -35,10 +35,10 @@ class LongHorizonSet:
     """A table of channels over time.
 
     Attributes:
-        name: as it is asked for.
-        title: as it is shown.
+        name: as used on the command line.
+        title: as shown.
         file: the csv file, or the zip archive that holds ``<name>.csv``.
-        season: rows after which the values resemble themselves; 1 where they do not.
+        season: rows after which the values repeat approximately; 1 if they do not.
         look_back: rows a forecast may read, as DLinear's authors chose them.
         horizons: the published ones, in rows.
         rows: training, validation and test rows; None: 70, 10 and 20 % of the file.
@@ -154,12 +154,12 @@ class Problem:
         return range(start, stop - self.horizon + 1)
 
     def truth(self, first: int, last: int) -> np.ndarray:
-        """What came: ``(last - first, channels, horizon)`` for windows from row first to last."""
+        """The true values of windows first to last - 1, ``(last - first, channels, horizon)``."""
         windows = np.lib.stride_tricks.sliding_window_view(self.values, self.horizon, axis=0)
         return windows[first:last]
 
     def past(self, first: int, last: int) -> np.ndarray:
-        """What may be read: ``(last - first, channels, look_back)``."""
+        """The values a forecast may read: ``(last - first, channels, look_back)``."""
         windows = np.lib.stride_tricks.sliding_window_view(self.values, self.look_back, axis=0)
         return windows[first - self.look_back : last - self.look_back]
 
@@ -181,7 +181,7 @@ class Problem:
 
 
 def load(name: str, horizon: int | None = None) -> Problem:
-    """A set at a horizon, by default its first.
+    """A set at a horizon, by default the first of its horizons.
 
     Raises:
         ValueError: the set is unknown, or its test part is shorter than the horizon.
@@ -212,13 +212,13 @@ def load(name: str, horizon: int | None = None) -> Problem:
 
 
 def _tenths(rows: int) -> tuple[int, int, int]:
-    """Training and test part are rounded down, as in the published loaders."""
+    """Rounds training and test part down, as in the published loaders."""
     train, test = int(rows * 0.7), int(rows * 0.2)
     return train, rows - train - test, test
 
 
 def _times(dates: pd.Series) -> np.ndarray:
-    """The file's times where they are regular; else row numbers, which the protocol means."""
+    """The file's times if they are regular; otherwise row numbers, as the protocol means them."""
     times = pd.to_datetime(dates, format="mixed").to_numpy()
     steps = np.diff(times)
     return times if (steps == steps[0]).all() else np.arange(len(times))
@@ -232,6 +232,6 @@ def _read(data: LongHorizonSet) -> pd.DataFrame:
 
 
 def chunks(rows: range, size: int) -> Iterator[tuple[int, int]]:
-    """``rows`` in pieces of at most ``size``, each from its first row to behind its last."""
+    """``rows`` in pieces of at most ``size``, each from its first row to the one after its last."""
     for start in range(rows.start, rows.stop, size):
         yield start, min(start + size, rows.stop)

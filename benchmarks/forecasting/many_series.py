@@ -1,4 +1,4 @@
-"""Sets of many series, of which the end is forecast once: M4 hourly and the Monash archive."""
+"""Sets of many series, each forecast once at its end: M4 hourly and the Monash archive."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,14 @@ class SeriesSet:
     """Many series, one forecast each.
 
     Attributes:
-        name: as it is asked for.
-        title: as it is shown.
-        frequency: as pandas names it; None where ``ds`` counts steps.
+        name: as used on the command line.
+        title: as shown.
+        frequency: pandas' name for it; None where ``ds`` counts steps.
         season: steps.
         horizon: steps, the last ones of each series.
         look_back: steps a forecast may read.
-        train: ``unique_id, ds, y``, what may be seen.
-        test: the same columns, what came after.
+        train: ``unique_id, ds, y``, the part that may be seen.
+        test: the same columns, the steps that follow.
     """
 
     name: str
@@ -58,7 +58,7 @@ class MonashSet:
         sha256: of the ``.tsf`` file.
         record: its Zenodo record, which holds it inside a zip archive.
         season: steps, as in the paper's section on MASE.
-        horizon: steps; None: the file says it.
+        horizon: steps; None: given in the file.
     """
 
     sha256: str
@@ -134,7 +134,7 @@ def _m4_hourly() -> SeriesSet:
 
 
 def _wide(path: Path) -> pd.DataFrame:
-    """One series per line, shorter ones filled with empty cells at the end."""
+    """One series per line; shorter ones end in empty cells."""
     table = pd.read_csv(path, index_col=0)
     values = table.to_numpy(np.float64)
     given = ~np.isnan(values)

@@ -1,4 +1,4 @@
-"""The command line of ``python -m benchmarks forecasting``; light, so that its help is quick."""
+"""The command line of ``python -m benchmarks forecasting``; imports little, so help is quick."""
 
 import argparse
 from pathlib import Path

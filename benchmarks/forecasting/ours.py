@@ -13,7 +13,7 @@ from tcn.forecasting.frame import panel_from_frame
 
 @dataclass(frozen=True)
 class FittedForecaster:
-    """A trained forecaster: one model for all channels, each a series of its own."""
+    """A trained forecaster: one model for all channels, each treated as a separate series."""
 
     problem: Problem
     forecaster: Forecaster
@@ -29,7 +29,7 @@ class FittedForecaster:
     def forecast(self, first: int, last: int) -> np.ndarray:
         """``(last - first, channels, horizon)``.
 
-        Rows are cut so that the look-back of the first window begins with them; a longer past would
+        Rows are cut so that they begin with the look-back of the first window; a longer past would
         change nothing.
         """
         problem, trained = self.problem, self.forecaster.trained_
@@ -39,7 +39,7 @@ class FittedForecaster:
         ends = np.full(len(panel.ids), problem.look_back - 1)
         windows = trained.windows(panel, problem.horizon, first=ends, last=ends + last - first - 1)
         found = trained.forecasts(windows).mean[:, 0]
-        # A panel has its series in the order of the frame.
+        # A panel keeps the series in the order of the frame.
         return found.reshape(len(panel.ids), last - first, problem.horizon).swapaxes(0, 1)
 
 

@@ -25,10 +25,10 @@ UNITS = {
     "coverage_80": ("within 80 %", 1),
     "coverage_90": ("within 90 %", 1),
 }
-"""Metrics in the order of the columns: what they are called, and decimals."""
+"""Metrics in the order of the columns, with name and decimals."""
 
 LOWER = ("mse", "mae", "mase", "smape", "owa")
-"""Those of which the lowest mean of a table is marked."""
+"""Metrics whose lowest mean in a table is marked."""
 
 REMARKS = {
     ("weather", "neuralforecast_tcn"): "neuralforecast's TCN divides every window by the spread of "
@@ -36,11 +36,11 @@ REMARKS = {
     "given on all sets its training meets losses of 1e11 and does not converge. Its own loss is "
     "MAE."
 }
-"""What a reader must know of a contestant on one set."""
+"""What a reader must know about a contestant on one set."""
 
 
 def write_page(store: Store) -> tuple[Path, Path]:
-    """Writes both files beside the results.
+    """Writes both files next to the results.
 
     Raises:
         ValueError: there is no result.
@@ -142,7 +142,7 @@ def _tested(metric: str, runs: Sequence[Result]) -> list[float]:
 
 
 def spread(values: Sequence[float], decimals: int) -> str:
-    """Mean, and behind it the sample standard deviation where there are several values."""
+    """The mean, followed by the sample standard deviation if there are several values."""
     if not values:
         return "–"
     mean = f"{statistics.fmean(values):.{decimals}f}"
@@ -155,7 +155,7 @@ def _published(data: str, horizon: int, metrics: Sequence[str]) -> list[list[str
     return [
         [
             each.label,
-            # As many decimals as were published.
+            # With as many decimals as were published.
             *(str(each.figures.get(name, "–")) for name in metrics),
             "–" if each.look_back is None else str(each.look_back),
             "yes" if each.every else "no",
@@ -166,7 +166,7 @@ def _published(data: str, horizon: int, metrics: Sequence[str]) -> list[list[str
 
 
 def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
-    """What made the results: each heading with the distinct values found."""
+    """How the results were made: each heading with the distinct values found."""
     found: dict[str, set[str]] = {
         "command": {each.command for each in results},
         "commit": {commit_name(each.commit) for each in results},

@@ -1,10 +1,11 @@
 """The TCNs of darts and neuralforecast (``pip install -e '.[peers]'``), on the same windows.
 
 Both are one model for all channels, as ours is; architecture, optimizer and learning rate are their
-defaults, look-back, horizon, steps and windows per step are ours. neuralforecast's default loss is
-MAE; it runs with MSE as well, which is what is measured (darts' default is MSE). It scales every
-window by its own look-back: on weather, days without rain are divided by almost nothing, the first
-shower is 1e6 of them, and its training with MSE, where losses of 1e11 occur, does not converge.
+defaults; look-back, horizon, steps and windows per step are ours. neuralforecast's default loss is
+MAE; it also runs with MSE, the error measured here (darts' default is MSE). It scales every window
+by its own look-back: on the weather set, days without rain are divided by almost nothing, so the
+first shower is 1e6 times as large, and its training with MSE, where losses of 1e11 occur, does not
+converge.
 """
 
 import importlib.util
@@ -43,7 +44,7 @@ def installed(model: str) -> bool:
 
 
 def check_installed(model: str) -> None:
-    """Says how to get a peer that is not there.
+    """Refuses a peer that is not installed, and says how to get it.
 
     Raises:
         ValueError: its package cannot be imported.
@@ -57,7 +58,7 @@ def check_installed(model: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the messages that Lightning and the peers write for every fit and forecast."""
+    """Suppresses the messages that Lightning and the peers write for every fit and forecast."""
     os.environ.setdefault("NIXTLA_ID_AS_COL", "1")
     logging.disable(logging.WARNING)
     try:
@@ -95,7 +96,7 @@ class FittedNeuralforecast:
 def fit_neuralforecast(
     problem: Problem, budget: Budget, *, seed: int, loss: Literal["MSE", "MAE"] = "MSE"
 ) -> FittedNeuralforecast:
-    """Trains on the training part; the validation part stops and selects nothing."""
+    """Trains on the training part; the validation part neither stops nor selects anything."""
     from neuralforecast.losses import pytorch as losses
     from neuralforecast.models import TCN
 
@@ -107,7 +108,7 @@ def fit_neuralforecast(
             max_steps=budget.steps,
             val_check_steps=budget.steps,
             windows_batch_size=budget.windows,
-            inference_windows_batch_size=128,  # of no effect but on time: 1024 leave the cache
+            inference_windows_batch_size=128,  # affects only the time: 1024 leave the cache
             random_seed=seed,
             **TRAINER,
         )
@@ -116,7 +117,7 @@ def fit_neuralforecast(
 
 
 def _dataset(frame: pd.DataFrame, channels: Sequence[str]) -> Any:
-    """Numbers for names: the data set sorts its series by them."""
+    """The series with numbers as names, since the data set sorts its series by name."""
     from neuralforecast.tsdataset import TimeSeriesDataset
 
     numbers = {channel: number for number, channel in enumerate(channels)}
@@ -162,7 +163,7 @@ def fit_darts(problem: Problem, budget: Budget, *, seed: int) -> FittedDarts:
             problem.look_back,
             problem.horizon,
             batch_size=budget.windows,
-            # More than it takes; the trainer ends at max_steps.
+            # More than needed; the trainer ends at max_steps.
             n_epochs=budget.steps,
             random_state=seed,
             pl_trainer_kwargs=TRAINER | {"max_steps": budget.steps},
@@ -174,7 +175,7 @@ def fit_darts(problem: Problem, budget: Budget, *, seed: int) -> FittedDarts:
 def _series(problem: Problem, start: int, stop: int) -> list[Any]:
     from darts import TimeSeries
 
-    # By row number: its own check of dates takes longer than a forecast.
+    # By row number: darts' check of dates takes longer than a forecast.
     rows = pd.RangeIndex(start, stop)
     values = problem.values[start:stop].astype(np.float32)
     return [

@@ -1,9 +1,9 @@
 """Published figures, each with its source.
 
-Two kinds, which do not compare: ``every`` window counted, as here, and figures of loaders that
-left out the last batch of the test part. How much that matters depends on the set: of the 170
-windows of national illness the last 10 are missing, and with them the last value's error of 6.21
-becomes the published 6.59.
+They are of two kinds, which cannot be compared: those with ``every`` window counted, as here, and
+those of loaders that left out the last batch of the test part. How much that matters depends on the
+set: of the 170 windows of national illness the last 10 are missing, and without them the last
+value's error of 6.21 becomes the published 6.59.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ NIXTLA = "Nixtla/statsforecast, experiments/mfles/summary.md; sMAPE doubled to t
 
 @dataclass(frozen=True)
 class Published:
-    """Attributes:
-    label: the model, as it is shown.
-    look_back: rows it reads; None: not said, or all there are.
-    source: where the figures stand.
-    every: whether every test window is counted.
-    figures: by metric, as far as they are given.
+    """Figures of one model on one set at one horizon.
+
+    Attributes:
+        label: the model, as shown.
+        look_back: rows it reads; None: not said, or all there are.
+        source: where the figures are published.
+        every: whether every test window is counted.
+        figures: by metric, as far as they are given.
     """
 
     label: str

@@ -18,11 +18,11 @@ from benchmarks.grid.results import Result, judged_once
 from benchmarks.grid.runs import Run
 
 DETERMINISTIC_SEED = 0
-"""The one run of a model in which nothing is random."""
+"""The only seed of a model in which nothing is random."""
 
 
 class Asked(NamedTuple):
-    """What decides the numbers of a run besides its seed; `config` of its result.
+    """What decides the numbers of a run besides its seed; the ``config`` of its result.
 
     Attributes:
         settings: of the contestant.
@@ -51,12 +51,12 @@ def chosen(
 
     Args:
         sets: names of long-horizon sets and of sets of many series.
-        horizons: rows; None: the first published one of each set. Only of long-horizon sets.
-        models: names; None: all that can take part here, peers where they are installed.
-        seeds: of every model for which they matter.
+        horizons: rows, for long-horizon sets only; None: the first published one of each set.
+        models: names; None: all that can take part here, peers if they are installed.
+        seeds: for every model that depends on them.
 
     Raises:
-        ValueError: a name is unknown, a horizon too long, or a peer is not installed.
+        ValueError: a name is unknown, a horizon is too long, or a peer is not installed.
     """
     known = (*long_horizon.SETS, *many_series.NAMES)
     for name in sets:
@@ -108,7 +108,7 @@ def recipe(run: Run, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Result:
-    """Trains a contestant and takes its errors.
+    """Trains a contestant and measures its errors.
 
     Raises:
         ValueError: a figure is not finite.

@@ -1,7 +1,7 @@
-"""Many short series: one epoch on a sample of them, then a forecast of every one, and the memory.
+"""Many short series: one epoch on a sample of them, then a forecast for each, and the memory used.
 
-The series are made as they are read, a thousand at a time, so that what is measured is what
-forecasting them takes. Each count runs in a process of its own, whose peak is the figure.
+The series are generated as they are read, a thousand at a time, so that the measurement covers only
+what forecasting them takes. Each count runs in a separate process, whose peak memory is reported.
 """
 
 import json
@@ -28,7 +28,7 @@ SAMPLE, PIECE, BATCH = 2000, 1000, 128
 
 
 def measure(folder: Path, counts: Sequence[int], *, threads: int, command: str) -> Path:
-    """Forecasts so many series each time, writes ``scale.json`` and returns its path.
+    """Forecasts each number of series, writes ``scale.json`` and returns its path.
 
     Raises:
         ValueError: a count is below 1.
@@ -50,7 +50,7 @@ def measure(folder: Path, counts: Sequence[int], *, threads: int, command: str) 
 
 
 def read(folder: Path) -> Section | None:
-    """What the page shows of it; None where it was not measured."""
+    """What the page shows of it; None if it was not measured."""
     path = folder / NAME
     if not path.exists():
         return None
@@ -75,7 +75,7 @@ def read(folder: Path) -> Section | None:
 
 
 def forecast_all(count: int, threads: int) -> dict[str, float]:
-    """One epoch on a sample, then all: seconds, and the memory of this process."""
+    """One epoch on a sample, then all forecasts: seconds, and the memory of this process."""
     import torch
 
     from tcn.forecasting import Forecaster
@@ -103,13 +103,13 @@ def forecast_all(count: int, threads: int) -> dict[str, float]:
 
 
 def pieces(count: int) -> Iterator["pa.Table"]:
-    """All series, some at a time."""
+    """All series, a batch at a time."""
     for begin in range(0, count, PIECE):
         yield series(begin, min(begin + PIECE, count))
 
 
 def series(begin: int, end: int) -> "pa.Table":
-    """Some of the series: a level and a yearly wave of their own, and noise."""
+    """Some of the series: each has its own level and yearly wave, and noise."""
     import pyarrow as pa
 
     generator, count = np.random.default_rng(begin), end - begin
@@ -125,5 +125,5 @@ def series(begin: int, end: int) -> "pa.Table":
 
 
 def megabytes() -> float:
-    """The most memory this process has had so far."""
+    """The peak memory of this process so far."""
     return peak_memory() / 2**20

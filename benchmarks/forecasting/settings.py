@@ -1,6 +1,6 @@
 """Every number a contestant is run with, and how it was chosen.
 
-None was chosen by a test part. The peers' are their defaults, with the budget of ours.
+No number was chosen by a test part. The peers use their defaults, with our budget.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ NETS = ("tcn", "lstm", "gru")
 
 @dataclass(frozen=True)
 class Budget:
-    """What every net but DLinear gets.
+    """The training that every net but DLinear gets.
 
     Attributes:
         steps: of the optimizer.
@@ -25,7 +25,7 @@ class Budget:
 
 
 LONG_HORIZON = {
-    # Small on purpose: on one core, a run of ours takes about a minute.
+    # Small on purpose: one of our runs takes about a minute on one core.
     "ETTh1": Budget(steps=500, windows=128),
     "ETTm1": Budget(steps=500, windows=128),
     "weather": Budget(steps=500, windows=128),
@@ -34,8 +34,8 @@ LONG_HORIZON = {
 }
 
 WINDOW_SCALER = {
-    # Validation MSE of one linear map, 600 steps of 64 windows of all channels, after none, minus
-    # the mean, minus the last value, standardized.
+    # Validation MSE of one linear map (600 steps of 64 windows of all channels) on windows
+    # unscaled, minus the mean, minus the last value, standardized.
     "ETTh1": "identity",  # 0.662, 0.679, 0.676, 0.679
     "ETTm1": "identity",  # 0.390, 0.393, 0.391, 0.393
     "weather": "identity",  # 0.428, 0.442, -, 0.441
@@ -46,7 +46,7 @@ WINDOW_SCALER = {
 LINEAR = {
     # The authors' scripts for exchange rate and illness (cure-lab/LTSF-Linear,
     # scripts/EXP-LongForecasting/DLinear). Their older script for ETTh1, 1e-4 and 8 windows, has a
-    # validation error of 0.672, 5e-3 and 32 windows 0.649 (1e-3: 0.655, 2.5e-4: 0.674).
+    # validation error of 0.672; 5e-3 and 32 windows have 0.649 (1e-3: 0.655, 2.5e-4: 0.674).
     "ETTh1": LinearSettings(learning_rate=5e-3, batch_size=32),
     "ETTm1": LinearSettings(learning_rate=5e-3, batch_size=32),
     "weather": LinearSettings(learning_rate=1e-3, batch_size=64),
@@ -58,8 +58,8 @@ LINEAR = {
 def forecaster_settings(name: str, model: str) -> dict[str, Any]:
     """Arguments of ``tcn.forecasting.Forecaster`` for a long-horizon set.
 
-    The data are scaled by the protocol, hence no series scaler. The three nets differ in the
-    backbone alone. Dropout 0.2 of the TCN has a validation MSE of 0.647 on ETTh1, 0.5 of 0.649.
+    The protocol scales the data, hence no series scaler. The three nets differ only in the
+    backbone. With dropout 0.2 the TCN has a validation MSE of 0.647 on ETTh1, with 0.5 of 0.649.
     """
     budget = LONG_HORIZON[name]
     return {
@@ -93,7 +93,7 @@ MANY_SERIES: dict[str, dict[str, Any]] = {
         "intervals": "conformal",
     },
 }
-"""Arguments of the Forecaster for sets of many series; what is not named here is as for M4."""
+"""Arguments of the Forecaster for sets of many series; those not named here are as for M4."""
 
 
 def many_series_settings(name: str, model: str) -> dict[str, Any]:

@@ -33,20 +33,20 @@ FREQUENCIES = {
     "quarterly": "QS",
     "yearly": "YS",
 }
-"""The archive's names, and those of pandas. A week begins on whatever day the series begins."""
+"""The archive's names and pandas' names. A week begins on whatever day the series begins."""
 
 _STAMP = "%Y-%m-%d %H-%M-%S"
 
 
 @dataclass(frozen=True)
 class Header:
-    """What stands above ``@data``.
+    """The lines above ``@data``.
 
     Attributes:
         relation: name of the collection.
-        frequency: one of ``FREQUENCIES``, None where it is not said.
-        horizon: steps to forecast, None where it is not said.
-        attributes: name and kind (string, numeric, date) of what stands before the values.
+        frequency: one of ``FREQUENCIES``, None if it is not given.
+        horizon: steps to forecast, None if it is not given.
+        attributes: name and kind (string, numeric, date) of each field before the values.
     """
 
     relation: str = ""
@@ -64,12 +64,12 @@ class TsfSeries:
 
 
 def read_tsf(path: Path) -> tuple[Header, list[TsfSeries]]:
-    """A whole file.
+    """Reads a whole file.
 
     Raises:
-        ValueError: naming the file, the line and what is wrong with it.
+        ValueError: the file is malformed; the message names the file, the line and the fault.
     """
-    # Latin-1 takes any byte: the comments of some files are in no encoding at all.
+    # Latin-1 takes any byte: the comments of some files do not follow any encoding.
     with path.open(encoding="latin-1") as lines:
         numbered = enumerate(lines, start=1)
         header = _header(path, numbered)

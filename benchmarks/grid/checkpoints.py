@@ -1,4 +1,4 @@
-"""Checkpoints that a kill at any moment cannot spoil, and a resume that changes no number."""
+"""Checkpoints that a kill at any moment cannot corrupt, and a resume that changes no number."""
 
 import hashlib
 import io
@@ -16,9 +16,9 @@ _NAME = re.compile(r"(?P<kind>epoch|best)-(?P<epoch>\d+)-(?P<digest>[0-9a-f]{16}
 
 
 def save(folder: Path, kind: str, epoch: int, content: dict[str, Any]) -> None:
-    """Writes ``content``; the file's name holds its digest, so a damaged file gives itself away.
+    """Writes ``content``; the file's name holds its digest, so that damage to the file is noticed.
 
-    ``content`` is from ``torch``-picklable values. ``kind`` is ``"epoch"`` or ``"best"``.
+    ``content`` consists of values that ``torch`` can pickle. ``kind`` is ``"epoch"`` or ``"best"``.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -35,13 +35,13 @@ def intact(folder: Path, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def prune(folder: Path, kind: str, keep: int) -> None:
-    """Removes all but the ``keep`` newest: one is in use, the one before stands in if it breaks."""
+    """Removes all but the ``keep`` newest; if the newest is damaged, the one before replaces it."""
     for _, path in sorted(_listing(folder, kind))[:-keep]:
         path.unlink(missing_ok=True)
 
 
 def discard_after(folder: Path, epoch: int) -> None:
-    """Removes checkpoints of later epochs, which a run that goes on from ``epoch`` makes anew."""
+    """Removes checkpoints of later epochs, which a run resumed from ``epoch`` makes again."""
     for kind in ("epoch", "best"):
         for number, path in _listing(folder, kind):
             if number > epoch:
@@ -58,7 +58,7 @@ def _digest(data: bytes) -> str:
 
 
 def training_state(trainer: pl.Trainer, epochs: int) -> dict[str, Any]:
-    """All that the training after ``epochs`` whole epochs depends on, the trainer's part of it."""
+    """Everything in the trainer that training after ``epochs`` whole epochs depends on."""
     return {
         "epochs": epochs,
         "step": trainer.global_step,
@@ -75,11 +75,11 @@ def training_state(trainer: pl.Trainer, epochs: int) -> dict[str, Any]:
 
 
 def restore(trainer: pl.Trainer, state: dict[str, Any]) -> None:
-    """Puts a trainer that is about to fit where ``training_state`` was taken.
+    """Puts a trainer that is about to fit into the state that ``training_state`` recorded.
 
     Not through ``fit(ckpt_path=...)``: Lightning writes checkpoints before it steps the epoch's
-    learning-rate schedulers and does not step a plateau scheduler when it resumes, and a
-    checkpoint taken at an epoch's start it takes for a finished epoch. Either changes the numbers.
+    learning-rate schedulers and does not step a plateau scheduler when it resumes. It also takes a
+    checkpoint from the start of an epoch for a finished epoch. Either changes the numbers.
     """
     trainer.lightning_module.load_state_dict(state["module"])
     for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):

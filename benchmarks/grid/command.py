@@ -1,4 +1,4 @@
-"""What all commands that make runs share: their options, and making them."""
+"""What all commands that make runs share: their options, and making the runs."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from tcn.commands.names import split_override
 def add_plan(
     action: argparse.ArgumentParser, *, workers: int | None = None, threads: int | None = None
 ) -> None:
-    """On what its runs are spread, and what becomes of those made with other settings.
+    """Adds the options that say where runs are made, and what happens to those with other settings.
 
     By default as many runs at a time as there are cores, and as many threads as that leaves each.
     """
@@ -44,7 +44,7 @@ def make(
     whole: bool = False,
     maker: str = CONFIGURED,
 ) -> bool:
-    """Makes the runs as `add_plan`'s options say; true if none crashed or was refused."""
+    """Makes the runs as the options of `add_plan` say; true if no run crashed or was refused."""
     threads = threads_of(options)
     for override in overrides:
         split_override(override)
@@ -80,11 +80,11 @@ def threads_of(options: argparse.Namespace) -> int:
     """Computing threads of each run.
 
     Raises:
-        ValueError: there is no worker or no thread.
+        ValueError: the number of workers or threads is below 1.
     """
     if options.workers < 1:
         raise ValueError(f"--workers is {options.workers}: give 1 or more")
-    # Not of the runs at hand: the last one left would be timed with more threads than its peers.
+    # Not by the number of runs: the last one left would be timed with more threads than its peers.
     threads = options.threads
     if threads is None:
         threads = max(1, available_cores() // options.workers)

@@ -1,4 +1,4 @@
-"""The maker of runs that a config describes; light, since the scheduler asks it for recipes."""
+"""The maker of runs described by a config; light, since the scheduler asks it for recipes."""
 
 from pathlib import Path
 

@@ -27,13 +27,13 @@ QUIET = (
 
 
 def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Result:
-    """Trains, tests once with the weights of the best validation epoch, and gives the result.
+    """Trains, tests once with the weights of the best validation epoch, and returns the result.
 
-    A trial of a search and a run that its minutes stopped are not tested, and nothing of their test
-    set is made or read.
+    Trials of a search and runs stopped by their time limit are not tested, and nothing of their
+    test set is made or read.
     """
     torch.set_num_threads(around.threads)
-    # Lightning would end the batch and raise; the checkpoints are whole at any moment as it is.
+    # Lightning would finish the batch and raise; the checkpoints are whole at any moment anyway.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     cli = build(run.config, [*QUIET, *recipe.overrides, f"seed_everything={run.seed}"])
     if cli.trainer.world_size > 1:
@@ -59,9 +59,9 @@ def execute(run: Run, recipe: Recipe, work: Path, around: Circumstances) -> Resu
 def prepare_trainer(trainer: pl.Trainer, recorder: Recorder) -> None:
     """Puts ``recorder`` last among the callbacks.
 
-    ModelCheckpoint goes: a kill can spoil its files, and beside the recorder it writes twice. So
-    does what saves the config, which is in the result: without a logger it writes into the current
-    folder, every seed over the one before.
+    ModelCheckpoint is removed: a kill can corrupt its files, and with the recorder everything would
+    be written twice. The callback that saves the config, which the result contains, is removed too:
+    without a logger it writes into the current folder, each seed over the one before.
     """
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     writers = (pl.callbacks.ModelCheckpoint, SaveConfigCallback)
@@ -103,12 +103,12 @@ def _fit_and_test(cli: Any, recorder: Recorder, result: Result) -> None:
 
 
 def is_divergence(error: ValueError) -> bool:
-    """Whether training stopped because the loss was no number."""
+    """Whether training stopped because the loss was not finite."""
     return re.match(r"training loss is -?(nan|inf)\b", str(error)) is not None
 
 
 def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
-    """Fills in what is known after the fit, diverged or not."""
+    """Fills in what is known after the fit, whether or not it diverged."""
     result.parameters = sum(p.numel() for p in cli.model.parameters() if p.requires_grad)
     net = getattr(cli.model, "net", None)
     result.receptive_field = _first(net, "receptive_field", getattr(net, "backbone", None))
@@ -132,7 +132,7 @@ def _describe(cli: Any, recorder: Recorder, result: Result) -> None:
 
 
 def _budget(trainer: pl.Trainer, recorder: Recorder, result: Result) -> dict[str, Any]:
-    """See ``Result``."""
+    """The ``budget`` of a result; see ``Result``."""
     planned, done = recorder.planned_steps, max(result.steps, trainer.global_step)
     by_steps = planned == trainer.max_steps
     limit = ("max_steps", trainer.max_steps) if by_steps else ("max_epochs", trainer.max_epochs)
@@ -152,8 +152,8 @@ def _first(net: Any, name: str, inner: Any) -> int | None:
 
 
 def selection(trainer: Any, module: Any) -> tuple[str, str]:
-    """Metric and mode (``"min"`` or ``"max"``) that choose the best epoch: the config's, as its
-    ModelCheckpoint has it, or else the task's own.
+    """Metric and mode (``"min"`` or ``"max"``) that choose the best epoch: those of the config's
+    ModelCheckpoint, or else the task's own.
     """
     for callback in trainer.callbacks:
         if isinstance(callback, pl.callbacks.ModelCheckpoint) and callback.monitor:
@@ -164,6 +164,6 @@ def selection(trainer: Any, module: Any) -> tuple[str, str]:
 
 def resolved_config(cli: Any) -> dict[str, Any]:
     """Every setting of the run, defaults included."""
-    # By position: what is unset is to be kept, which versions of jsonargparse name differently.
+    # By position: the argument that keeps unset values differs in name between versions.
     config: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, "parser_mode", False))
     return config

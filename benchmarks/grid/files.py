@@ -1,4 +1,4 @@
-"""Files that are whole, new or as before, whatever happens while they are written."""
+"""Writes files that are always whole, new or as before, whatever happens during the writing."""
 
 import json
 import os
@@ -8,15 +8,15 @@ from typing import Any
 
 
 def write_json(path: Path, content: Any) -> None:
-    """As :func:`write_atomically`, ``content`` as JSON."""
+    """Like :func:`write_atomically`, with ``content`` as JSON."""
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """After this returns, or after a crash at any point, ``path`` is whole: new or as before.
 
-    What a crash leaves behind is a folder beside ``path`` from which git takes nothing. It is not
-    elsewhere, since each folder of results may be a link to another disk, and no rename goes from
+    A crash leaves behind a folder next to ``path`` that git ignores. The folder is not elsewhere,
+    since each folder of results may be a link to another disk, and a file cannot be renamed from
     one disk to another.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename inside ``folder`` survive a power cut (POSIX only; elsewhere no such call)."""
+    """Makes a rename inside ``folder`` survive a power cut (POSIX only; elsewhere does nothing)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

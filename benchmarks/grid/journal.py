@@ -1,8 +1,8 @@
 """The progress of a run while it is made: one JSON line per event, appended by its worker.
 
 Events: ``start`` (pid, epochs, after), ``progress`` (epoch, fraction, loss, seconds), ``epoch``
-(epoch, epochs, seconds, metric, value), ``test``. It is there to be looked at; results never
-depend on it, so a torn or missing line costs nothing.
+(epoch, epochs, seconds, metric, value), ``test``. It is only for showing progress; results never
+depend on it, so a torn or missing line does no harm.
 """
 
 import json
@@ -21,12 +21,12 @@ class JournalWriter:
 
     def write(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, **values}) + "\n"
-        with suppress(OSError), self._path.open("a") as file:  # a full disk, say
+        with suppress(OSError), self._path.open("a") as file:  # such as a full disk
             file.write(line)
 
 
 class JournalReader:
-    """Reads on from where it stopped; starts over when the file was replaced by a shorter one."""
+    """Continues from where it stopped; starts over when the file was replaced by a shorter one."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME

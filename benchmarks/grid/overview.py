@@ -1,4 +1,4 @@
-"""What all runs are doing, in one place: a live table on a terminal, plain lines elsewhere."""
+"""The state of all runs in one place: a live table on a terminal, plain lines elsewhere."""
 
 import math
 import sys
@@ -44,11 +44,11 @@ PLAIN_SECONDS = 5.0
 
 @dataclass
 class Progress:
-    """What is known of one run, from its journal and from its process.
+    """What is known about one run, from its journal and from its process.
 
     ``state``: waiting, running, elsewhere (another ``benchmarks run`` has it), finished, kept
-    (finished before), failed (diverged), unfinished (its minutes were over), refused (there is one
-    made with other settings) or crashed (an error; ``message`` says where to look).
+    (finished before), failed (diverged), unfinished (its time was over), refused (one made with
+    other settings exists) or crashed (an error; ``message`` says where to look).
     """
 
     run: Run
@@ -102,7 +102,7 @@ class Overview:
 
     Args:
         entries: one per run; the scheduler changes them, the overview reads them.
-        console: where to; by default the standard output.
+        console: where to show it; by default the standard output.
     """
 
     def __init__(self, entries: Sequence[Progress], console: Console | None = None) -> None:
@@ -125,12 +125,12 @@ class Overview:
         self._context.__exit__(*details)
 
     def state_changed(self, entry: Progress) -> None:
-        """A line for each change; on a terminal, above the table, only for what went wrong."""
+        """A line for each change; on a terminal, above the table, only for problems."""
         if self._live is None or entry.state in ("crashed", "refused", "failed"):
             self._tell(entry)
 
     def epoch_finished(self, entry: Progress) -> None:
-        """On a terminal the table shows it; elsewhere a line, though not for every quick epoch."""
+        """Prints a line, but not for every quick epoch; on a terminal the table shows it."""
         recent = time.monotonic() - self._told.get(entry.run, -math.inf) < PLAIN_SECONDS
         if self._live is None and not recent:
             self._tell(entry)
@@ -140,7 +140,7 @@ class Overview:
         self.console.print(entry.describe(), markup=False, highlight=False, soft_wrap=True)
 
     def render(self) -> Group:
-        """The table: what runs now on top, then the latest; as many rows as the screen has."""
+        """The table: running runs on top, then the latest; as many rows as fit on the screen."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("task", "model"):
             table.add_column(name, no_wrap=True)
@@ -170,7 +170,7 @@ class Overview:
 
 
 def _rank(entry: Progress) -> tuple[int, float]:
-    """By state, the latest change first; the waiting as they were given."""
+    """By state, the latest change first; waiting runs in the order given."""
     return ORDER.index(entry.state), 0.0 if entry.state == "waiting" else -entry.changed
 
 

@@ -1,4 +1,4 @@
-"""Where workers are: processes of this machine here, those of a cluster in ``ray_cluster``."""
+"""Where workers run: processes of this machine here, those of a cluster in ``ray_cluster``."""
 
 import os
 import subprocess
@@ -13,13 +13,13 @@ STOP_SECONDS = 10.0
 
 
 class Worker(Protocol):
-    """A process that makes one run, wherever it is."""
+    """A process that makes one run, on any machine."""
 
     def poll(self) -> int | None:
         """Its exit status, negative when a signal ended it or its machine was lost; or ``None``."""
 
     def complaint(self) -> str:
-        """What it said last if it never came to its log; asked for once, after it ended."""
+        """Its last output if it never reached its log; asked for once, after it ended."""
 
 
 class Pool(Protocol):
@@ -29,10 +29,10 @@ class Pool(Protocol):
         """Starts ``benchmarks.grid.worker`` with ``arguments`` and that many computing threads."""
 
     def stop(self, workers: Iterable[Worker]) -> None:
-        """Asks, waits, then kills. What they had finished up to the last epoch is kept."""
+        """Asks, waits, then kills. All epochs that were finished are kept."""
 
     def close(self) -> None:
-        """Lets go of the machines."""
+        """Releases the machines."""
 
 
 def worker_command(parent: int, arguments: Sequence[str]) -> list[str]:
@@ -40,7 +40,7 @@ def worker_command(parent: int, arguments: Sequence[str]) -> list[str]:
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """What a worker needs beside the environment of its machine."""
+    """The variables a worker needs in addition to the environment of its machine."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     limits = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS")}
     return limits | {"PYTHONPATH": path}
@@ -52,7 +52,7 @@ def last_line(text: str) -> str:
 
 
 class LocalWorker:
-    """A process of this machine."""
+    """A process on this machine."""
 
     def __init__(self, arguments: Sequence[str], threads: int) -> None:
         self.process = subprocess.Popen(
@@ -74,7 +74,7 @@ class LocalWorker:
 
 
 class LocalPool:
-    """The processes of this machine."""
+    """The processes on this machine."""
 
     def start(self, arguments: Sequence[str], threads: int) -> LocalWorker:
         return LocalWorker(arguments, threads)
@@ -92,4 +92,4 @@ class LocalPool:
                 process.wait()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: no machine is held."""

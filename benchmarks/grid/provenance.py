@@ -1,4 +1,4 @@
-"""Where and with what a number was made."""
+"""Where a number was made, and with what."""
 
 import importlib.metadata
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.grid.runs import ROOT
 
-CODE = (".", ":!benchmarks/results")  # results are made by it and change nothing of it
+CODE = (".", ":!benchmarks/results")  # results are made by the code and do not change it
 
 
 def commit(folder: Path = ROOT) -> dict[str, Any] | None:
@@ -50,7 +50,7 @@ def versions() -> dict[str, str]:
 def origin(
     command: str, threads: int, packages: Sequence[str] = (), *, workers: int = 1
 ) -> dict[str, Any]:
-    """Where a file of measurements comes from, with the versions of these packages too."""
+    """The origin of a file of measurements, with the versions of these packages too."""
     further = {name: importlib.metadata.version(name) for name in packages}
     return {
         "command": command,
@@ -62,9 +62,9 @@ def origin(
 
 
 def machine(threads: int, workers: int) -> dict[str, Any]:
-    """The machine, and how much of it a run could use: ``threads``, beside ``workers`` - 1 others.
+    """The machine, and how much of it a run could use: ``threads``, next to ``workers`` - 1 others.
 
-    Memory is in bytes. The GPU is named when torch sees one.
+    Memory is in bytes. The GPU is named if torch sees one.
     """
     import torch
 
@@ -81,7 +81,7 @@ def machine(threads: int, workers: int) -> dict[str, Any]:
 
 
 def available_cores() -> int:
-    """Cores this process may use, which under a container can be fewer than the machine has."""
+    """Cores this process may use; in a container these can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -95,8 +95,8 @@ def total_memory() -> int | None:
 
 
 def peak_memory() -> int:
-    """The most bytes this process has had so far."""
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB on Linux
+    """The peak memory of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 

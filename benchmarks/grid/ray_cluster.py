@@ -2,14 +2,14 @@
 
 A Ray task starts the same worker as on one machine and waits for it; Ray only says where. So all
 machines need the clone at the same path, the same packages, and the results folder at the same path
-on a file system that they share and that keeps locks (NFS 4 does). Journals, locks, checkpoints and
-results are the files they always are: whoever takes up the run of a lost machine goes on from its
-last checkpoint.
+on a file system that they share and that supports locks (NFS 4 does). Journals, locks, checkpoints
+and results are the usual files: the machine that takes over the run of a lost one resumes it from
+its last checkpoint.
 
-``"local"`` starts a cluster in this process and ends it after. It listens on the loopback interface
-alone: whoever reaches a Ray cluster can run any program on it (CVE-2023-48022: the job interface
-asked for no password, and open clusters were taken over). For the same reason one that is started
-by hand belongs on a network whose machines trust each other.
+``"local"`` starts a cluster in this process and ends it afterwards. It listens only on the loopback
+interface: anyone who reaches a Ray cluster can run any program on it (CVE-2023-48022: the job
+interface asked for no password, and open clusters were taken over). For the same reason, a cluster
+started by hand belongs on a network whose machines trust each other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PASSED_ON = ("TCN_DATA_DIR",)
 
 
 class RayWorker:
-    """A worker on some machine of the cluster."""
+    """A worker on one machine of the cluster."""
 
     def __init__(self, ray: Any, reference: Any) -> None:
         self.reference = reference
@@ -45,7 +45,7 @@ class RayWorker:
             return None
         try:
             status, self._complaint = self._ray.get(self.reference)
-        except self._ray.exceptions.RayTaskError as error:  # an error of our own few lines
+        except self._ray.exceptions.RayTaskError as error:  # an error in our own task function
             status, self._complaint = 1, last_line(str(error))
         except self._ray.exceptions.RayError as error:  # the process or its machine is gone
             status, self._complaint = LOST, type(error).__name__
@@ -61,8 +61,8 @@ class RayPool:
     Args:
         address: ``"local"``, ``"auto"`` or the address of a cluster, such as ``10.0.0.1:6379``.
         results: the folder of the results, which all machines must see.
-        cores: of a local cluster; more than the machine has may be given.
-        gpus: of each run; a part of one, such as 0.25, is shared with other runs.
+        cores: of a local cluster; may be more than the machine has.
+        gpus: of each run; a fraction, such as 0.25, is shared with other runs.
 
     Raises:
         ValueError: Ray is not installed, no cluster answers, or none of its machines has what a
@@ -108,7 +108,7 @@ def _connect(address: str, cores: int) -> Any:
     if address == LOCAL:
         # Ray's name for "this machine alone, on 127.0.0.1"; it is read when Ray is imported.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        # By default workers give way to other programs; the time of a run is part of its result.
+        # By default workers run at low priority, but the time of a run is part of its result.
         os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
@@ -127,7 +127,7 @@ def _connect(address: str, cores: int) -> Any:
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself would ask for minutes."""
+    """Checks that a cluster answers, for which Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not port.isdigit() or "/" in host:
         return
@@ -138,7 +138,7 @@ def _check_answers(address: str) -> None:
 
 
 def _maker() -> Callable[[list[str], dict[str, str], list[str]], tuple[int, str]]:
-    """The task that Ray sends to a machine; a closure, so that it goes there by value."""
+    """The task that Ray sends to a machine; a closure, so that it is sent by value."""
 
     def make(arguments: list[str], environment: dict[str, str], seen: list[str]) -> tuple[int, str]:
         import contextlib
@@ -148,7 +148,7 @@ def _maker() -> Callable[[list[str], dict[str, str], list[str]], tuple[int, str]
         import subprocess
         import sys
 
-        # Ray cancels by this signal, which a cluster started in the background is born to ignore.
+        # Ray cancels by this signal, which a cluster started in the background ignores by default.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for folder in seen:
             if not os.path.isdir(folder):
@@ -165,10 +165,10 @@ def _maker() -> Callable[[list[str], dict[str, str], list[str]], tuple[int, str]
         said = None
         try:
             while said is None:
-                # In turns: Ray cancels a task by a flag, which a call that waits does not see.
+                # In short waits: Ray cancels a task by a flag, which a blocking call does not see.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     said = process.communicate(timeout=0.1)[1]
-        except BaseException:  # KeyboardInterrupt, where Ray cancels the task
+        except BaseException:  # KeyboardInterrupt, if Ray cancels the task
             process.terminate()
             process.wait()
             raise

@@ -1,4 +1,4 @@
-"""What decides the numbers of a run, and what is laid over its config."""
+"""What decides the numbers of a run, and what overrides its config."""
 
 import hashlib
 import json
@@ -14,12 +14,12 @@ from tcn.commands.names import split_override
 
 RECIPE = "recipe.json"
 MOVED = {"benchmarks.ablations.": "benchmarks.studies.ablations."}
-"""Modules that overrides name, by where they were: a recipe stays the same when one moves."""
+"""New names of modules by the old ones in overrides: a recipe survives the move of a module."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the numbers of a run besides its seed: two results compare if these agree."""
+    """What decides the numbers of a run besides its seed: results are comparable if these agree."""
 
     config_sha256: str
     overrides: tuple[str, ...] = ()
@@ -42,23 +42,23 @@ class Recipe:
         return {"config_sha256": self.config_sha256, "overrides": list(self.overrides)}
 
     def difference(self, other: "Recipe") -> str:
-        """In what the two differ: ``"config, trainer.max_epochs"``; empty where they agree."""
+        """Where the two differ: ``"config, trainer.max_epochs"``; empty if they agree."""
         config = ["config"] if self.config_sha256 != other.config_sha256 else []
         changed = set(self.overrides) ^ set(other.overrides)
         return ", ".join(config + sorted({split_override(item)[0] for item in changed}))
 
 
 def content_sha256(config: Path) -> str:
-    """The hash of what a config says: comments, layout and the order of its keys do not count.
+    """The hash of what a config says; comments, layout and the order of its keys do not matter.
 
-    ``initialization: pytorch`` of a TCN counts as nothing too: configs that were run before it had
-    to be said left it out.
+    ``initialization: pytorch`` of a TCN does not matter either: configs that were run before it had
+    to be given left it out.
     """
     return sha256_of(_as_before(yaml.safe_load(config.read_text(encoding="utf-8"))))
 
 
 def _as_before(content: Any) -> Any:
-    """A config in the words of the first results; what they had no word for is another thing."""
+    """A config in the terms of the first results; settings without such a term remain different."""
     if isinstance(content, list):
         return [_as_before(item) for item in content]
     if not isinstance(content, dict):
@@ -66,13 +66,13 @@ def _as_before(content: Any) -> Any:
     content = {key: _as_before(value) for key, value in content.items()}
     if content.get("class_path") == "tcn.models.TCN":
         said = content["init_args"].pop("initialization", None)
-        if said != "pytorch":  # not said: what the class does today
+        if said != "pytorch":  # if missing: the default of the class today
             content["init_args"]["initialization"] = said
     return content
 
 
 def sha256_of(content: Any) -> str:
-    """The hash of what could be written as JSON; the order of keys does not count."""
+    """The hash of what could be written as JSON; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -83,7 +83,7 @@ def _with_present_names(override: str) -> str:
 
 
 def read_recipe(note: Path) -> Recipe | None:
-    """What a work folder was begun by; ``None`` where it does not say, which is begun anew."""
+    """The recipe that began a work folder; ``None`` if unknown, and then the run starts afresh."""
     try:
         return Recipe.from_json(json.loads(note.read_text()))
     except (OSError, ValueError, KeyError, TypeError):

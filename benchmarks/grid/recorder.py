@@ -18,17 +18,17 @@ JOURNAL_SECONDS = 2.0
 
 
 class Recorder(pl.callbacks.Checkpoint):
-    """Records a run; put at the end of the callbacks, where all others have had their say.
+    """Records a run; goes last among the callbacks, after all others have acted.
 
-    It begins where the newest whole checkpoint in ``folder`` ends. Beside a ``SeedEveryEpoch`` a
-    run that was killed and resumed gives the numbers of one that never was.
+    It begins where the newest whole checkpoint in ``folder`` ends. Together with a
+    ``SeedEveryEpoch``, a run that was killed and resumed gives the numbers of one that never was.
 
     Args:
         folder: where checkpoints and journal are kept.
         metric: the validation metric that selects the model.
         mode: ``"min"`` or ``"max"``.
-        minutes: after the epoch in which they are over the fit stops, and ``paused`` says where;
-            the checkpoint is one of a run to be gone on with.
+        minutes: time limit; the fit stops after the epoch in which it is reached, ``paused`` says
+            where, and the checkpoint can be resumed.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Recorder(pl.callbacks.Checkpoint):
         checkpoints.discard_after(folder, len(self.history))
 
     def _find_state(self) -> dict[str, Any] | None:
-        """The newest checkpoint that is whole, together with the best epoch it speaks of."""
+        """The newest checkpoint that is whole, together with the best epoch that it names."""
         best_epochs = {epoch for epoch, _ in checkpoints.intact(self.folder, "best")}
         for _, state in checkpoints.intact(self.folder, "epoch"):
             if state["recorder"]["best_epoch"] in best_epochs:
@@ -89,7 +89,7 @@ class Recorder(pl.callbacks.Checkpoint):
 
     @property
     def seconds(self) -> float:
-        """Seconds of training and validation; time lost to a kill is not in it."""
+        """Seconds of training and validation, without time lost to a kill."""
         return self._seconds_before + time.perf_counter() - self._begun
 
     def best_weights(self) -> dict[str, torch.Tensor]:
@@ -107,12 +107,12 @@ class Recorder(pl.callbacks.Checkpoint):
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._begun = time.perf_counter()  # not before: the sanity check is no training
+        self._begun = time.perf_counter()  # not before: the sanity check is not training
         steps = trainer.estimated_stepping_batches
         self.planned_steps = int(steps) if math.isfinite(steps) else None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # The epoch before is saved only here: at its own end its schedulers had not stepped yet.
+        # The previous epoch is saved only here: at its end its schedulers had not been stepped yet.
         if not self._first_epoch_here:
             self._save(trainer)
         self._first_epoch_here = False
@@ -126,8 +126,8 @@ class Recorder(pl.callbacks.Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        # A budget of steps may end within an epoch: Lightning validates after what was asked to
-        # stop, but not after `max_steps`, and the last steps could never be selected.
+        # A budget of steps may end within an epoch: Lightning validates after `should_stop` but not
+        # after `max_steps`, and then the last steps could never be selected.
         if 0 < trainer.max_steps <= trainer.global_step:
             trainer.should_stop = True
         if time.perf_counter() - self._journalled < JOURNAL_SECONDS:
@@ -188,7 +188,7 @@ class Recorder(pl.callbacks.Checkpoint):
             checkpoints.save(self.folder, "best", epoch, {"module": module})
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning may go on all the same, for min_epochs or min_steps, as far as the end.
+        # Lightning may continue to the end nevertheless, for min_epochs or min_steps.
         if self.planned_steps is not None and trainer.global_step >= self.planned_steps:
             self.paused = ""
         elif self.paused:
@@ -200,7 +200,7 @@ class Recorder(pl.callbacks.Checkpoint):
         epochs = len(self.history)
         state = checkpoints.training_state(trainer, epochs)
         checkpoints.save(self.folder, "epoch", epochs, state | {"recorder": self._memory()})
-        # The state before the newest may be needed, and with it the best epoch before that.
+        # The state before the newest may be needed, and with it an earlier best epoch.
         checkpoints.prune(self.folder, "epoch", keep=2)
         checkpoints.prune(self.folder, "best", keep=3)
 

@@ -13,7 +13,7 @@ SAME = ("model", "seed", "parameters", "command", "date", "commit", "versions", 
 FORECASTS = {"data", "horizon", "look_back", "settings", "recipe", "data_sha256", "windows"} | {
     *SAME, "validation", "test", "steps", "fit_seconds", "forecast_seconds", "notes", "schema",
 }  # fmt: skip
-"""The fields of forecasts from before they were made on this grid."""
+"""The fields of forecasts made before they were runs of this grid."""
 
 Epoch = dict[str, float | int | None]
 
@@ -25,9 +25,9 @@ class Result:
     ``history`` has one entry per epoch: ``epoch`` (from 1), ``step`` (optimizer steps so far),
     ``seconds`` (training and validation so far), ``train_loss`` and the ``val_*`` metrics.
     Times are seconds, memory is bytes. ``budget`` says what the run was given, the same for every
-    model of its task, and what it took: ``limit`` (the setting that ends it), ``steps`` (optimizer
-    steps that makes), ``steps_done`` and ``ended`` (``"budget"``, ``"early stop"``,
-    ``"divergence"`` or ``"time"``: then it is ``"unfinished"`` and was not tested).
+    model of its task, and what it used: ``limit`` (the setting that ends it), ``steps`` (the
+    optimizer steps this amounts to), ``steps_done`` and ``ended`` (``"budget"``, ``"early
+    stop"``, ``"divergence"`` or ``"time"``: then it is ``"unfinished"`` and was not tested).
     """
 
     task: str
@@ -81,7 +81,7 @@ class Result:
 def judged_once(
     validation: dict[str, float], test: dict[str, float], *, steps: int | None, seconds: float
 ) -> dict[str, Any]:
-    """The fields of a ``Result`` that say what came out, where training has no epochs to tell of.
+    """The outcome fields of a ``Result``, for training without epochs to report.
 
     Args:
         validation, test: figures by metric; weights are chosen by the first of ``validation``.
@@ -108,11 +108,11 @@ def read_result(path: Path) -> Result:
     """Reads one result file.
 
     Raises:
-        ValueError: the file is no JSON, or of another schema version.
+        ValueError: the file is not JSON, or has another schema version.
     """
     try:
         content = json.loads(path.read_text())
-    except ValueError as error:  # no JSON, or no text
+    except ValueError as error:  # not JSON, or not text
         raise ValueError(f"{path} is not JSON ({error}); delete it and run it again") from error
     version = content.get("schema") if isinstance(content, dict) else None
     if version != SCHEMA:
@@ -122,8 +122,8 @@ def read_result(path: Path) -> Result:
         )
     if content.keys() == FORECASTS:
         content = _as_now(content)
-    content.setdefault("settings", OURS)  # files from before there were others
-    content.setdefault("budget", {})  # files from before it was written down
+    content.setdefault("settings", OURS)  # files older than the other settings
+    content.setdefault("budget", {})  # files older than this field
     known = {each.name for each in fields(Result)}
     if content.keys() != known:
         odd = sorted(content.keys() ^ known)
@@ -133,7 +133,7 @@ def read_result(path: Path) -> Result:
 
 
 def _as_now(old: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a ``Result`` with the same numbers, from a forecast's own form."""
+    """The fields of a ``Result`` with the same numbers, from the old format of a forecast."""
     outcome = judged_once(
         old["validation"],
         old["test"] | {"seconds": old["forecast_seconds"]},

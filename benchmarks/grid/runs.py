@@ -1,4 +1,4 @@
-"""What a run is, and which there are."""
+"""What a run is, and which runs there are."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ LARGEST_SEED = 2**32 - 1  # numpy's
 class Run:
     """One model trained on one task from one seed.
 
-    ``settings`` names whose they are: ``"ours"`` or a folder beside them, such as ``"paper"``. In
-    ``"search"`` the settings are ours with others laid over them, and ``seed`` is also the trial.
+    ``settings`` says whose they are: ``"ours"`` or a folder next to ours, such as ``"paper"``. In
+    ``"search"`` the settings are ours with some overridden, and ``seed`` is also the trial.
     """
 
     task: str
@@ -38,17 +38,17 @@ class Run:
 
     @property
     def group(self) -> str:
-        """The task, and whose settings if not ours: ``"jsb"``, ``"jsb/paper"``."""
+        """The task, and the settings if not ours: ``"jsb"``, ``"jsb/paper"``."""
         return self.task if self.settings == OURS else f"{self.task}/{self.settings}"
 
     @property
     def number(self) -> str:
-        """What tells it from the others of its model: ``"seed"`` or ``"trial"``."""
+        """What distinguishes it from other runs of its model: ``"seed"`` or ``"trial"``."""
         return "trial" if self.is_trial else "seed"
 
     @property
     def place(self) -> str:
-        """Below a folder of results: ``"jsb/tcn/seed0"``, ``"jsb/search/tcn/trial3"``."""
+        """Its place in a folder of results: ``"jsb/tcn/seed0"``, ``"jsb/search/tcn/trial3"``."""
         return f"{self.group}/{self.model}/{self.number}{self.seed}"
 
     def __str__(self) -> str:
@@ -58,12 +58,12 @@ class Run:
 def known_tasks(settings: str = OURS) -> list[str]:
     """The tasks that have configs with these settings."""
     folder = "" if settings == OURS else f"{settings}/"
-    found = CONFIGS.glob(f"*/{folder}tcn.yaml")  # of a task there is a TCN at least
+    found = CONFIGS.glob(f"*/{folder}tcn.yaml")  # every task has at least a TCN
     return sorted(path.relative_to(CONFIGS).parts[0] for path in found)
 
 
 def known_models(task: str, settings: str = OURS) -> list[str]:
-    """The models that ``task`` has configs of, our four first."""
+    """The models for which ``task`` has configs, our four first."""
     folder = Run(task, "", 0, settings).config.parent
     found = {path.stem for path in folder.glob("*.yaml") if path.name != SPACE}
     return [*(model for model in MODELS if model in found), *sorted(found - set(MODELS))]
@@ -75,7 +75,7 @@ def select(
     seeds: Iterable[int],
     settings: str = OURS,
 ) -> list[Run]:
-    """All runs asked for, in the order given, each once; ``models=None`` for all that there are.
+    """All runs asked for, in the order given, each once; ``models=None`` for all there are.
 
     Raises:
         ValueError: settings, task or model have no config (the message lists those that have), or

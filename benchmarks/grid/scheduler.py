@@ -1,4 +1,4 @@
-"""Makes many runs by workers that may be killed at any time."""
+"""Makes many runs with workers that may be killed at any time."""
 
 import signal
 import time
@@ -37,15 +37,15 @@ class Plan:
     """What to run and how.
 
     Attributes:
-        runs: in order of wish.
-        overrides: ``key=value`` strings laid over every config.
-        drawn: further ones for single runs, laid over those.
+        runs: in order of preference.
+        overrides: ``key=value`` strings that override every config.
+        drawn: further ones for single runs, applied after those.
         workers: processes at a time.
         threads: computing threads of each.
         retry_failed: run diverged runs again.
-        replace: make anew what was made with other settings, which is refused otherwise.
-        whole: where one run is refused, start none of the others either.
-        minutes: after the epoch in which they are over a run stops, to be gone on with.
+        replace: make runs with other settings again, which are refused otherwise.
+        whole: if one run is refused, start none of the others.
+        minutes: time limit of a run; it stops after the epoch that reaches it and can be resumed.
         command: the user's command, kept in every result.
         maker: the module that makes the runs.
     """
@@ -76,7 +76,7 @@ class Scheduler:
     Args:
         store: where the results are kept.
         plan: what to run.
-        pool: where; by default on this machine.
+        pool: where to run; by default on this machine.
     """
 
     def __init__(self, store: Store, plan: Plan, pool: Pool | None = None) -> None:
@@ -91,10 +91,10 @@ class Scheduler:
         self._looked_elsewhere = 0.0
 
     def execute(self) -> bool:
-        """Makes every run; true if none crashed or was refused.
+        """Makes every run; true if no run crashed or was refused.
 
         Raises:
-            ValueError: a run is refused and the plan is to be made as a whole; none was started.
+            ValueError: a run is refused and the plan is all or nothing; no run was started.
             Stopped: on SIGINT or SIGTERM, after the workers have been stopped.
         """
         waiting = self._plan_work()
@@ -120,7 +120,7 @@ class Scheduler:
         return not self._in_state("crashed") and not self._in_state("refused")
 
     def _plan_work(self) -> list[Run]:
-        """The runs still to make, those expected to take longest first."""
+        """The runs still to be made, those expected to take longest first."""
         for run, entry in self.entries.items():
             result = self.store.read(run)
             recipe = self.plan.recipe(run)
@@ -142,7 +142,7 @@ class Scheduler:
         return sorted(waiting, key=self._expected_seconds, reverse=True)
 
     def _expected_seconds(self, run: Run) -> float:
-        """What the same model took on the same task from another seed; infinity when unknown."""
+        """How long the same model took on the same task from another seed; infinity if unknown."""
         others = [self.store.read(each) for each in self.store.siblings(run)]
         known = [result.wall_seconds for result in others if result is not None]
         return max(known, default=float("inf"))
@@ -204,7 +204,7 @@ class Scheduler:
         elif status == FULL:
             where = f"no space left for {self.store.folder}: make room"
             entry.set_state("crashed", f"{where}, and the same command goes on from its last epoch")
-        elif self._is_made(run):  # and something went wrong in leaving
+        elif self._is_made(run):  # and something went wrong at exit
             self._take_result(run)
         else:
             log = self.store.work(run) / "log.txt"
@@ -224,7 +224,7 @@ class Scheduler:
             entry.metric, entry.value = f"best {result.selection['metric']}", float(best)
 
     def _look_elsewhere(self, waiting: list[Run], overview: Overview) -> None:
-        """Runs of another process: take the result, or the run if that process was killed."""
+        """Takes the results of other processes, or the runs themselves if a process was killed."""
         if time.monotonic() - self._looked_elsewhere < ELSEWHERE_SECONDS:
             return
         self._looked_elsewhere = time.monotonic()

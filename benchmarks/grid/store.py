@@ -20,7 +20,7 @@ class Store:
     """The folder that holds results, and under ``.work`` what unfinished runs need.
 
     Raises:
-        ValueError: there is a file of that name.
+        ValueError: there is a file with that name.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -51,12 +51,12 @@ class Store:
         return read_result(path) if path.exists() else None
 
     def begun(self, run: Run) -> Recipe | None:
-        """What made the checkpoints of ``run``; ``None`` where no epoch was finished."""
+        """The recipe of the checkpoints of ``run``; ``None`` if no epoch was finished."""
         begun = any(self.work(run).glob("epoch-*.ckpt"))
         return read_recipe(self.work(run) / RECIPE) if begun else None
 
     def conflict(self, run: Run, recipe: Recipe) -> str | None:
-        """What another recipe made of ``run``, and in what it differs; ``None`` if nothing."""
+        """What another recipe made of ``run``, and where the two differ; ``None`` if nothing."""
         result = self.read(run)
         made = {
             self.result_path(run): None if result is None else result.recipe,
@@ -80,7 +80,7 @@ class Store:
         """Every result made with these settings, by task, model and seed.
 
         Raises:
-            ValueError: a file is no result, or that of another run.
+            ValueError: a file is not a result, or is that of another run.
         """
         some = Run("*", "*", 0, settings)
         paths = self.folder.glob(f"{some.group}/{some.model}/{some.number}*.json")

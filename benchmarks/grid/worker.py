@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     store = Store(options.results)
     _stop_with_parent(options.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Lock first, import torch later: a process that finds the run taken is gone in a blink.
+    # Lock first, import torch later: a process that finds the run taken exits at once.
     try:
         store.prepare(run)
         with filelock.FileLock(store.lock_path(run), timeout=0):
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        return FULL  # not an error's text, for which the disk has no room either
+        return FULL  # no error text, since the disk has no room for it either
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -72,7 +72,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _stop_with_parent(parent: int | None) -> None:
-    """A scheduler killed outright cannot stop its workers: they watch for it themselves."""
+    """Ends this worker when its scheduler is killed outright and so cannot stop it."""
     if parent is None:
         return
 
@@ -102,8 +102,8 @@ def _run_locked(run: Run, store: Store, options: argparse.Namespace) -> int:
 
 
 def is_done(result: Result | None, recipe: Recipe, retry: str | None) -> bool:
-    """Whether ``result`` stands for a run made by ``recipe``: not the failed one of date ``retry``,
-    which is to be made anew.
+    """Whether ``result`` stands for a run made by ``recipe``, and is not the failed one of date
+    ``retry``, which is to be made again.
     """
     if result is None or result.recipe != recipe or result.status == "unfinished":
         return False
@@ -111,7 +111,7 @@ def is_done(result: Result | None, recipe: Recipe, retry: str | None) -> bool:
 
 
 def _open_work(work: Path, recipe: Recipe) -> Path:
-    """The work folder; emptied first when what it holds was begun by another recipe."""
+    """The work folder; emptied first if another recipe began what it holds."""
     note = work / RECIPE
     if work.exists() and read_recipe(note) != recipe:
         shutil.rmtree(work)

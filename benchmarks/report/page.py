@@ -1,4 +1,4 @@
-"""A report: ``report.md`` and one self-contained ``report.html``, of one look for all questions."""
+"""A report: ``report.md`` and one self-contained ``report.html``, in one style for all studies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,16 +16,16 @@ def write_pages(
     *,
     figures: Mapping[str, str] | None = None,
 ) -> tuple[Path, Path]:
-    """Writes both into ``folder``, or what was there before stays; returns their paths.
+    """Writes both into ``folder``, or leaves what was there before; returns their paths.
 
     Args:
         package: whose ``templates`` extend ``base.html.j2`` and ``base.md.j2``.
-        content: what they are filled with, ``provenance`` among it.
-        folder: where to.
-        figures: SVG text by file name, written beside them.
+        content: the values that fill the templates, including ``provenance``.
+        folder: where to write.
+        figures: SVG text by file name, written next to them.
 
     Raises:
-        ValueError: there is no way to write there.
+        ValueError: it is not possible to write there.
     """
     loaders = [jinja2.PackageLoader(name) for name in (package, "benchmarks.report")]
     environment = jinja2.Environment(

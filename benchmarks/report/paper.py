@@ -1,7 +1,7 @@
 """The tasks: their metric, what guessing scores, and what Bai, Kolter & Koltun (2018) report.
 
-Numbers are Table 1 of arXiv:1803.01271v2. Each metric is computed as the authors' code computes it
-but where the remark of a task says otherwise.
+Numbers are Table 1 of arXiv:1803.01271v2. Each metric is computed as in the authors' code unless
+the remark of a task says otherwise.
 """
 
 import math
@@ -41,17 +41,17 @@ class Task:
 
     Attributes:
         title: for headings.
-        metric: what models are compared by.
-        paper: the paper's numbers by model, as printed and in the shown scale; empty where
-            it has none.
-        chance: from the resolved config the score of the best answer that does not look at the
-            input, in the shown scale; ``None`` where that is not known.
+        metric: the metric that models are compared by.
+        paper: the paper's numbers by model, as printed and in the shown scale; empty if it has
+            none.
+        chance: gives the score, in the shown scale, of the best answer that ignores the input,
+            from the resolved config; ``None`` if it is not known.
         chance_definition: what that answer is.
         extra: further metrics worth a column.
         remark: what a reader must know to compare.
-        quality: a value of the metric on the validation set, in the shown scale, that says a model
+        quality: a value of the metric on the validation set, in the shown scale, at which a model
             has learned the task; costs are compared up to it.
-        data: why data may not be at hand; said where there are no results.
+        data: why the data may be unavailable; shown if there are no results.
     """
 
     title: str
@@ -105,7 +105,7 @@ LAST_WORD_ACCURACY = Metric(
 )
 BITS = Metric("bits", "bits per character", "mean cross entropy per character in bits")
 
-# As printed, so that no digit is added or lost.
+# Strings, as printed, so that no digit is added or lost.
 TABLE_1: dict[str, dict[str, str]] = {
     "sequential_mnist": {"tcn": "99.0", "lstm": "87.2", "gru": "96.2", "rnn": "21.5"},
     "permuted_mnist": {"tcn": "97.2", "lstm": "85.7", "gru": "87.3", "rnn": "25.3"},
@@ -120,7 +120,7 @@ TABLE_1: dict[str, dict[str, str]] = {
     "text8": {"tcn": "1.45", "lstm": "1.50", "gru": "1.53", "rnn": "1.69"},
 }
 
-# About as many parameters as every model of a task has, as printed; two tasks name none.
+# The approximate parameters of every model of a task, as printed; for two tasks there are none.
 SIZES = {
     "sequential_mnist": "70K",
     "permuted_mnist": "70K",
@@ -137,12 +137,12 @@ SIZES = {
 
 
 def _adding_chance(config: Config) -> float:
-    """Always answering 1: the variance of the sum of two uniform numbers, 2/12."""
+    """Always answering 1 gives the variance of the sum of two uniform numbers, 2/12."""
     return 1 / 6
 
 
 def _copying_chance(config: Config) -> float:
-    """Blanks for certain, then one of 8 symbols at random at 10 of T + 20 positions."""
+    """Blanks with certainty, then one of 8 symbols at random at 10 of T + 20 positions."""
     length = config["data"]["init_args"]["length"]
     return 10 * math.log(8) / (length + 20)
 
@@ -175,7 +175,7 @@ def _copying(title: str, name: str, remark: str = "") -> Task:
 def _classes(
     title: str, name: str, remark: str = "", *, most: int, of: int, quality: float = 95.0
 ) -> Task:
-    """``most`` of the ``of`` test images are of the most frequent class."""
+    """A task of classes; ``most`` of its ``of`` test images are of the most frequent class."""
     return Task(
         title,
         ACCURACY,
@@ -267,11 +267,11 @@ SETTINGS = {
     "joint": "each key of a frame is told of those below it (NADE)",
     "modern": "a net of today's parts: long depthwise kernels, wide 1x1 layers, norms",
 }
-"""What the settings beside ours are, by the folder of their configs."""
+"""What the settings other than ours are, by the folder of their configs."""
 
 
 def describe(name: str, selected_by: str, mode: str) -> Task:
-    """The task called ``name``; for one not listed, what its model selection tells."""
+    """The task called ``name``; for one not listed, what its model selection tells about it."""
     if name in TASKS:
         return TASKS[name]
     key = selected_by.removeprefix("val_")

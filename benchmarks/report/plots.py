@@ -1,4 +1,4 @@
-"""Figures of a task as SVG text, ready to stand inside an HTML page.
+"""Figures of a task as SVG text, ready to embed in an HTML page.
 
 Colors are Okabe and Ito's, which people with any common color blindness can tell apart; each
 model keeps its color, marker and line style in every figure.
@@ -27,7 +27,7 @@ from tcn.figures import STYLE as PLAIN
 SIZE = (4.9, 3.1)
 DECADES = 1.5
 MARKED = 30
-"""Points of a curve beyond which markers would hide it."""
+"""Number of points beyond which markers would hide the curve."""
 
 Drawing = Callable[[Axes], None]
 
@@ -39,7 +39,7 @@ STYLE: dict[Any, Any] = PLAIN | {
     "svg.fonttype": "none",
     "svg.hashsalt": "tcn",
 }
-"""As the package draws its own, and the same file from the same numbers."""
+"""The style of the package's own figures, and the same file from the same numbers."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def look(model: str) -> Look:
 
 
 def figures(summary: TaskSummary) -> list[tuple[str, str]]:
-    """All figures of a task: pairs of a description for those who cannot see it, and SVG text."""
+    """All figures of a task: pairs of a description for people who cannot see it, and SVG text."""
     metric = summary.task.metric
     name = f"{summary.task.title}: validation {metric.name}"
     drawings: list[tuple[str, Drawing]] = [
@@ -142,7 +142,7 @@ def draw_curves(axes: Axes, summary: TaskSummary, axis: str) -> None:
 
 
 def draw_unfinished(axes: Axes, summary: TaskSummary) -> None:
-    """Validation after every epoch of runs that are not at their end, beside the paper's test."""
+    """Validation after every epoch of runs that have not finished, with the paper's test result."""
     metric = summary.task.metric
     drawn = []
     for result in summary.unfinished:
@@ -167,7 +167,7 @@ def draw_unfinished(axes: Axes, summary: TaskSummary) -> None:
 
 
 def draw_trials(axes: Axes, task: Task, trials: Mapping[str, Sequence[Result]]) -> None:
-    """Best validation of every trial of a search a dot, in the order of the trials; best first."""
+    """Every trial of a search as a dot at its best validation, in trial order; the best ringed."""
     drawn = []
     for place, (model, ranked) in enumerate(trials.items()):
         style = look(model)
@@ -190,13 +190,13 @@ def draw_trials(axes: Axes, task: Task, trials: Mapping[str, Sequence[Result]]) 
 
 
 def validation(result: Result, metric: Metric) -> float:
-    """Of the epoch that was kept, in the shown scale; NaN where there is none."""
+    """The value of the epoch that was kept, in the shown scale; NaN if there is none."""
     epoch = int(result.best.get("epoch") or 0)
     return _value(result.history[epoch - 1], metric) * metric.scale if epoch else math.nan
 
 
 def draw_final(axes: Axes, summary: TaskSummary) -> None:
-    """Every seed a dot, the mean a bar across them, the paper's number a hollow star."""
+    """Every seed as a dot, the mean as a bar across them, the paper's number as a hollow star."""
     metric = summary.task.metric
     drawn = []
     paper = []
@@ -266,7 +266,7 @@ def _titled(metric: Metric) -> str:
 
 
 def _value_axis(axes: Axes, which: str, drawn: Sequence[np.ndarray], chance: float | None) -> None:
-    """Logarithmic where the positive values span decades, with few and plain tick labels."""
+    """A logarithmic axis if the positive values span decades, with few, plain tick labels."""
     flat = np.concatenate([values.ravel() for values in drawn]) if drawn else np.empty(0)
     flat = flat[np.isfinite(flat)]
     if not flat.size:
@@ -307,7 +307,7 @@ def _thousands(value: float, position: int | None = None) -> str:
 
 
 def svg(drawings: Sequence[Drawing], size: tuple[float, float] = SIZE, *, rows: int = 1) -> str:
-    """Draws each of ``drawings`` into axes side by side; text of a file of its own."""
+    """Draws each of ``drawings`` into axes side by side; the text of a stand-alone file."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(rows, len(drawings) // rows, squeeze=False).flat
@@ -319,7 +319,7 @@ def svg(drawings: Sequence[Drawing], size: tuple[float, float] = SIZE, *, rows: 
 
 
 def inline(svg: str) -> str:
-    """Cuts what only a file of its own needs, and makes its ids unique within the page."""
+    """Removes what only a stand-alone file needs, and makes its ids unique within the page."""
     prefix = f"f{next(_numbers)}-"
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

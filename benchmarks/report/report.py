@@ -44,7 +44,7 @@ def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
     """Reads every result in ``store`` and writes the report; returns both paths.
 
     Raises:
-        ValueError: there is no result to report, or no way to write it.
+        ValueError: there is no result to report, or it cannot be written.
     """
     folder = output or store.folder
     content = report_content(summarize(every_result(store)), store)
@@ -59,7 +59,7 @@ def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
 
 
 def report_content(summaries: Sequence[TaskSummary], store: Store) -> dict[str, Any]:
-    """What both templates are filled with."""
+    """The values that fill both templates."""
     studies = sections(store, summaries)
     with_results = [summary for summary in summaries if has_section(summary)]
     made = [result for each in summaries for result in each.every_result]
@@ -150,7 +150,7 @@ def _row_content(row: Row, summary: TaskSummary) -> dict[str, Any]:
 
 
 def provenance(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
-    """What made the results: each heading with the distinct values found, results as written."""
+    """How the results were made: each heading with the distinct values found, as recorded."""
     found = {
         "command": {result.command for result in results},
         "commit": {commit_name(result.commit) for result in results},

@@ -32,7 +32,7 @@ Section = dict[str, Any]
 
 
 def sections(store: Store, summaries: Sequence[TaskSummary]) -> list[Section]:
-    """Of each study with results: heading, text, tables, figure, and the commands that make it."""
+    """For each study with results: heading, text, tables, figure, and the commands that make it."""
     found = [
         _unfinished(store, summaries),
         _searches(store),
@@ -133,7 +133,7 @@ def _searches(store: Store) -> Section | None:
 
 
 def _commands(results: Sequence[Result]) -> list[str]:
-    """The commands that made them, less what only says where and by how many processes."""
+    """The commands that made them, without what only says where and with how many processes."""
     return sorted({_without_circumstances(result.command) for result in results})
 
 

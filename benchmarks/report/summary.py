@@ -1,4 +1,4 @@
-"""Results of many runs put together: one ``Row`` per model, one ``TaskSummary`` per task."""
+"""Combines the results of many runs: one ``Row`` per model, one ``TaskSummary`` per task."""
 
 import math
 import shlex
@@ -12,7 +12,7 @@ from benchmarks.grid.store import Store
 from benchmarks.report.paper import TASKS, Metric, Task, describe
 
 RESULTS = "benchmarks/results"
-"""Where results are kept unless told otherwise."""
+"""The default folder of results."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """All seeds of one model on one task. Failed runs are counted, and neither they nor those that
-    are unfinished enter a mean.
+    """All seeds of one model on one task. Failed runs are counted, but neither they nor unfinished
+    runs enter a mean.
     """
 
     task: str
@@ -47,7 +47,7 @@ class Row:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was run to its end."""
+        """Whether no run was finished or failed."""
         return not self.finished and not self.failed
 
     def test(self, metric: Metric) -> Spread | None:
@@ -69,12 +69,12 @@ class Row:
         return max((each for each in fields if each is not None), default=None)
 
     def mean(self, name: str) -> float | None:
-        """The mean over finished seeds of a number kept in every result."""
+        """The mean over finished seeds of a number that every result has."""
         spread = Spread.of(getattr(result, name) for result in self.finished)
         return spread.mean if spread else None
 
     def seconds_to(self, metric: Metric, level: float) -> Spread | None:
-        """Seconds until validation first was as good as ``level``, of the runs that came so far;
+        """Seconds until validation was first as good as ``level``, over the runs that got there;
         ``n`` says how many did.
         """
         return Spread.of(_seconds_to(result, metric, level) for result in self.finished)
@@ -91,9 +91,9 @@ def _seconds_to(result: Result, metric: Metric, level: float) -> float | None:
 
 @dataclass(frozen=True)
 class TaskSummary:
-    """What is known of one task.
+    """What is known about one task.
 
-    ``rows`` are our four models in our settings, which compare, and further models of ours;
+    ``rows`` are our four models in our settings, which can be compared, and further models of ours;
     ``variants`` were made with other settings: the paper's, another output, another net.
     """
 
@@ -104,7 +104,7 @@ class TaskSummary:
 
     @property
     def results(self) -> list[Result]:
-        """All that were made in our settings."""
+        """All results made in our settings."""
         return _results(self.rows)
 
     @property
@@ -113,7 +113,7 @@ class TaskSummary:
 
     @property
     def unfinished(self) -> list[Result]:
-        """What was begun, with any settings."""
+        """The runs that were begun but not finished, with any settings."""
         return [each for row in (*self.rows, *self.variants) for each in row.unfinished]
 
     @property
@@ -138,12 +138,12 @@ class TaskSummary:
 
     @property
     def overrides(self) -> list[str]:
-        """Every override that entered any result: such numbers are not the config's."""
+        """Every override in any result: such numbers are not those of the config."""
         return sorted({item for result in self.results for item in result.overrides})
 
     @property
     def mixed(self) -> bool:
-        """Whether the seeds of some model were not all made by the same recipe."""
+        """Whether the seeds of some model were made by different recipes."""
         return any(len({result.recipe for result in row.finished}) > 1 for row in self.rows)
 
 
@@ -152,7 +152,7 @@ def _results(rows: Iterable[Row]) -> list[Result]:
 
 
 def every_result(store: Store) -> Iterator[Result]:
-    """The results of all settings that have configs."""
+    """The results of all settings for which there are configs."""
     found = {path.parent.name for path in CONFIGS.glob("*/*/*.yaml")}
     for settings in (OURS, *sorted(found)):
         yield from store.results(settings)
@@ -182,20 +182,20 @@ def _summarize_task(name: str, results: Sequence[Result]) -> TaskSummary:
 
 
 def counted(row: Row, summary: TaskSummary) -> str:
-    """How many seeds are in the mean: ``"3"``, or ``"2 of 3"`` where one was tested as NaN."""
+    """How many seeds are in the mean: ``"3"``, or ``"2 of 3"`` if the test of one gave NaN."""
     spread = row.test(summary.task.metric)
     n = spread.n if spread else 0
     return str(n) if n == len(row.finished) else f"{n} of {len(row.finished)}"
 
 
 def described_by(result: Result) -> Task:
-    """The task of a result, also where it is none of the paper's."""
+    """The task of a result, even if it is not one of the paper's."""
     selected = result.selection
     return describe(result.task, selected.get("metric", "val_loss"), selected.get("mode", "min"))
 
 
 def place(model: str) -> int:
-    """Where a model stands in tables: ours in their order, others behind them."""
+    """The position of a model in tables: ours in their order, the others after them."""
     return MODELS.index(model) if model in MODELS else len(MODELS)
 
 
@@ -209,7 +209,7 @@ def _row(task: str, model: str, results: Sequence[Result], settings: str) -> Row
 
 
 def unmade(name: str) -> TaskSummary:
-    """A task of which there is no result."""
+    """A task without any result."""
     return TaskSummary(name, TASKS[name], [Row(name, model, [], []) for model in MODELS])
 
 
@@ -227,7 +227,7 @@ def fill_command(
     settings: str = OURS,
     overrides: Sequence[str] = (),
 ) -> str:
-    """The command that makes results which are not there."""
+    """The command that makes missing results."""
     parts = ["python", "-m", "benchmarks", "run", "--tasks", task, "--models", *models]
     parts += [] if settings == OURS else ["--settings", settings]
     parts += ["--seeds", *map(str, seeds)]
@@ -254,7 +254,7 @@ def spread_text(spread: Spread | None, digits: int = 3) -> str:
     if spread is None:
         return "–"
     if abs(spread.mean) >= 10:
-        digits += 1  # of an accuracy of 98.965 %, 99.0 would say too much
+        digits += 1  # 99.0 for an accuracy of 98.965 % would overstate it
     if spread.deviation is None:
         return significant(spread.mean, digits)
     mean = significant(spread.mean, digits)

@@ -1,4 +1,4 @@
-"""The paper's Table 1 beside ours: who wins, at what cost, and what is missing and why."""
+"""The paper's Table 1 next to ours: who wins, at what cost, and what is missing and why."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -85,7 +85,7 @@ def _why_no_winner(rows: Sequence[Row]) -> str:
 
 
 def missing(rows: Sequence[Row], summary: TaskSummary, store: Store) -> list[dict[str, str]]:
-    """Which models and seeds are missing, why, and the command that fills them in."""
+    """Which models and seeds are missing, why, and the command that makes them."""
     lines = [
         {
             "models": look(result.model).label,
@@ -112,7 +112,7 @@ def _lacking(row: Row, summary: TaskSummary) -> tuple[int, ...]:
 def _unmade(
     rows: Sequence[Row], seeds: Sequence[int], summary: TaskSummary, store: Store
 ) -> Iterator[dict[str, str]]:
-    """The models that lack these seeds: those with nothing at all, and those with others."""
+    """The models that lack these seeds: those without any results, and those with other seeds."""
     untouched = [row for row in rows if row.empty and not row.unfinished]
     for some in (untouched, [row for row in rows if row not in untouched]):
         models = [row.model for row in some]
@@ -130,7 +130,7 @@ def _unmade(
 
 
 def continuing(result: Result, store: Store) -> str:
-    """The command that goes on with an unfinished run."""
+    """The command that continues an unfinished run."""
     return fill_command(
         result.task,
         [result.model],
@@ -160,7 +160,7 @@ def _labels(runs: Iterable[Run]) -> str:
 
 
 def costs(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
-    """Of every task with results what each model took: to the end, and to a given quality."""
+    """For every task with results, the cost of each model: to the end, and to a given quality."""
     return [
         {
             "title": summary.task.title,
@@ -195,7 +195,7 @@ def cost(row: Row, summary: TaskSummary) -> dict[str, Any]:
 
 
 def reached(row: Row, summary: TaskSummary) -> str:
-    """``"2:10"``, ``"2:10 (4 of 5)"`` where some seeds never came so far, or ``"never"``."""
+    """``"2:10"``, ``"2:10 (4 of 5)"`` if some seeds never got there, or ``"never"``."""
     if summary.task.quality is None or not row.finished:
         return "–"
     spread = row.seconds_to(summary.task.metric, summary.task.quality)
@@ -206,7 +206,7 @@ def reached(row: Row, summary: TaskSummary) -> str:
 
 
 def variants(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
-    """What was run with other settings than ours, beside the same model with ours."""
+    """Results with settings other than ours, next to the same model with ours."""
     return [
         {
             "task": summary.name,
@@ -237,7 +237,7 @@ def variants(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
 
 
 def missing_variants(summaries: Sequence[TaskSummary], store: Store) -> list[str]:
-    """The commands of joint outputs and nets of today that have configs and no result."""
+    """The commands for joint outputs and present-day nets that have configs but no result."""
     made = {(row.task, row.settings, row.model) for each in summaries for row in each.variants}
     commands = []
     for settings in ("joint", "modern"):
@@ -253,13 +253,13 @@ def missing_variants(summaries: Sequence[TaskSummary], store: Store) -> list[str
 
 
 def overridden(row: Row) -> str:
-    """A mark for results that are not what the configs and the code of a commit say."""
+    """A mark for results not made by the committed configs and code alone."""
     as_written = all(result.is_what_a_commit_says for result in row.finished)
     return "" if as_written else f" {OVERRIDDEN}"
 
 
 def seeds_of(summary: TaskSummary) -> Sequence[int]:
-    """Those that some model of a task was run from."""
+    """The seeds from which any model of a task was run."""
     return sorted({result.seed for result in summary.results}) or SEEDS
 
 

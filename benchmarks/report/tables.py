@@ -1,17 +1,17 @@
-"""Tables of words and numbers that are made, in both forms of a report, by one macro."""
+"""Tables of words and numbers, rendered in both forms of a report by one macro."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Best(str):
-    """A cell with the best of its column."""
+    """The best cell of its column."""
 
     best = True
 
 
 class Table(NamedTuple):
-    """Heads and rows of cells; ``left`` are the columns that begin at the left in Markdown."""
+    """Heads and rows of cells; the columns of ``left`` are left-aligned in Markdown."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -20,7 +20,7 @@ class Table(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A heading with what must be known, and tables."""
+    """A heading with what a reader must know, and tables."""
 
     name: str
     title: str

@@ -31,10 +31,10 @@ class Case:
         kind: "training step", ...
         name: which net on which input.
         unit: what one call does ``units`` of: "step", "row", "sample".
-        units: how often a call of each contestant does it.
-        operations: floating-point operations of one call of ours as the whole-sequence form
-            counts them; 0 where a share of the machine's rate says nothing.
-        before: what is done before each call without being counted; None for calls in a row.
+        units: how many of them each contestant does per call.
+        operations: floating-point operations of one call of ours, counted as in the whole-sequence
+            form; 0 if a share of the machine's rate is meaningless.
+        before: what is done before each call without being timed; None for calls back to back.
     """
 
     kind: str
@@ -50,7 +50,7 @@ Builder = Callable[[], Case]
 
 
 def cases() -> Iterator[tuple[str, Builder]]:
-    """Name and builder of every case; built one at a time, since each holds its nets."""
+    """Name and builder of every case; cases are built one at a time, since each holds its nets."""
     last = "training step, last step read"
     every = "training step, every step read"
     yield last, lambda: training("adding problem, T 600", ADDING, 600, 32, 1, last_only=True)
@@ -97,7 +97,7 @@ def training(
 def recurrent_training(
     ours: type[LSTM | GRU], hidden: int, time: int, batch: int, outputs: int
 ) -> Case:
-    """Our recurrent nets beside PyTorch's layers, one input channel, the last step read."""
+    """Our recurrent nets and PyTorch's layers, one input channel, the last step read."""
     x, target = torch.randn(batch, 1, time), torch.randint(outputs, (batch,))
     theirs = ChannelsFirst(ours.cell(1, hidden, batch_first=True))
     models = {
@@ -117,7 +117,7 @@ def _with_readout(backbone: nn.Module, outputs: int, last_only: bool) -> nn.Modu
 
 
 class WithHead(nn.Module):
-    """A linear head on the last step or on every one, as one puts it on layers of PyTorch."""
+    """A linear head on the last step or on every step, as users put it on PyTorch's layers."""
 
     def __init__(self, backbone: nn.Module, width: int, outputs: int, last_only: bool) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class WithHead(nn.Module):
 
 
 def training_step(model: nn.Module, x: Tensor, target: Tensor) -> Action:
-    # PyTorch's fastest Adam: one by one, the parameters of a small net cost it a millisecond.
+    # PyTorch's fastest Adam: updating parameters one by one costs a small net a millisecond.
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
 
     def step() -> None:
@@ -150,7 +150,7 @@ def training_step(model: nn.Module, x: Tensor, target: Tensor) -> Action:
 
 
 def whole(name: str, net: Net, time: int, batch: int) -> Case:
-    """One evaluation without gradients; weight norms folded where the package can."""
+    """One evaluation without gradients; weight norms are folded where the package can do so."""
     x = torch.randn(batch, net.in_channels, time)
     nets = {**convolutional(net), **recurrent(net)}
     for module in nets.values():
@@ -204,10 +204,10 @@ def streaming(net: Net, rows: int) -> Case:
 
 
 def cold_streaming(net: Net) -> Case:
-    """One more step of one row in a process that does a millisecond of other work between two.
+    """One more step of one row, in a process that does other work for a millisecond between steps.
 
-    The other work sums eight million bytes again and again: they push weights, state and much of
-    the interpreter's code out of the first and second level of the cache. It is not counted.
+    The other work sums eight million bytes again and again, which pushes weights, state and much of
+    the interpreter's code out of the first and second level of the cache. It is not timed.
     """
     case = streaming(net, 1)
     return replace(
@@ -219,7 +219,7 @@ def cold_streaming(net: Net) -> Case:
 
 
 class OtherWork:
-    """What a process does between two steps of a stream: it reads memory of its own."""
+    """What a process does between two steps of a stream: it reads other memory."""
 
     def __init__(self, *, seconds: float, size: int) -> None:
         self.seconds = seconds

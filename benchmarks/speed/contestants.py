@@ -1,4 +1,4 @@
-"""The nets that are timed beside ours: a peer's package, the textbook form, recurrent nets.
+"""The nets that are timed against ours: a peer's package, the textbook form, recurrent nets.
 
 The convolutional ones compute the same function from the same weights, which is checked before
 anything is timed; the recurrent ones have as many parameters.
@@ -42,7 +42,7 @@ class Net:
 
 
 class TextbookBlock(nn.Module):
-    """Bai et al. 2018, figure 1b, as it is mostly written: padding on both sides, the right cut."""
+    """Bai et al. 2018, figure 1b, as usually written: padding on both sides, the right side cut."""
 
     def __init__(self, before: int, width: int, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -95,10 +95,10 @@ def peer(net: Net) -> nn.Module:
 
 
 def convolutional(net: Net) -> dict[str, nn.Module]:
-    """Ours, the textbook's and the peer's (where installed), with the same weights.
+    """Ours, the textbook's and the peer's (if installed), with the same weights.
 
     Raises:
-        RuntimeError: if they do not compute the same.
+        RuntimeError: they do not compute the same outputs.
     """
     textbook = TextbookTCN(net)
     weights = textbook.state_dict()
@@ -115,10 +115,10 @@ def convolutional(net: Net) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def check_equal(nets: dict[str, nn.Module], x: Tensor) -> None:
-    """Refuses contestants that compute something else than the first.
+    """Refuses contestants that compute something other than the first does.
 
     Raises:
-        RuntimeError: naming the contestant and the difference.
+        RuntimeError: a contestant differs; the message names it and the difference.
     """
     outputs = {name: module.eval()(x) for name, module in nets.items()}
     expected = next(iter(outputs.values()))
@@ -142,7 +142,7 @@ class ChannelsFirst(nn.Module):
 
 
 def recurrent(net: Net) -> dict[str, ChannelsFirst]:
-    """PyTorch's LSTM and GRU of as many parameters as the TCN, as far as whole units allow."""
+    """PyTorch's LSTM and GRU with as many parameters as the TCN, as far as whole units allow."""
     budget = count(TCN(net.in_channels, net.channels, net.kernel_size))
     built: dict[str, ChannelsFirst] = {}
     for cell, gates in ((nn.LSTM, 4), (nn.GRU, 3)):

@@ -10,11 +10,11 @@ from benchmarks.report.plots import look, svg
 from benchmarks.speed.sweeps import VALUES, Point
 
 CONTESTANTS = {"tcn": "tcn", "pytorch-tcn": "pytorch-tcn", "nn.LSTM": "lstm", "nn.GRU": "gru"}
-"""Of each contestant the model it looks like."""
+"""The model whose look each contestant takes."""
 
 
 def draw(points: Sequence[Point]) -> str:
-    """SVG text."""
+    """The figure as SVG text."""
     drawings = [partial(_draw, size=size, points=points) for size in VALUES]
     return svg(drawings, (9.0, 6.4), rows=2)
 

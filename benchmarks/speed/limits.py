@@ -1,4 +1,4 @@
-"""What the machine itself can do, measured in the same run as what is compared with it."""
+"""What the machine itself can do, measured in the same run as what it is compared with."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What was measured: rows of a table, a JSON file, a figure."""
+"""The measurements as rows of a table, a JSON file and a figure."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ class Row:
     Attributes:
         microseconds: per unit of work.
         ratio: how many times longer than ours, turn by turn; 1 for ours.
-        share: of the machine's matrix rate, None where that says nothing.
+        share: of the machine's matrix rate, None if that is meaningless.
     """
 
     kind: str
@@ -77,10 +77,10 @@ def measure_all(
     output: Path | None = None,
     command: str = "",
 ) -> list[Row]:
-    """Measures every case whose kind contains ``only``, prints the tables, writes what was found.
+    """Measures every case whose kind contains ``only``, prints the tables, writes the results.
 
     Raises:
-        ValueError: if a number of threads is below 1, or no case is left.
+        ValueError: a number of threads is below 1, or no case is left.
     """
     if any(count < 1 for count in threads):
         raise ValueError(f"threads is {list(threads)}: give 1 or more")
@@ -145,7 +145,7 @@ def write(
     rounds: int,
     command: str,
 ) -> None:
-    """The JSON file and, beside it, the figure of the sweeps."""
+    """Writes the JSON file and, next to it, the figure of the sweeps."""
     content: dict[str, Any] = {
         **origin(command, threads, [PEER] if peer_installed() else []),
         "rounds": rounds,

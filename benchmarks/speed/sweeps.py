@@ -1,4 +1,4 @@
-"""The cost of a training step against length, batch, depth and width; every step read."""
+"""The cost of a training step against length, batch, depth and width; every step is read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class Setting:
 
 
 MIDDLE = Setting(Net(1, (25,) * 6, 7), time=512, batch=8)
-"""What the other sizes are while one of them changes."""
+"""The values of the other sizes while one of them changes."""
 
 
 VALUES = {
@@ -47,7 +47,7 @@ def measure(size: str, value: int, *, rounds: int) -> Point:
     case = training(size, setting.net, setting.time, setting.batch, 10)
     actions = {name: action for name, action in case.actions.items() if name != TEXTBOOK}
     turns = take_turns(actions, rounds=rounds)
-    # Recurrent nets get other widths at every point, and one name in the plot.
+    # Recurrent nets have another width at every point, but one name in the plot.
     return Point(
         size,
         value,

@@ -1,7 +1,7 @@
-"""Timing by turns: the contestants alternate, so that a slow moment of the machine meets them all.
+"""Timing by turns: the contestants alternate, so a slow moment of the machine affects them all.
 
-Every turn gives one ratio between two contestants; what is reported is the median of the ratios
-and their quartiles, which drift far less than the times themselves.
+Every turn gives one ratio between two contestants. The median of the ratios is reported with their
+quartiles, which drift far less than the times themselves.
 """
 
 import statistics
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 Action = Callable[[], object]
 
 SHORTEST_TURN = 0.02
-"""Seconds: an action is repeated within its turn until the clock's own noise no longer matters."""
+"""Seconds: an action is repeated within its turn until the clock's noise no longer matters."""
 
 
 CALLS_AFTER_OTHER_WORK = 25
-"""Calls in a turn where other work is done between two."""
+"""Calls in a turn when other work is done between them."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def take_turns(
     Args:
         actions: by contestant.
         rounds: turns of each.
-        before: done before every call and not counted; each call then has a clock of its own, and a
-            turn is the median of its calls, since one that was interrupted says nothing.
+        before: done before every call and not timed; each call is then timed separately, and a turn
+            is the median of its calls, since an interrupted one tells nothing.
 
     Raises:
-        ValueError: if ``rounds`` is below 2.
+        ValueError: ``rounds`` is below 2.
     """
     if rounds < 2:
         raise ValueError(f"rounds is {rounds}: give 2 or more, a spread needs them")
@@ -55,7 +55,7 @@ def take_turns(
 
 
 def _repeats(action: Action) -> int:
-    """How many calls fill a turn; asking is the first turn that does not count."""
+    """How many calls fill a turn; finding out is the first turn that does not count."""
     action()
     return max(1, round(SHORTEST_TURN / _seconds(action, 1)))
 

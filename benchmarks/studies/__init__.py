@@ -1,1 +1,1 @@
-"""Questions that ask for runs or timings of their own."""
+"""Questions that need additional runs or timings."""

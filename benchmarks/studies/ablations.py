@@ -1,6 +1,6 @@
 """What each part of the TCN is worth: kernel size, shortcuts, gates, weight norm, dropout.
 
-After Bai et al. 2018, figure 6 (kernel size, residual) and table 5 (gating), at a budget of
+After Bai et al. 2018, figure 6 (kernel size, residual) and table 5 (gating), with a budget of
 minutes: every variant has 6 levels, at most as many parameters as the net of the quick config (its
 width follows), and as many optimizer steps. Copying memory is run at T = 100, digits as configured.
 """
@@ -24,7 +24,7 @@ from tcn.models import TCN, SequenceModel
 
 NAME = "ablations"
 LENGTH = 100
-LEVELS = 6  # kernels of 2 then see 127 steps, all of them
+LEVELS = 6  # kernels of size 2 then see 127 steps, which is all of them
 KERNEL_SIZES = (2, 3, 4, 6, 8)
 BASE = "kernel_8"
 DROPOUT = 0.1
@@ -42,7 +42,7 @@ OVERRIDES = {
 METRICS = {"copying_quick": LAST_ACCURACY, "digits": ACCURACY}
 TITLES = {"copying_quick": f"Copying, T = {LENGTH}", "digits": "Digits"}
 
-# Of each variant: its label, and what is laid over the net of kernel size 8.
+# For each variant, its label and how it differs from the net of kernel size 8.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"kernel_{k}": (f"kernel size {k}", {"kernel_size": k}) for k in KERNEL_SIZES},
     "without_shortcuts": ("without residual", {"shortcuts": False}),
@@ -54,7 +54,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class WithoutShortcuts(TCN):
-    """A TCN whose blocks are their two layers and nothing beside them."""
+    """A TCN whose blocks consist of only their two layers."""
 
     def __init__(
         self, in_channels: int, channels: list[int], kernel_size: int, *, dropout: float = 0.0
@@ -111,7 +111,7 @@ def _key(name: str, value: Any) -> str:
 
 
 def width(settings: dict[str, Any]) -> int:
-    """The widest levels within the parameters."""
+    """The largest width of the levels within the parameter budget."""
     with torch.device("meta"):
         return (
             bisect_right(
@@ -132,7 +132,7 @@ def _parameters(width: int, settings: dict[str, Any]) -> int:
 
 
 def known(folder: Path) -> dict[str, dict[str, TaskSummary]]:
-    """Of each task what is known, by variant."""
+    """For each task, what is known, by variant."""
     return {
         task: {
             variant: summary

@@ -1,8 +1,8 @@
-"""What computing only the last step saves in training, against computing the whole sequence.
+"""What computing only the last step saves in training, compared with the whole sequence.
 
-Both sides are the same net with the same weights on the same batch, and take turns; once on plain
-PyTorch layers, where the ratio is that of the work, and once with the native kernels, which make
-the whole sequence faster still than its part.
+Both sides are the same net with the same weights on the same batch, and take turns: once with plain
+PyTorch layers, where the ratio is that of the work, and once with the native kernels, with which
+the whole sequence is even faster than its part.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of a training step: medians; and the quartiles of the ratios of the turns."""
+    """Milliseconds of a training step as medians, and the quartiles of the ratios of the turns."""
 
     case: str
     kernels: bool
@@ -58,7 +58,7 @@ class Timing:
 
 
 def whole_sequence(net: SequenceModel, x: Tensor) -> Tensor:
-    """What ``net(x)`` gives, by computing every step and reading the last."""
+    """What ``net(x)`` gives, computed for every step, with only the last one read."""
     output: Tensor = net.head(net.backbone(x)[..., -1])
     return output
 
@@ -68,7 +68,7 @@ def measure(case: Case, *, kernels: bool = True, rounds: int = 15, seed: int = 0
 
     Raises:
         ValueError: ``rounds`` is below 2.
-        RuntimeError: the two ways do not agree to 1e-4.
+        RuntimeError: the results of the two ways differ by more than 1e-4.
     """
     torch.manual_seed(seed)
     backbone = TCN(case.in_channels, case.channels, case.kernel_size)

@@ -1,9 +1,10 @@
 """How far back a model can remember: copying and adding at lengths from 50 to 2000.
 
-The curve of Bai et al. 2018, figure 5, at a budget that two cores can pay: about 15,000 parameters
-and 1,565 optimizer steps for every model at every length. Settings are those of the quick configs;
-the depth of the TCN is the least that covers the length, its width what the parameters allow, as
-the paper chooses them too. What a longer training would change is not said by it.
+The curve of Bai et al. 2018, figure 5, with a budget that two cores can handle: about 15,000
+parameters and 1,565 optimizer steps for every model at every length. Settings are those of the
+quick configs. The TCN has the smallest depth that covers the length, and the width that the
+parameters allow, which is also how the paper chooses them. What longer training would change
+cannot be read from it.
 """
 
 from functools import cache
@@ -24,7 +25,7 @@ EPOCHS = 5
 EXAMPLES = 10_000  # as in the authors' code of copying memory: 313 steps of 32 an epoch
 BACKBONE = "model.init_args.net.init_args.backbone.init_args"
 
-# Of each problem: steps beyond T, channels of the input, taps and parameters of the quick config.
+# For each problem: steps beyond T, input channels, taps and parameters of the quick config.
 PROBLEMS = {"copying": (20, 1, 8, 14_922), "adding": (0, 2, 4, 15_041)}
 METRICS = {"copying": LAST_ACCURACY, "adding": MSE}
 CHANCE = {"copying": 100 / 8, "adding": 1 / 6}
@@ -35,7 +36,7 @@ def points() -> list[Point]:
     return [_point(problem, length) for length in LENGTHS for problem in PROBLEMS]
 
 
-@cache  # the widths are found by building nets
+@cache  # finding the widths means building nets
 def _point(problem: str, length: int) -> Point:
     further, channels, kernel_size, most = PROBLEMS[problem]
     net = TCN.for_length(length + further, channels, kernel_size, max_parameters=most)
@@ -55,7 +56,7 @@ def _point(problem: str, length: int) -> Point:
 
 
 def curves(folder: Path) -> dict[str, dict[int, TaskSummary]]:
-    """Of each problem what is known, by length."""
+    """For each problem, what is known, by length."""
     found: dict[str, dict[int, TaskSummary]] = {problem: {} for problem in PROBLEMS}
     for problem in PROBLEMS:
         for length in LENGTHS:

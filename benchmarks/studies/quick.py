@@ -39,7 +39,7 @@ def print_summary(summaries: Sequence[TaskSummary], paths: Sequence[Path]) -> No
 
 
 def _titles(summary: TaskSummary) -> list[str]:
-    """What stands to the left of the rows of a task, one line each."""
+    """The titles to the left of the rows of a task, one per line."""
     metric = summary.task.metric
     arrow = "↑" if metric.higher_is_better else "↓"
     unit = f" ({metric.unit})" if metric.unit else ""

@@ -1,4 +1,4 @@
-"""Random search: as many trials and as many optimizer steps for every model, judged by validation.
+"""Random search: equally many trials and optimizer steps for every model, judged by validation.
 
 ``configs/<task>/search.yaml`` says what is drawn, key by key as in an override::
 
@@ -8,9 +8,9 @@
       model.init_args.optimizer.init_args.lr: {log_uniform: [1.0e-4, 1.0e-2]}
       model.init_args.net.init_args.backbone.init_args.dropout: {uniform: [0.0, 0.6]}
 
-``integer: [low, high]`` includes both; a value that is no mapping is the same in every trial.
-Trial 0 is the config as it stands, and trial k is trained from seed k. A value depends on seed,
-model, trial and key alone: more trials, models or keys leave those that were drawn as they are.
+``integer: [low, high]`` includes both; a value that is not a mapping is the same in every trial.
+Trial 0 is the config as it stands, and trial k is trained from seed k. A value depends only on
+seed, model, trial and key: adding trials, models or keys does not change those drawn before.
 """
 
 import json
@@ -57,7 +57,7 @@ class Search:
         seed: int = 0,
         budget_epochs: int | None = None,
     ) -> "Search":
-        """Draws the trials, the models taking turns; ``models=None`` for all in the space.
+        """Draws the trials, alternating between the models; ``models=None`` for all in the space.
 
         Raises:
             ValueError: the task has no space, the space is wrong or lacks a model, or a number is
@@ -95,7 +95,7 @@ def ranked(trials: Iterable[Result]) -> list[Result]:
 
 
 def has_value(result: Result) -> bool:
-    """Whether it did not diverge, and validation gave a number."""
+    """Whether the run did not diverge and validation gave a number."""
     value = result.best.get("value")
     return result.status != "failed" and value is not None and math.isfinite(value)
 
@@ -108,10 +108,10 @@ def _rank(result: Result) -> float:
 
 
 def space_file(task: str) -> Path:
-    """Where the space of ``task`` is.
+    """The path of the space of ``task``.
 
     Raises:
-        ValueError: it has none; the message lists the tasks that have one.
+        ValueError: there is none; the message lists the tasks that have one.
     """
     path = CONFIGS / task / SPACE
     if not path.exists():
@@ -124,7 +124,7 @@ def read_space(path: Path) -> dict[str, Draws]:
     """What is drawn, by model and for all.
 
     Raises:
-        ValueError: it is not of the form above, or a model would get data or time of its own.
+        ValueError: the space is not of the form above, or gives one model its own data or time.
     """
     content = yaml.safe_load(path.read_text())
     draws = list(content.values()) if isinstance(content, dict) else [content]
@@ -190,7 +190,7 @@ def _text(value: Any) -> str:
 
 
 def print_trials(search: Search, store: Store) -> None:
-    """Every trial, the best first, and how the best of each model is made again."""
+    """Prints every trial, the best first, and the overrides of the best of each model."""
     console = Console()
     for model in search.models:
         ranked = search.ranked(store, model)

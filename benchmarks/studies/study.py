@@ -1,7 +1,7 @@
 """Studies: ordinary runs that differ in one thing, made by the scheduler and kept by point.
 
-A point is a plan over a store of its own, ``results/<study>/<point>/``, because a run is told from
-others by task, model, seed and settings, not by what is laid over its config.
+A point is a plan over a separate store, ``results/<study>/<point>/``, because a run is identified
+by task, model, seed and settings, not by the overrides of its config.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ class Point:
     Attributes:
         name: its folder.
         label: what differs, for tables.
-        task: whose configs are taken.
-        models: of these.
-        overrides: laid over all of them.
+        task: the task whose configs are used.
+        models: the models to run.
+        overrides: applied to all of them.
         drawn: further ones for single models.
     """
 
@@ -39,7 +39,7 @@ def store_of(folder: Path, study: str, point: Point) -> Store:
 
 
 def summary_of(folder: Path, study: str, point: Point) -> TaskSummary | None:
-    """What is known of a point made by the recipes it has now; ``None`` if nothing."""
+    """What is known about a point made by its present recipes; ``None`` if nothing."""
     store = store_of(folder, study, point)
     found = summarize(result for result in store.results() if _is_of(result, point))
     return found[0] if found else None
@@ -51,10 +51,10 @@ def _is_of(result: Result, point: Point) -> bool:
 
 
 def points_named(points: Sequence[Point], names: Sequence[str] | None) -> list[Point]:
-    """The points of these names, all if ``None``.
+    """The points with these names, all if ``None``.
 
     Raises:
-        ValueError: there is no point of a name.
+        ValueError: no point has one of the names.
     """
     by_name = {point.name: point for point in points}
     for name in names or ():

@@ -1,4 +1,4 @@
-"""Weights against rare classes, given or worked out from the targets of the training data."""
+"""Weights that offset rare classes, given or worked out from the targets of the training data."""
 
 import math
 from collections import Counter
@@ -18,20 +18,11 @@ BALANCED = "balanced"
 
 
 class Weights:
-    """One weight of each class or channel, or none.
-
-    Args:
-        name: of the argument, for messages.
-        given: numbers, ``"balanced"`` or None.
-        single: whether one number, for all, is taken too.
+    """One weight for each class or channel, or no weights.
 
     Attributes:
-        balanced: whether they are worked out from the training targets when a fit begins.
+        balanced: whether the weights are worked out from the training targets when a fit begins.
         values: the weights; None if there are none, or none yet.
-
-    Raises:
-        ValueError: a number is negative or not finite, none is above 0, or it is another word.
-        TypeError: ``given`` is not a sequence of numbers.
     """
 
     def __init__(
@@ -41,6 +32,18 @@ class Weights:
         *,
         single: bool = False,
     ) -> None:
+        """Checks the weights as they were given.
+
+        Args:
+            name: of the argument, for messages.
+            given: numbers, ``"balanced"`` or None.
+            single: whether a single number, for all, is accepted too.
+
+        Raises:
+            ValueError: a number is negative or not finite, no number is above 0, or the word is not
+                ``"balanced"``.
+            TypeError: ``given`` is not a sequence of numbers.
+        """
         if isinstance(given, str) and given != BALANCED:
             raise ValueError(f"{name}: {given!r} is not known; give numbers, or {BALANCED!r}")
         self.name = name
@@ -56,10 +59,10 @@ class Weights:
         return self.balanced or self.values is not None
 
     def of(self, output: Tensor) -> Tensor:
-        """``(channels,)``: a weight for each channel of an output, float32 at least.
+        """``(channels,)``: a weight for each channel of an output, at least in float32.
 
         Raises:
-            ValueError: there are more or fewer, or they are not worked out yet.
+            ValueError: there is not one weight for each channel, or they are not worked out yet.
         """
         if self.values is None:
             raise ValueError(
@@ -81,10 +84,10 @@ class Weights:
 
 
 def training_batches(trainer: pl.Trainer, name: str) -> Iterator[Batch]:
-    """One pass through the training data, this process's part of it; nothing random is used up.
+    """One pass through the training data, this process's part of it; uses up no random numbers.
 
     Raises:
-        ValueError: the data have no end that is known; ``name`` is the argument that asked.
+        ValueError: the length of the data is not known; ``name`` is the argument that asked.
     """
     trainer.fit_loop.setup_data()
     count = trainer.num_training_batches
@@ -106,10 +109,10 @@ def training_batches(trainer: pl.Trainer, name: str) -> Iterator[Batch]:
 
 
 def balanced_classes(targets: Iterator[Tensor]) -> list[float]:
-    """A weight for each class, of all processes' targets: ``targets / (classes * its targets)``.
+    """A weight for each class: ``targets / (classes * targets of the class)``, over all processes.
 
-    So each class weighs as much in sum, and the mean weight of a target is 1 (scikit-learn's
-    ``class_weight="balanced"``). A class without any has the weight 1.
+    All classes then have the same total weight, and the mean weight of a target is 1
+    (scikit-learn's ``class_weight="balanced"``). A class without targets has the weight 1.
     """
     here: Counter[int] = Counter()
     for target in targets:
@@ -124,10 +127,10 @@ def balanced_classes(targets: Iterator[Tensor]) -> list[float]:
 
 
 def balanced_channels(targets: Iterator[Tensor]) -> list[float]:
-    """The weight of yes in each channel: how many no to a yes, over all processes.
+    """The weight of a 1 in each channel: the number of 0 for each 1, over all processes.
 
-    So yes and no weigh as much in sum. A channel that is always yes or always no has the weight 1.
-    ``targets`` are ``(rows, channels)``, 0, 1 or NaN.
+    The ones and the zeros of a channel then have the same total weight. A channel that is always 1
+    or always 0 has the weight 1. ``targets`` are ``(rows, channels)``, 0, 1 or NaN.
     """
     yes: Any = 0
     no: Any = 0

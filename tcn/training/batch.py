@@ -16,8 +16,8 @@ class Batch(NamedTuple):
         y: targets. One per step: ``(batch, time)`` int64 classes or ``(batch, channels, time)``
             floats. One per sequence: ``(batch,)`` int64 classes or ``(batch, channels)`` floats.
         lengths: ``(batch,)`` int64, the valid steps of each row when the rows are padded on the
-            right; ``None`` when every row is whole. They count steps of ``x``: behind a stride
-            or an up-sampling those steps of ``y`` count whose own position is one of them.
+            right; ``None`` when every row is whole. They count steps of ``x``: after a stride or
+            up-sampling, a step of ``y`` counts if its own position in ``x`` is valid.
     """
 
     x: Tensor
@@ -39,7 +39,7 @@ class Prediction(NamedTuple):
 
 
 def behind(net: nn.Module, batch: Batch) -> Batch:
-    """The batch with its lengths as ``net``'s outputs have them, where it changes the rate."""
+    """The batch with its lengths converted to those of the outputs, if ``net`` changes the rate."""
     if batch.lengths is None or not isinstance(net, SequenceModule):
         return batch
     if net.preserves_length or net.reads_out:

@@ -1,4 +1,4 @@
-"""The best checkpoint of a run, of two that are as good the one with the lower loss."""
+"""Keeps the best checkpoint of a run; of two equally good ones, the one with the lower loss."""
 
 import math
 from functools import cached_property
@@ -15,21 +15,21 @@ TIE_BREAKER = "val_loss"
 class BestCheckpoint(ModelCheckpoint):
     """Lightning's ``ModelCheckpoint`` (and its arguments), in which ``val_loss`` breaks ties.
 
-    Counts such as the accuracy tie often: on a small validation set it may be 1 from the first
-    epoch on, while the loss goes on falling. Among checkpoints with the same value of ``monitor``
-    the one with the lowest loss is the best, and the one with the highest is given up first; the
-    earlier one stays if they have the same loss too, or none is logged.
+    Metrics that count, such as the accuracy, often tie: on a small validation set the accuracy may
+    be 1 from the first epoch on while the loss keeps falling. Among checkpoints with the same value
+    of ``monitor``, the one with the lowest loss is the best, and the one with the highest is
+    dropped first. If their losses are equal too, or no loss is logged, the earlier one stays.
     """
 
     @cached_property
     def _losses(self) -> dict[str, float]:
-        """Of each checkpoint that is kept, by its path."""
+        """The loss of each checkpoint that is kept, by its path."""
         return {}
 
     @property
     @override
     def state_key(self) -> str:
-        # Lightning's own, so that runs begun with that go on.
+        # Lightning's own key, so that runs begun with its callback can be resumed.
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
 
     @override
@@ -49,7 +49,7 @@ class BestCheckpoint(ModelCheckpoint):
         super()._save_checkpoint(trainer, filepath)
 
     def _rank(self, trainer: pl.Trainer, newest: str) -> None:
-        """Says which checkpoints are the best and the worst, before that is saved with one."""
+        """Determines the best and the worst checkpoint, before this state is saved in one."""
         loss = float(trainer.callback_metrics.get(TIE_BREAKER, math.inf))
         losses = {**self._losses, newest: math.inf if math.isnan(loss) else loss}
         self._losses.clear()

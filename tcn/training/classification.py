@@ -1,4 +1,4 @@
-"""The task of classes, of whole sequences or of every step."""
+"""The task of predicting classes, of whole sequences or of every step."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -23,40 +23,18 @@ from tcn.training.targets import IGNORED, check_classes, is_valid, valid_classes
 
 
 class Classification(LabelTask):
-    """Mean cross entropy, in nats, over all sequences or over all valid steps of them.
+    """Mean cross entropy, in nats, over all sequences or over all their valid steps.
 
     Targets: int64 classes, ``(batch,)`` for outputs ``(batch, classes)`` or ``(batch, time)`` for
-    ``(batch, classes, time)``; -100 counts nowhere. Logs ``*_loss``, ``{val,test}_accuracy`` and,
-    with ``last``, ``{val,test}_last_accuracy``; predicts the probabilities of the classes.
+    ``(batch, classes, time)``; -100 is ignored. Logs ``*_loss``, ``{val,test}_accuracy`` and, with
+    ``last``, ``{val,test}_last_accuracy``; predicts the probabilities of the classes.
 
-    The best checkpoint is chosen by the accuracy, or by the loss where there is a target at each
-    step, ``last`` or ``class_weights``.
+    The best checkpoint is chosen by the accuracy, or by the loss if there is a target at each step
+    or if ``last`` or ``class_weights`` is given.
 
-    Args:
-        net, optimizer, lr_scheduler: see ``Task``.
-        last: also measure the accuracy over this many final valid steps of each sequence (Bai et
-            al. 2018, figure 5: the 10 symbols to be remembered in copying memory).
-        label_smoothing: in training this share of every target goes to all classes alike (Szegedy
-            et al. 2016, arXiv:1512.00567, section 7); losses of validation and test have none.
-        class_weights: a weight for each class: the loss is the mean over targets that count as much
-            as their class weighs, as in ``torch.nn.CrossEntropyLoss(weight=...)``, over a whole
-            set of validation or test too, so that all losses compare. ``"balanced"``: the number
-            of targets / (classes * targets of the class), counted in one pass through the training
-            data when a fit begins, and kept in its checkpoints.
-        metrics: what is measured beside, logged as ``{val,test}_<name>``, each class counting alike
-            however rare: ``f1``; ``average_precision`` (exact: all scores are kept until the end
-            of the epoch); ``balanced_accuracy`` (the mean recall); ``confusion``, which is not one
-            number: it stands in the attribute ``confusion`` and, with a logger, in
-            ``{val,test}_confusion.csv`` of its folder.
-        monitor: the metric that chooses the best checkpoint: ``loss``, ``accuracy``,
-            ``last_accuracy`` with ``last``, or one of ``metrics``, which is then measured.
-        classes: how many there are, for ``metrics``; the ``out_channels`` of the net if it has any.
-
-    Raises:
-        TypeError: the net says that its numbers are not of classes.
-        ValueError: ``last`` is not positive, or it is given and the targets have no time axis;
-            ``label_smoothing`` is not from 0 to below 1; a weight is negative or there is not one
-            for each class; a metric is unknown, or ``classes`` is.
+    Metrics asked for by name are logged as ``{val,test}_<name>``, except ``confusion``, which is
+    not a single number: it is kept in the attribute ``confusion`` and, with a logger, written to
+    ``{val,test}_confusion.csv`` in the logger's folder.
     """
 
     def __init__(
@@ -72,6 +50,37 @@ class Classification(LabelTask):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
+        """Checks the settings against the net and sets up the metrics.
+
+        Args:
+            net: the net to train; see ``Task``.
+            optimizer: called with the parameters, returns the optimizer.
+            lr_scheduler: called with the optimizer, returns the scheduler, see ``Task``; or a
+                ``Schedule``.
+            last: also measure the accuracy over this many final valid steps of each sequence (Bai
+                et al. 2018, figure 5: the 10 symbols to be remembered in copying memory).
+            label_smoothing: in training, this share of every target is spread evenly over all
+                classes (Szegedy et al. 2016, arXiv:1512.00567, section 7); validation and test
+                losses are not smoothed.
+            class_weights: a weight for each class: the loss is the mean over targets weighted by
+                their class, as in ``torch.nn.CrossEntropyLoss(weight=...)``. Validation and test
+                use the same weights, over their whole set, so that all losses can be compared.
+                ``"balanced"``: the number of targets / (classes * targets of the class), counted in
+                one pass through the training data when a fit begins, and kept in its checkpoints.
+            metrics: further metrics, in which each class counts the same however rare: ``f1``;
+                ``average_precision`` (exact: all scores are kept until the end of the epoch);
+                ``balanced_accuracy`` (the mean recall); ``confusion``, the confusion matrix.
+            monitor: the metric that chooses the best checkpoint: ``loss``, ``accuracy``,
+                ``last_accuracy`` with ``last``, or one of ``metrics``, which is then measured.
+            classes: the number of classes, for ``metrics``; by default ``out_channels`` of the net.
+
+        Raises:
+            TypeError: the net says that its numbers are not of classes.
+            ValueError: ``last`` is not positive; ``label_smoothing`` is not from 0 to below 1; a
+                weight is negative; a metric is unknown, or the number of classes is. Later, in use:
+                ``last`` is given and the targets have no time axis, or there is not one weight for
+                each class.
+        """
         own = {"loss": "min", "accuracy": "max"}
         if last is not None:
             own["last_accuracy"] = "max"

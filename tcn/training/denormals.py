@@ -1,4 +1,4 @@
-"""Training without the numbers that slow a processor down."""
+"""Training without the tiny numbers that slow a processor down."""
 
 import contextlib
 
@@ -9,12 +9,12 @@ from tcn.native import flushing_denormals
 
 
 class FlushDenormals(pl.Callback):
-    """Counts numbers below 1e-38 as zero while a net is trained on a CPU.
+    """Treats numbers below 1e-38 as zero while a net is trained on a CPU.
 
-    A processor multiplies with them up to a hundred times slower, and a training makes them: the
-    gradients of outputs that are long learnt are that small, and the squares of which Adam keeps
-    the mean still smaller. Every task brings this callback along. What was set before is set again
-    afterwards, whether the training came to its end or not.
+    A processor multiplies such numbers up to a hundred times more slowly, and training produces
+    them: the gradients of outputs learned long ago are that small, and the mean squares that Adam
+    keeps are smaller still. Every task adds this callback. The previous setting is restored
+    afterwards, whether or not the training finished.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is said of a batch that holds, or leads to, numbers that are not finite."""
+"""The error message for a batch that holds, or leads to, numbers that are not finite."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from tcn.training.targets import Missing
 
 
 def complaint(batch: Batch, loss: Tensor, where: str, missing: Missing | None) -> str | None:
-    """What is wrong with the numbers of a training step and what helps, or None.
+    """What is wrong with the numbers of a training step and how to fix it, or None.
 
     Args:
         batch: as the step saw it.

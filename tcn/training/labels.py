@@ -1,4 +1,4 @@
-"""What tasks of labels have in common: weights against rare ones, and metrics by name."""
+"""What the tasks with labels share: weights that offset rare labels, and metrics by name."""
 
 import csv
 from abc import abstractmethod
@@ -23,12 +23,12 @@ STAGES = ("val", "test")
 
 
 class Chosen(NamedTuple):
-    """The metrics a task of labels is asked for.
+    """The metrics that a task with labels is asked for.
 
     Attributes:
-        own: what it measures in any case, and ``"min"`` or ``"max"`` for each.
-        known: what it can measure beside.
-        metrics: names of those that it measures.
+        own: the metrics it always measures, with ``"min"`` or ``"max"`` for each.
+        known: the further metrics it can measure.
+        metrics: names of those to measure.
         monitor: the name of the metric that chooses the best checkpoint; None: the task's choice.
         classes: the argument that says how many classes or channels there are, and its value.
     """
@@ -44,7 +44,7 @@ class LabelTask(Task):
     """A task whose labels may be rare.
 
     Attributes:
-        confusion: the newest confusion matrix of ``"val"`` and of ``"test"``, where it is measured:
+        confusion: the latest confusion matrix of ``"val"`` and of ``"test"``, if it is measured:
             int64 ``(classes, classes)``, a row for each target, a column for each prediction.
     """
 
@@ -57,6 +57,21 @@ class LabelTask(Task):
         optimizer: OptimizerCallable,
         lr_scheduler: Schedule | LRSchedulerCallable | None,
     ) -> None:
+        """Sets up the weights and the metrics.
+
+        Args:
+            net: the net to train; see ``Task``.
+            optimizer: called with the parameters, returns the optimizer.
+            lr_scheduler: called with the optimizer, returns the scheduler, see ``Task``; or a
+                ``Schedule``.
+            weights: how much each label counts in the loss.
+            chosen: the metrics asked for.
+
+        Raises:
+            TypeError: the names of the metrics are a single string.
+            ValueError: a metric is unknown, or one needs the number of classes or channels, which
+                is below 1 or not known.
+        """
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
         self.weights = weights
         self.confusion: dict[str, Tensor] = {}
@@ -85,17 +100,17 @@ class LabelTask(Task):
         """The weights, worked out from the training data."""
 
     def _training_batches(self) -> Iterator[Batch]:
-        """One pass through the training data; lengths are those of the outputs."""
+        """One pass through the training data; the lengths are those of the outputs."""
         batches = training_batches(self.trainer, self.weights.name)
         for index, batch in enumerate(batches):
             yield behind(self.net, self._own_rows("train", batch, index))
 
     def measure(self, stage: str, scores: Tensor, target: Tensor) -> None:
-        """Updates and logs the metrics by name with rows as ``Measure`` has them."""
+        """Updates and logs the metrics asked for by name, with rows as ``Measure`` takes them."""
         for name in self._measured:
             metric: Metric = getattr(self, f"{stage}_{name}")
-            # Most refuse a batch without rows. What keeps its rows must know what they look like
-            # in a process that never has any, or the others' cannot be gathered.
+            # Most refuse a batch without rows. A metric that keeps its rows needs their shape even
+            # in a process that never has any, or those of the others cannot be gathered.
             if len(target) or isinstance(metric, AveragePrecision):
                 metric.update(scores, target)
             if name != "confusion":
@@ -104,7 +119,7 @@ class LabelTask(Task):
     @override
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        # A run that goes on keeps its weights: of a loader with random crops they would differ.
+        # A resumed run keeps its weights: random crops would give others when counted again.
         goes_on = self.trainer.ckpt_path is not None and self.weights.values is not None
         if self.weights.balanced and not goes_on:
             self.weights.values = self._balanced()
@@ -129,7 +144,7 @@ class LabelTask(Task):
         self._keep_confusion("test")
 
     def _keep_confusion(self, stage: str) -> None:
-        """As an attribute, and beside the log as a table: it is not one number to be logged."""
+        """Keeps it as an attribute and as a table: a log takes single numbers only."""
         if "confusion" not in self._measured:
             return
         matrix: Metric = getattr(self, f"{stage}_confusion")
@@ -145,7 +160,7 @@ class LabelTask(Task):
 
 
 def _names(chosen: Chosen) -> list[str]:
-    """The metrics to be measured, each once; the one that chooses the checkpoint is one of them."""
+    """The metrics to measure, each once, including the one that chooses the checkpoint."""
     if isinstance(chosen.metrics, str):
         raise TypeError(f"metrics: {chosen.metrics!r} is one name; give a list of names")
     for name in chosen.metrics:
@@ -172,7 +187,7 @@ def _count(net: nn.Module, argument: str, given: int | None, names: Sequence[str
 
 
 def _append(path: Path, epoch: int | str, matrix: Tensor) -> None:
-    """A line for each target: the epoch, the target, how often each class was predicted."""
+    """Adds a line for each target: the epoch, the target, how often each class was predicted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
     with path.open("a", newline="") as file:

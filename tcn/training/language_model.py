@@ -1,4 +1,4 @@
-"""The task of the next token, over windows or over rows that go on from batch to batch."""
+"""The task of predicting the next token, over windows or over rows that continue across batches."""
 
 import math
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ from tcn.training.task import Task
 
 
 class Chunk(Batch):
-    """A batch each row of which goes on where the same row of the batch before it ended.
+    """A batch in which each row continues the same row of the previous batch.
 
-    ``LanguageModel`` lets its net go on from the state in which that batch left it, so that a token
-    is read with all that stands to its left in the row. Gradients do not go back beyond the batch.
+    ``LanguageModel`` starts its net from the state in which that batch left it, so a token is read
+    with everything to its left in the row. Gradients stop at the beginning of the batch.
     """
 
     __slots__ = ()
 
 
 class FirstChunk(Chunk):
-    """The batch with which such rows begin."""
+    """The first batch of such rows."""
 
     __slots__ = ()
 
@@ -41,16 +41,11 @@ class FirstChunk(Chunk):
 class LanguageModel(Task):
     """Mean cross entropy, in nats per token, of the next token at every step.
 
-    Targets: int64 tokens ``(batch, time)`` for outputs ``(batch, vocabulary, time)``; -100 counts
-    nowhere (steps of a window that only give context). Logs ``*_loss``, ``{val,test}_perplexity``
+    Targets: int64 tokens ``(batch, time)`` for outputs ``(batch, vocabulary, time)``; -100 is
+    ignored (steps of a window that only give context). Logs ``*_loss``, ``{val,test}_perplexity``
     (the exponential of the loss over the whole set), ``{val,test}_bits`` (bits per token) and
-    ``{val,test}_accuracy`` (share of tokens that were the likeliest); predicts the probabilities
-    of the tokens. Of a ``TokenModel`` only the steps that count get as far as the vocabulary.
-
-    Raises:
-        TypeError: a batch is a ``Chunk`` and the net cannot stream, or the net says that its
-            numbers are not of classes.
-        ValueError: the net sees the future, from which the next token can be read.
+    ``{val,test}_accuracy`` (share of tokens that were ranked first); predicts the probabilities of
+    the tokens. For a ``TokenModel``, the vocabulary is computed only for the steps that count.
     """
 
     def __init__(
@@ -60,6 +55,18 @@ class LanguageModel(Task):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
+        """Checks that the net fits the task and sets up the metrics.
+
+        Args:
+            net: the net to train; see ``Task``.
+            optimizer: called with the parameters, returns the optimizer.
+            lr_scheduler: called with the optimizer, returns the scheduler, see ``Task``; or a
+                ``Schedule``.
+
+        Raises:
+            TypeError: the net says that its numbers are not of classes.
+            ValueError: the net sees the future, from which the next token can be read.
+        """
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
         net = self.net
         check_classes_said(net)
@@ -112,7 +119,11 @@ class LanguageModel(Task):
 
     @override
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """What the loss is computed from: outputs of the net, of a ``TokenModel`` its features."""
+        """What the loss is computed from: outputs of the net, or the features of a ``TokenModel``.
+
+        Raises:
+            TypeError: the batch is a ``Chunk`` and the net cannot stream.
+        """
         tokens = isinstance(self.net, TokenModel)
         whole = compiled_method(self.called, "features") if tokens else self.called
         if self._stream is None:
@@ -137,7 +148,7 @@ class LanguageModel(Task):
 
     @override
     def _evaluation_step(self, stage: str, batch: Batch) -> None:
-        # Not the base's, which computes the loss before: the vocabulary is what takes the time.
+        # The base class would compute the loss twice, and the vocabulary takes most of the time.
         self.evaluate(stage, self._output(batch), behind(self.net, batch))
 
     @override
@@ -158,7 +169,7 @@ class LanguageModel(Task):
         return self._output_of(output).probabilities(self._raw(output))
 
     def _raw(self, rows: Tensor) -> Tensor:
-        """What the output reads: logits, or the features of a vocabulary in clusters."""
+        """What the output reads: logits, or features if the vocabulary is in clusters."""
         if not isinstance(self.net, TokenModel) or self.net.clusters is not None:
             return rows
         logits: Tensor = self.net.apply_head(rows)
@@ -170,7 +181,7 @@ class LanguageModel(Task):
 
     @contextmanager
     def _streaming(self, stage: str, batch: Batch) -> Iterator[None]:
-        """Carries the state of the net from chunk to chunk, in every stage its own."""
+        """Carries the state of the net from chunk to chunk, separately in each stage."""
         if isinstance(batch, FirstChunk) or not isinstance(batch, Chunk):
             self._states.pop(stage, None)
         self._stream = stage if isinstance(batch, Chunk) else None
@@ -188,10 +199,10 @@ class LanguageModel(Task):
 
 
 class _ExponentialMean(MeanMetric):
-    """Perplexity from losses; torchmetrics' own takes logits and the logarithm of a softmax."""
+    """Perplexity from losses; torchmetrics' own takes logits and the logarithm of their softmax."""
 
     def __init__(self) -> None:
-        # NaN stands for NaN: left out of the mean, a batch that diverged would flatter it.
+        # NaN stays NaN: leaving out a batch that diverged would make the mean look better.
         super().__init__(nan_strategy=math.nan)
 
     @override
@@ -200,7 +211,7 @@ class _ExponentialMean(MeanMetric):
 
 
 def detached(state: State) -> State:
-    """A state, however nested, without the graph that it was computed by."""
+    """A state, however nested, detached from the graph that computed it."""
     if isinstance(state, Tensor):
         return state.detach()
     return tuple(part if part is None else detached(part) for part in state)

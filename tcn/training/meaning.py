@@ -1,4 +1,4 @@
-"""What a net says that its numbers mean, and which task is for that."""
+"""What a net says its numbers mean, and which task suits that."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ from tcn.outputs.classes import OfClasses
 
 
 def output_of(net: nn.Module) -> Output | None:
-    """What ``net.output`` says; None of a net that says nothing."""
+    """What ``net.output`` says; None if the net says nothing."""
     said = getattr(net, "output", None)
     return said if isinstance(said, Output) else None
 
@@ -17,7 +17,7 @@ def numbers_of(net: nn.Module) -> Output | None:
     """The output of a net whose targets are numbers; None: the numbers are the prediction.
 
     Raises:
-        TypeError: it is one of classes or of whole vectors, or needs the past of a forecast.
+        TypeError: the output is of classes or of whole vectors, or needs the past of a forecast.
     """
     said = output_of(net)
     if isinstance(said, OfClasses):
@@ -33,7 +33,7 @@ def check_classes_said(net: nn.Module) -> None:
     """Refuses a net that says its numbers are not of classes.
 
     Raises:
-        TypeError: naming the output.
+        TypeError: the output is of another kind; the message names it.
         ValueError: it has several channels of classes.
     """
     said = output_of(net)
@@ -48,10 +48,10 @@ def check_classes_said(net: nn.Module) -> None:
 
 
 def check_channels_said(net: nn.Module) -> None:
-    """Refuses a net that says its channels are not yes or no, each for itself.
+    """Refuses a net that says its channels are not independent and yes or no.
 
     Raises:
-        TypeError: naming the output.
+        TypeError: the output is of another kind; the message names it.
     """
     said = output_of(net)
     if said is not None and not isinstance(said, Bernoulli):
@@ -61,13 +61,13 @@ def check_channels_said(net: nn.Module) -> None:
 
 
 def classes_of(net: nn.Module, rows: Tensor) -> OfClasses:
-    """What reads ``rows``, ``(n, channels, *axes)``: logits unless the net says otherwise."""
+    """The output that reads ``rows``, ``(n, channels, *axes)``; by default they are logits."""
     said = output_of(net)
     return said if isinstance(said, OfClasses) else Categorical(rows.shape[1])
 
 
 def raw_of(net: nn.Module, output: Tensor) -> Tensor:
-    """A net's output as what it means reads it."""
+    """The net's output in the form that ``net.output`` reads."""
     return net.raw(output) if isinstance(net, SequenceModel) else output
 
 

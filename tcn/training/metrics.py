@@ -1,4 +1,4 @@
-"""Metrics that a task measures when their names are given."""
+"""Metrics that a task measures when it is asked for them by name."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -17,17 +17,17 @@ from torchmetrics.functional.classification import binary_average_precision
 from typing_extensions import override
 
 UNKNOWN = -1
-"""A target of a channel with this value is not known."""
+"""Marks a target of a channel that is not known."""
 
 
 class Measure(NamedTuple):
-    """A metric that has a name.
+    """A metric with a name.
 
     Attributes:
-        make: from the number of classes or channels to the metric; it takes scores
-            ``(rows, classes)`` and classes ``(rows,)``, or scores and zeros and ones
-            ``(rows, channels)``, of which ``UNKNOWN`` ones count nowhere.
-        mode: ``"max"`` if more is better; ``""`` if it is not one number.
+        make: builds the metric from the number of classes or channels. The metric takes scores
+            ``(rows, classes)`` and classes ``(rows,)``, or scores and zeros and ones, both
+            ``(rows, channels)``, where ``UNKNOWN`` targets are ignored.
+        mode: ``"max"`` if more is better; ``""`` if it is not a single number.
     """
 
     make: Callable[[int], Metric]
@@ -35,10 +35,10 @@ class Measure(NamedTuple):
 
 
 class AveragePrecision(Metric):
-    """Mean over classes or channels of the area below precision against recall, as a sum of steps.
+    """Mean over classes or channels of the area under the precision-recall curve, a sum of steps.
 
-    Exact: it keeps all scores until the end of an epoch. What has no positive target is left out
-    of the mean, which is NaN if nothing has.
+    Exact: it keeps all scores until the end of an epoch. Classes and channels without a positive
+    target are left out of the mean, which is NaN if all are.
     """
 
     scores: list[Tensor]
@@ -70,7 +70,7 @@ class AveragePrecision(Metric):
 
 
 class BalancedAccuracy(MulticlassConfusionMatrix):
-    """Mean over the classes that have targets of the share of them that is found."""
+    """Mean recall over the classes that have targets."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes, validate_args=False)
@@ -88,7 +88,7 @@ OF_CLASSES = {
     "confusion": Measure(lambda n: MulticlassConfusionMatrix(n, validate_args=False), ""),
     "f1": Measure(lambda n: MulticlassF1Score(n, average="macro", validate_args=False), "max"),
 }
-"""Of one class among several; each class counts alike, however rare."""
+"""Metrics of one class among several; each class counts the same, however rare."""
 
 OF_CHANNELS = {
     "average_precision": Measure(lambda _: AveragePrecision(), "max"),
@@ -97,11 +97,11 @@ OF_CHANNELS = {
         "max",
     ),
 }
-"""Of channels of yes or no; each channel counts alike."""
+"""Metrics of yes-or-no channels; each channel counts the same."""
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """``"; did you mean ...?"`` with the nearest of ``known``, or nothing if none is near."""
+    """``"; did you mean ...?"`` with the nearest of ``known``, or ``""`` if none is near."""
     near = difflib.get_close_matches(wrong, list(known), n=2)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
@@ -110,7 +110,7 @@ def check_name(argument: str, name: str, known: Iterable[str]) -> None:
     """Refuses a name that is not one of ``known``.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is not one of them.
     """
     names = sorted(known)
     if name not in names:
@@ -125,7 +125,7 @@ def modes(own: Mapping[str, str], measures: Mapping[str, Measure]) -> dict[str, 
 
 
 def _joined(parts: list[Tensor] | Tensor) -> Tensor:
-    """What an epoch holds; after a sum over processes it has been joined already."""
+    """All parts of an epoch; a sync between processes has joined them already."""
     if isinstance(parts, Tensor):
         return parts
     return torch.cat(parts) if parts else torch.zeros(0)

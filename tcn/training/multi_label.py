@@ -1,4 +1,4 @@
-"""The tasks of several channels of yes or no, apart or together."""
+"""The tasks of predicting several yes-or-no channels, independently or jointly."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -28,7 +28,7 @@ from tcn.training.targets import (
 )
 
 OWN = {"loss": "min", "nll": "min"}
-"""What is measured in any case, and which way is better."""
+"""The metrics that are always measured, and which direction is better."""
 
 
 class MultiLabel(LabelTask):
@@ -37,33 +37,11 @@ class MultiLabel(LabelTask):
     Targets: floats 0 or 1 shaped like the output, ``(batch, channels, time)``. The loss is summed
     over the channels and valid steps of a sequence and averaged over the sequences of the batch.
     Logs ``*_loss`` and ``{val,test}_nll``: the total over all sequences divided by their total
-    number of steps, as Bai et al. 2018 report music (nats per frame; not the mean over sequences of
-    their means). Predicts the probability of each channel.
+    number of steps, as Bai et al. 2018 report music (nats per frame; not the mean of the means of
+    the sequences). Predicts the probability of each channel.
 
-    The best checkpoint is chosen by ``nll``, or with ``positive_weight`` by the loss.
-
-    Args:
-        net, optimizer, lr_scheduler: see ``Task``.
-        positive_weight: how much a 1 counts against a 0 in the loss, as ``pos_weight`` of
-            ``torch.nn.BCEWithLogitsLoss``: a number, or one for each channel. In validation and
-            test too, so that losses compare; ``nll`` is a likelihood and stays as it is.
-            ``"balanced"``: how many 0 to a 1 each channel has, counted in one pass through the
-            training data when a fit begins, and kept in its checkpoints.
-        missing: what becomes of targets that are NaN. ``"refuse"``: training stops and says where;
-            ``"ignore"``: they add to no loss and no metric, and a sequence (for ``nll``: a step)
-            of which no channel is known is not counted.
-        metrics: what is measured beside, each channel counting alike: ``f1`` of the channels whose
-            probability is above 1/2, ``average_precision`` (exact: all scores are kept until the
-            end of the epoch). Logged as ``{val,test}_<name>``.
-        monitor: the metric that chooses the best checkpoint: ``loss``, ``nll`` or one of
-            ``metrics``, which is then measured.
-        channels: how many there are, for ``metrics``; the ``out_channels`` of the net if it has
-            any.
-
-    Raises:
-        TypeError: the net says that its channels are not yes or no, each for itself.
-        ValueError: a weight is negative or there is not one for each channel; ``missing`` is
-            neither; a metric is unknown, or ``channels`` is.
+    The best checkpoint is chosen by ``nll``, or by the loss if ``positive_weight`` is given.
+    Metrics asked for by name are logged as ``{val,test}_<name>``.
     """
 
     def __init__(
@@ -78,6 +56,35 @@ class MultiLabel(LabelTask):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
+        """Checks the settings against the net and sets up the metrics.
+
+        Args:
+            net: the net to train; see ``Task``.
+            optimizer: called with the parameters, returns the optimizer.
+            lr_scheduler: called with the optimizer, returns the scheduler, see ``Task``; or a
+                ``Schedule``.
+            positive_weight: how much a 1 counts relative to a 0 in the loss, as ``pos_weight`` of
+                ``torch.nn.BCEWithLogitsLoss``: a number, or one for each channel. It applies to
+                validation and test too, so that losses can be compared; ``nll`` is a likelihood and
+                stays as it is. ``"balanced"``: the number of 0 for each 1 in each channel, counted
+                in one pass through the training data when a fit begins, and kept in its
+                checkpoints.
+            missing: what happens to targets that are NaN. ``"refuse"``: training stops and says
+                where; ``"ignore"``: they add to no loss and no metric, and a sequence (for ``nll``:
+                a step) without any known channel is not counted.
+            metrics: further metrics, in which each channel counts the same: ``f1`` of the channels
+                whose probability is above 1/2, ``average_precision`` (exact: all scores are kept
+                until the end of the epoch).
+            monitor: the metric that chooses the best checkpoint: ``loss``, ``nll`` or one of
+                ``metrics``, which is then measured.
+            channels: the number of channels, for ``metrics``; by default ``out_channels`` of the
+                net.
+
+        Raises:
+            TypeError: the net says that its channels are not independent and yes or no.
+            ValueError: a weight is negative; ``missing`` is neither; a metric is unknown, or the
+                number of channels is. Later, in use: there is not one weight for each channel.
+        """
         super().__init__(
             net,
             weights=Weights("positive_weight", positive_weight, single=True),
@@ -154,12 +161,9 @@ class MultiLabel(LabelTask):
 class JointMultiLabel(MultiLabel):
     """Negative log likelihood of channels that depend on each other, such as the keys of a chord.
 
-    Targets, ``*_loss`` and ``{val,test}_nll`` are those of ``MultiLabel``, so the two compare; only
-    the distribution differs, which is the exact one of the net's NADE. Predicts the likelier
-    value of each channel given those before it.
-
-    Raises:
-        TypeError: the output of the net is not a ``NADE``; see ``tcn.models.JointModel``.
+    Targets, ``*_loss`` and ``{val,test}_nll`` are those of ``MultiLabel``, so the two can be
+    compared; only the distribution differs, which is the exact one of the net's NADE. Predicts the
+    likelier value of each channel given those before it.
     """
 
     def __init__(
@@ -169,8 +173,19 @@ class JointMultiLabel(MultiLabel):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
+        """Checks that the net's output is a ``NADE``.
+
+        Args:
+            net: the net to train; see ``Task``.
+            optimizer: called with the parameters, returns the optimizer.
+            lr_scheduler: called with the optimizer, returns the scheduler, see ``Task``; or a
+                ``Schedule``.
+
+        Raises:
+            TypeError: the output of the net is not a ``NADE``; see ``tcn.models.JointModel``.
+        """
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
-        self.missing = None  # a vector is known or it is not
+        self.missing = None  # a vector is known as a whole or not at all
 
     @override
     def _check_net(self) -> None:

@@ -1,4 +1,4 @@
-"""The task of numbers."""
+"""The task of predicting numbers."""
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -23,18 +23,9 @@ class Regression(Task):
     ``(batch, channels)``. Logs ``*_loss`` and ``{val,test}_mse``; predicts the output itself.
 
     A net that says what its numbers mean, such as ``SequenceModel(backbone, head="student_t",
-    targets=3)``, is trained by the loss of that output, which then chooses the best checkpoint; its
-    targets are those of the output, ``(batch, targets, time)`` or, without ``targets``, ``(batch,
-    time)``. Measured and predicted is its point forecast.
-
-    Args:
-        net, optimizer, lr_scheduler: see ``Task``.
-        missing: what becomes of targets that are NaN. ``"refuse"``: training stops and says where;
-            ``"ignore"``: they count in no loss and no metric, and the mean is over those known.
-
-    Raises:
-        TypeError: the net says that its numbers are of classes.
-        ValueError: ``missing`` is neither.
+    targets=3)``, is trained with the loss of that output, which then chooses the best checkpoint.
+    Its targets are those of the output, ``(batch, targets, time)``, or ``(batch, time)`` without
+    ``targets``. Its point forecast is what is measured and predicted.
     """
 
     def __init__(
@@ -45,6 +36,21 @@ class Regression(Task):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
+        """Checks the settings against the net and sets up the metrics.
+
+        Args:
+            net: the net to train; see ``Task``.
+            optimizer: called with the parameters, returns the optimizer.
+            lr_scheduler: called with the optimizer, returns the scheduler, see ``Task``; or a
+                ``Schedule``.
+            missing: what happens to targets that are NaN. ``"refuse"``: training stops and says
+                where; ``"ignore"``: they add to no loss and no metric, and the mean is over the
+                known ones.
+
+        Raises:
+            TypeError: the net says that its numbers are of classes.
+            ValueError: ``missing`` is neither.
+        """
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
         check_missing(missing)
         self.missing = missing

@@ -1,7 +1,7 @@
-"""Rows that a loader of one's own hands out twice, when several processes share it.
+"""Finds rows that a custom loader hands out twice when several processes share it.
 
-Lightning deals the rows of such a loader out to the processes, and some a second time, for each to
-have as many::
+Lightning distributes the rows of such a loader among the processes, and some of them twice, so that
+each process has equally many::
 
     rows 0 1 2 3 4       process 0 of 2    0 2 4
                          process 1 of 2    1 3 0     this 0 has been counted
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from tcn.training.batch import Batch
 
 DEALERS = (DistributedSampler, DistributedSamplerWrapper)
-"""Samplers that deal out one row after the other; a class of one's own may do otherwise."""
+"""Samplers that deal out the rows in turn; a custom class may do otherwise."""
 
 
 def without_repetition(batch: Batch, batch_idx: int, trainer: pl.Trainer, stage: str) -> Batch:
@@ -48,7 +48,7 @@ def _repeated(loader: DataLoader, batch_idx: int, rows: int) -> int:
         return 0
     assert isinstance(sampler, DistributedSampler)
     end = min((batch_idx + 1) * size, sampler.num_samples)
-    if rows != end - batch_idx * size:  # a collate_fn that makes something else of the rows
+    if rows != end - batch_idx * size:  # a collate_fn that turns the rows into something else
         return 0
     of_one_round = len(range(sampler.rank, len(sampler.dataset), sampler.num_replicas))  # type: ignore[arg-type]
     return min(max(end - of_one_round, 0), rows)

@@ -15,15 +15,17 @@ class SeedEveryEpoch(pl.Callback):
     A run resumed from the checkpoint of an epoch then draws the same dropout masks as one that
     was never stopped. The order of the batches must be a function of the epoch as well: give the
     data loader a sampler with ``set_epoch`` rather than ``shuffle=True``.
-
-    Args:
-        seed: seed of the run, 0 or more.
-
-    Raises:
-        ValueError: ``seed`` is negative.
     """
 
     def __init__(self, seed: int) -> None:
+        """Checks and keeps the seed.
+
+        Args:
+            seed: seed of the run, 0 or more.
+
+        Raises:
+            ValueError: ``seed`` is negative.
+        """
         if seed < 0:
             raise ValueError(f"seed is {seed}: give 0 or more")
         self.seed = seed

@@ -14,8 +14,8 @@ from tcn.layers.validation import check_switch
 class Schedule(ABC):
     """Builds a scheduler that is stepped after every optimizer step.
 
-    A task calls it with the steps that its trainer will take in all, so that a configuration
-    need not repeat a number that follows from the data, the batch size and the epochs.
+    A task calls it with the total number of steps of its trainer, so that a configuration need not
+    repeat a number that follows from the data, the batch size and the epochs.
     """
 
     @abstractmethod
@@ -27,18 +27,6 @@ class OneCycle(Schedule):
     """A rise to ``max_lr``, then a long fall to nearly 0 (PyTorch's ``OneCycleLR``).
 
     Source: Smith and Topin 2018, arXiv:1708.07120. The defaults are PyTorch's.
-
-    Args:
-        max_lr: highest learning rate; the optimizer's own is not used.
-        rise: share of the run, between 0 and 1, in which the rate rises.
-        div_factor: ``max_lr`` over the first learning rate.
-        final_div_factor: the first learning rate over the last.
-        cycle_momentum: also move the momentum against the learning rate, from 0.95 down to 0.85
-            and back (Adam: its first beta).
-
-    Raises:
-        ValueError: ``max_lr`` is not positive or ``rise`` is not between 0 and 1; or, when called,
-            the optimizer has no momentum to move.
     """
 
     def __init__(
@@ -50,6 +38,20 @@ class OneCycle(Schedule):
         final_div_factor: float = 1e4,
         cycle_momentum: bool = True,
     ) -> None:
+        """Checks the shape of the cycle.
+
+        Args:
+            max_lr: highest learning rate; the optimizer's own is not used.
+            rise: share of the run, between 0 and 1, in which the rate rises.
+            div_factor: ``max_lr`` over the first learning rate.
+            final_div_factor: the first learning rate over the last.
+            cycle_momentum: also move the momentum against the learning rate, from 0.95 down to 0.85
+                and back (Adam: its first beta).
+
+        Raises:
+            ValueError: ``max_lr`` is not positive or ``rise`` is not between 0 and 1.
+            TypeError: ``cycle_momentum`` is not a bool.
+        """
         if max_lr <= 0:
             raise ValueError(f"max_lr is {max_lr}: give a learning rate above 0")
         _check_share("rise", rise)
@@ -62,6 +64,11 @@ class OneCycle(Schedule):
 
     @override
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        """The scheduler of ``optimizer`` for a run of ``total_steps`` optimizer steps.
+
+        Raises:
+            ValueError: ``cycle_momentum`` is True and the optimizer has no momentum to move.
+        """
         # PyTorch would silently give RMSprop and SGD without momentum one of 0.95.
         if self.cycle_momentum and not {"betas", "momentum"} & _used(optimizer):
             raise ValueError(
@@ -80,7 +87,7 @@ class OneCycle(Schedule):
 
 
 class _OneCycleLR(OneCycleLR):
-    """PyTorch's, which in a run that goes on longer than planned says what happened."""
+    """PyTorch's ``OneCycleLR``; its error says why, when a run goes on longer than planned."""
 
     @override
     def get_lr(self) -> list[float | Tensor]:
@@ -97,16 +104,18 @@ class CosineDecay(Schedule):
     """Linear warm-up to the optimizer's learning rate, then half a cosine down.
 
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983, section 3, without restarts.
-
-    Args:
-        warmup: share of the run, between 0 and 1, in which the rate rises, step by step alike.
-        final: last learning rate as a share, between 0 and 1, of the optimizer's.
-
-    Raises:
-        ValueError: a share is not between 0 and 1.
     """
 
     def __init__(self, *, warmup: float = 0.0, final: float = 0.0) -> None:
+        """Checks the shape of the decay.
+
+        Args:
+            warmup: share of the run, between 0 and 1, in which the rate rises in equal steps.
+            final: last learning rate as a share, between 0 and 1, of the optimizer's.
+
+        Raises:
+            ValueError: a share is not between 0 and 1.
+        """
         _check_share("warmup", warmup)
         _check_share("final", final)
         self.warmup = warmup

@@ -1,4 +1,4 @@
-"""Which targets count: those of valid steps, and not those that are to be ignored."""
+"""Which targets count: those of valid steps, except the ones to be ignored."""
 
 from typing import Literal, get_args
 
@@ -9,10 +9,10 @@ from tcn.layers.running import at_least_float32
 from tcn.training.batch import Batch
 
 IGNORED = -100
-"""A class target with this value counts in no loss and no metric (PyTorch's own default)."""
+"""A class target with this value is ignored by losses and metrics (PyTorch's own default)."""
 
 Missing = Literal["refuse", "ignore"]
-"""What becomes of float targets that are NaN: the run stops, or they count nowhere."""
+"""What happens to float targets that are NaN: the run stops, or they are ignored."""
 
 
 def is_valid(time: int, lengths: Tensor) -> Tensor:
@@ -21,16 +21,16 @@ def is_valid(time: int, lengths: Tensor) -> Tensor:
 
 
 def valid_classes(batch: Batch) -> Tensor:
-    """The targets, those beyond the lengths ignored."""
+    """The targets, with those beyond the lengths marked as ignored."""
     if batch.lengths is None or batch.y.ndim == 1:
         return batch.y
     return batch.y.masked_fill(~is_valid(batch.y.shape[-1], batch.lengths), IGNORED)
 
 
 def valid_values(output: Tensor, batch: Batch, *, known: bool = False) -> tuple[Tensor, Tensor]:
-    """Output and target, flat, without the steps beyond the lengths, to be summed in float32.
+    """Output and target, flat, without the steps beyond the lengths, in float32 at least.
 
-    With ``known`` also without the values whose target is NaN.
+    With ``known``, values whose target is NaN are left out too.
     """
     check_shape(output, batch.y)
     values, target = output, batch.y
@@ -54,7 +54,7 @@ def valid_rows(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def is_known(batch: Batch) -> Tensor:
-    """Bool, shaped like the targets: those of valid steps that are not NaN."""
+    """Bool, shaped like the targets: whether the step is valid and the target is not NaN."""
     known = ~batch.y.isnan()
     if batch.lengths is not None and batch.y.ndim > 2:
         known = known & _beside(batch.lengths, batch.y)
@@ -62,7 +62,7 @@ def is_known(batch: Batch) -> Tensor:
 
 
 def observed(output: Tensor, batch: Batch, *, known: bool) -> Tensor:
-    """Bool, shaped like the targets of an output: those of valid steps, with ``known`` not NaN."""
+    """Bool, shaped like the targets: whether the step is valid and, with ``known``, not NaN."""
     there = ~batch.y.isnan() if known else torch.ones_like(batch.y, dtype=torch.bool)
     if batch.lengths is None or output.ndim == 2 or batch.y.ndim < 2:
         return there
@@ -70,12 +70,12 @@ def observed(output: Tensor, batch: Batch, *, known: bool) -> Tensor:
 
 
 def _beside(lengths: Tensor, y: Tensor) -> Tensor:
-    """The valid steps as bool ``(batch, 1, ..., time)``, beside targets ``(batch, ..., time)``."""
+    """The valid steps as bool ``(batch, 1, ..., time)``, for targets ``(batch, ..., time)``."""
     return is_valid(y.shape[-1], lengths).view(len(lengths), *[1] * (y.ndim - 2), -1)
 
 
 def check_missing(missing: str) -> None:
-    """Refuses what is not one of ``Missing``."""
+    """Refuses any word that is not one of ``Missing``."""
     if missing not in get_args(Missing):
         raise ValueError(
             f"missing: {missing!r} is not known; give 'refuse', which stops at a target that is "

@@ -1,4 +1,4 @@
-"""What all tasks have in common: steps, checks, optimizer and schedule."""
+"""What all tasks share: steps, checks, optimizer and schedule."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -28,33 +28,26 @@ from tcn.training.targets import Missing
 class Task(pl.LightningModule):
     """A net with a loss, metrics, an optimizer and a schedule.
 
-    The net is called ``net(x)``, or ``net(x, lengths=lengths)`` where the batch has lengths; what
-    lies beyond them changes neither loss nor metrics. Batches are ``Batch`` or plain ``(x, y)`` and
-    ``(x, y, lengths)`` tuples. Metrics are called ``train_*``, ``val_*`` and ``test_*``; those of
-    an epoch are weighted by what they were measured on, so the batch size does not change them.
+    The net is called as ``net(x)``, or as ``net(x, lengths=lengths)`` if the batch has lengths;
+    what lies beyond them changes neither loss nor metrics. Batches are ``Batch`` or plain
+    ``(x, y)`` and ``(x, y, lengths)`` tuples. Metrics are called ``train_*``, ``val_*`` and
+    ``test_*``; those of an epoch are weighted by what they were measured on, so the batch size does
+    not change them.
 
     Several processes (``ddp``) that each get a share of every batch, as the modules of ``tcn.data``
-    hand it out, take the steps of one process with the whole batch, to float error: losses and
-    gradients are weighted by what each share holds, and every example is measured once. What a net
-    draws (dropout) is each share's own, and so is batch normalization without
-    ``Trainer(sync_batchnorm=True)``. Of a loader of your own, whose rows Lightning deals out to the
-    processes, each process has batches of the loader's size; a row that is handed out a second time
-    to make them even counts once.
+    hand it out, take the same steps as one process with the whole batch, up to float error: losses
+    and gradients are weighted by what each share holds, and every example is measured once. Each
+    share draws its own random numbers (dropout) and has its own batch normalization, unless
+    ``Trainer(sync_batchnorm=True)``. If the loader is your own, Lightning distributes its rows
+    among the processes, and each process has batches of the loader's size; a row that is handed out
+    twice to make them even counts once.
 
-    ``Trainer(accumulate_grad_batches=n)`` takes the steps of batches ``n`` times as large, to float
-    error: each of the ``n`` is weighted by what it holds, and so are those left at the end of an
-    epoch, however few.
-
-    Args:
-        net: the net to train, or ``torch.compile(net)``: then that is called, and what is checked,
-            saved and found as ``task.net`` is the net inside.
-        optimizer: called with the parameters, returns the optimizer.
-        lr_scheduler: called with the optimizer, returns a scheduler that is stepped after every
-            epoch (``ReduceLROnPlateau``: with the metric in its attribute ``monitor``, by default
-            that of the task); or a ``Schedule``, stepped after every optimizer step.
+    ``Trainer(accumulate_grad_batches=n)`` takes the steps of batches ``n`` times as large, up to
+    float error: each of the ``n`` is weighted by what it holds, and so are those left over at the
+    end of an epoch, however few.
 
     Attributes:
-        missing: what becomes of targets that are NaN, where the task says; None where not.
+        missing: what happens to targets that are NaN, if the task says so; None if not.
 
     Raises:
         ValueError: in ``fit``, when an input or the training loss is not finite.
@@ -69,9 +62,19 @@ class Task(pl.LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: Schedule | LRSchedulerCallable | None = None,
     ) -> None:
+        """Takes the net, and how to build its optimizer and schedule.
+
+        Args:
+            net: the net to train, or ``torch.compile(net)``: then the compiled net is called, and
+                the net inside is checked, saved and found as ``task.net``.
+            optimizer: called with the parameters, returns the optimizer.
+            lr_scheduler: called with the optimizer, returns a scheduler that is stepped after every
+                epoch (``ReduceLROnPlateau``: with the metric in its attribute ``monitor``, by
+                default that of the task); or a ``Schedule``, stepped after every optimizer step.
+        """
         super().__init__()
         self.net = uncompiled(net)
-        # Not a part of its own, or every weight would be there twice, once as `_orig_mod`.
+        # In a tuple, not as a submodule: every weight would appear twice, once as `_orig_mod`.
         self._compiled = () if self.net is net else (net,)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -87,7 +90,7 @@ class Task(pl.LightningModule):
 
     @property
     def lr(self) -> float | None:
-        """That of the optimizer; ``Tuner.lr_find`` sets it. A ``OneCycle`` has one of its own."""
+        """The optimizer's learning rate; ``Tuner.lr_find`` sets it. A ``OneCycle`` has its own."""
         if self._lr is None:
             return self.optimizer([nn.Parameter(torch.zeros(()))]).defaults.get("lr")
         return self._lr
@@ -98,11 +101,11 @@ class Task(pl.LightningModule):
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, float]:
-        """The loss, a mean, and the weight of all it is the mean of (0: of nothing, the loss is 0).
+        """The loss, a mean, and the total weight of what it averages (0: nothing; the loss is 0).
 
-        The weight is how many things there are, or the sum of what each of them weighs; it is an
-        int or a float in every batch alike.
-        The lengths of ``batch`` are those of ``output``, see ``tcn.training.batch.behind``.
+        The weight is the number of values averaged, or the sum of their weights; it has the same
+        type, int or float, in every batch. The lengths of ``batch`` are those of ``output``; see
+        ``tcn.training.batch.behind``.
         """
 
     @abstractmethod
@@ -117,7 +120,7 @@ class Task(pl.LightningModule):
 
     @property
     def called(self) -> nn.Module:
-        """The net that is called: ``torch.compile(net)`` where one was given, else ``net``."""
+        """The net that is called: ``torch.compile(net)`` if one was given, else ``net``."""
         for compiled in self._compiled:
             if uncompiled(compiled) is self.net:
                 return compiled
@@ -170,20 +173,20 @@ class Task(pl.LightningModule):
 
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
-        """The output of the net, as each task turns it into predictions."""
+        """The output of the net, turned into predictions by the task."""
         batch = Batch(*batch)
         output = self.predict(self(batch.x, batch.lengths))
         return Prediction(output, behind(self.net, batch).lengths)
 
     def predict(self, output: Tensor) -> Tensor:
-        """Turns the output of the net into predictions; as it is, unless a task says otherwise."""
+        """Turns the output of the net into predictions; by default leaves it as it is."""
         return output
 
     def _output(self, batch: Batch) -> Tensor:
         if len(batch.x):
             output: Tensor = self(batch.x, batch.lengths)
             return output
-        # An empty share: few nets take no rows, and gradients are waited for from every process.
+        # An empty share: few nets accept zero rows, and the others wait for this gradient.
         lengths = None
         if batch.lengths is not None:
             lengths = batch.lengths.new_full((1,), batch.x.shape[-1])
@@ -199,16 +202,16 @@ class Task(pl.LightningModule):
         return without_repetition(batch, batch_idx, self._trainer, stage)
 
     def log_mean(self, name: str, value: Tensor, weight: float) -> None:
-        """Logs a mean over what weighs ``weight``, to be weighted so over the epoch."""
+        """Logs a mean whose weight in the mean over the epoch is ``weight``."""
         shown = name == self.monitor[0]
-        # Lightning takes the mean of the processes' weights, and of 3 and 4 it takes 3: multiples
-        # of their number have a whole mean. It adds up floats as well as it adds up counts.
+        # Lightning takes the mean of the processes' weights, rounded down (3 and 4 give 3): only
+        # multiples of their number are safe. It adds up floats as well as it adds up counts.
         weight *= process_count()
         self.log(name, value, on_epoch=True, prog_bar=shown,
                  batch_size=weight, sync_dist=True)  # type: ignore[arg-type]  # fmt: skip
 
     def log_metric(self, name: str, *arguments: Tensor | int) -> None:
-        """Updates the metric that is the attribute ``name`` and logs it over the epoch."""
+        """Updates the metric in the attribute ``name`` and logs it over the epoch."""
         metric = getattr(self, name)
         if all(len(each) for each in arguments if isinstance(each, Tensor) and each.ndim):
             metric.update(*arguments)  # some refuse a batch without rows
