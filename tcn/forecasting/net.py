@@ -345,8 +345,11 @@ def backbone_of(
     if name != "tcn":
         cell = {"lstm": LSTM, "gru": GRU}[name]
         return cell(channels, width, 1 if layers is None else layers, dropout=dropout)
+    published = "pytorch"  # the initial weights with which the published forecasts were made
     if layers is None:
-        covering = TCN.for_length(sizes.input_size, 1, kernel_size, width=1)
+        covering = TCN.for_length(
+            sizes.input_size, 1, kernel_size, width=1, initialization=published
+        )
         (levels,) = covering.children()
         layers = len(list(levels.children()))
     check_positive("layers", [layers])
@@ -357,5 +360,5 @@ def backbone_of(
         kernel_size,
         dropout=dropout,
         modulation=modulation if sizes.constants else None,
-        initialization="pytorch",  # with which the published forecasts were made
+        initialization=published,
     )

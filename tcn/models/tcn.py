@@ -138,6 +138,7 @@ class TCN(Chain):
         dropout: float | Dropout = 0.0,
         norm: str | Builder = "weight",
         block: str | Block = "residual",
+        initialization: str = "scaled",
     ) -> TCN:
         """The shallowest causal TCN whose receptive field covers a history.
 
@@ -150,6 +151,7 @@ class TCN(Chain):
             dropout: see the class.
             norm: see the class.
             block: see the class.
+            initialization: see the class.
 
         Raises:
             ValueError: if neither or both of ``width`` and ``max_parameters`` are given, if
@@ -168,8 +170,8 @@ class TCN(Chain):
             )
 
         def build(levels: int, width: int) -> TCN:
-            widths = [width] * levels
-            return cls(in_channels, widths, kernel_size, dropout=dropout, norm=norm, block=block)
+            return cls(in_channels, [width] * levels, kernel_size, dropout=dropout, norm=norm,
+                       block=block, initialization=initialization)  # fmt: skip
 
         def count(levels: int, width: int) -> int:
             with torch.device("meta"):

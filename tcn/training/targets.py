@@ -71,7 +71,8 @@ def observed(output: Tensor, batch: Batch, *, known: bool) -> Tensor:
 
 def _beside(lengths: Tensor, y: Tensor) -> Tensor:
     """The valid steps as bool ``(batch, 1, ..., time)``, for targets ``(batch, ..., time)``."""
-    return is_valid(y.shape[-1], lengths).view(len(lengths), *[1] * (y.ndim - 2), -1)
+    time = y.shape[-1]  # said: of a share without rows it could not be worked out
+    return is_valid(time, lengths).view(len(lengths), *[1] * (y.ndim - 2), time)
 
 
 def check_missing(missing: str) -> None:

@@ -265,3 +265,14 @@ def test_a_tcn_begins_with_the_weights_of_the_published_forecasts() -> None:
     torch.manual_seed(0)
     expected = torch.nn.Conv1d(first.in_channels, 5, 3).weight
     torch.testing.assert_close(first.weight, expected)
+
+
+def test_so_it_does_where_its_levels_are_counted_first() -> None:
+    """The net that is built to count them draws as many random numbers as it always has."""
+    sizes = Sizes(targets=1, input_size=10, h=1)
+    torch.manual_seed(0)
+    backbone = backbone_of("tcn", sizes, width=5, layers=None, kernel_size=3, dropout=0.0)
+    torch.manual_seed(0)
+    TCN(1, [1, 1], 3, initialization="pytorch")  # sees 13 steps
+    expected = TCN(sizes.channels, [5, 5], 3, initialization="pytorch")
+    torch.testing.assert_close(backbone.state_dict(), expected.state_dict(), rtol=0, atol=0)

@@ -64,11 +64,13 @@ def test_a_record_that_its_checksum_does_not_fit_is_refused(tmp_path: Path) -> N
     net, path = small(), write(tmp_path / "a.ckpt", state(small(1)))
     before, data = state(net), bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
-        record = next(info for info in archive.infolist() if info.filename.endswith("data/0"))
+        # Zeros, as biases begin, are found in the padding between records too.
+        records = [info for info in archive.infolist() if "/data/" in info.filename]
+        record = next(info for info in records if any(archive.read(info)))
         weights = data.find(archive.read(record))
     data[weights] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"a\.ckpt: not a checkpoint .*data/0"):
+    with pytest.raises(ValueError, match=r"a\.ckpt: not a checkpoint .*data/\d"):
         load_checkpoint(net, path)
     assert same(state(net), before)
 

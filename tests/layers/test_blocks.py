@@ -205,7 +205,7 @@ def test_bad_arguments_are_refused(kind: type) -> None:
 def test_shortcuts_begin_small_and_convolutions_as_pytorch_does() -> None:
     # N(0, 0.01) on the shortcut; PyTorch draws from U(-1/sqrt(n), 1/sqrt(n)) with n = 30 * 7 taps.
     torch.manual_seed(0)
-    block = TCN(30, [60], 7).get_submodule("levels.0.sum")
+    block = TCN(30, [60], 7, initialization="pytorch").get_submodule("levels.0.sum")
     assert block.shortcut.weight.std().item() == pytest.approx(0.01, rel=0.1)
     weight = block.body.layer1.convolution.weight
     assert weight.std().item() == pytest.approx((3 * 30 * 7) ** -0.5, rel=0.05)

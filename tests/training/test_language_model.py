@@ -252,7 +252,8 @@ def test_tied_weights_with_clusters_are_refused():
         ({"cutoffs": []}, r"cutoffs: \[\] do not rise from 1 to below the 11"),
         ({"cutoffs": [3, 11]}, r"cutoffs: \[3, 11\] do not rise"),
         ({"cutoffs": [5, 5]}, r"cutoffs: \[5, 5\] do not rise"),
-        ({"cutoffs": [4], "division": 0.0}, r"division: 0.0 is below 1"),
+        ({"cutoffs": [4], "division": 0.5}, r"division: 0.5 is below 1"),
+        ({"cutoffs": [4], "division": 0.0}, r"division: 0.0 is not a finite number above 0"),
     ],
 )
 def test_settings_that_cannot_be_are_named(options: dict, message: str):

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from tcn.layers import Chain, Conv1d
 from tcn.models import TCN, SequenceModel
 from tcn.training import Batch, MultiLabel, Regression, Task
+from tcn.training.targets import is_known, observed, valid_rows
 
 NAN = math.nan
 
@@ -155,3 +156,12 @@ def test_a_net_that_gives_no_number_is_not_blamed_on_missing_targets() -> None:
 def test_only_two_answers(make: Any) -> None:
     with pytest.raises(ValueError, match=r"missing: 'drop' is not known; give 'refuse', .* or"):
         make(Passes(), missing="drop")
+
+
+def test_a_share_without_rows_has_no_valid_steps() -> None:
+    """As a process gets it when a batch has fewer sequences than there are processes."""
+    empty = Batch(torch.zeros(0, 2, 6), torch.zeros(0, 3, 6), torch.zeros(0, dtype=torch.int64))
+    rows, target = valid_rows(torch.zeros(0, 3, 6), empty)
+    assert rows.shape == target.shape == (0, 3)
+    assert is_known(empty).shape == (0, 3, 6)
+    assert observed(torch.zeros(0, 3, 6), empty, known=True).shape == (0, 3, 6)
