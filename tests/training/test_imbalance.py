@@ -91,4 +91,4 @@ def test_three_in_a_hundred(tmp_path: Path) -> None:
     assert precisions[chosen] > max(precisions) - noise
     assert precisions[chosen] > min(precisions) + 4 * noise  # it mattered
     plain, by_accuracy = fitted(tmp_path / "plain")
-    assert plain.precision(by_accuracy) < precisions[chosen] - 4 * noise
+    assert plain.precision(by_accuracy) < precisions[chosen] - 3 * noise
