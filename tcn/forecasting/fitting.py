@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tcn.forecasting.calendar import features_for
 from tcn.forecasting.frame import Panel
@@ -16,11 +17,16 @@ from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Trained, last_rows
 from tcn.forecasting.training import ForecastTask, seeded, train
 from tcn.forecasting.training_data import ForecastDataModule
+from tcn.forecasting.window_choice import choose_window_scaler
+from tcn.forecasting.window_scaling import WindowScaler
 from tcn.forecasting.windows import Windows
 from tcn.layers import SequenceModule
 from tcn.outputs import Output
 from tcn.outputs import output as output_of
 from tcn.training.schedules import CosineDecay
+
+_SQUARED = ("mse", "normal")
+"""Outputs whose loss grows with the square of an error."""
 
 USUAL_LEVELS = (80.0, 90.0)
 """Levels of intervals, in percent, if none are given."""
@@ -59,7 +65,21 @@ def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:
             season=panel.frequency.season,
             schedule=CosineDecay(),
         )
-        data = _data(settings, trained, panel, past, val_size)
+        windows, validation = _windows(settings, trained, panel, past, val_size)
+        if _chosen_from_data(settings, output):
+            choice = choose_window_scaler(
+                windows,
+                validation,
+                scaler=trained.scaler,
+                statistics=trained.statistics,
+                squared=output.name in _SQUARED,
+                seed=settings.seed,
+            )
+            trained.net.window_scaler = WindowScaler(choice.name, trained.net.sizes.targets)
+            trained.window_errors = choice.errors
+        data = ForecastDataModule(
+            windows, validation, batch_size=settings.batch_size, seed=settings.seed
+        )
         with training_in_memory(settings.batch_size):
             trained.report = train(
                 task,
@@ -89,7 +109,9 @@ def _untrained(
     net = ForecastNet(
         _backbone(settings, sizes),
         sizes,
-        window_scaler=settings.window_scaler or _real_or_count(output),
+        window_scaler="identity"
+        if settings.window_scaler is None or _chosen_from_data(settings, output)
+        else settings.window_scaler,
         skip=settings.skip,
     )
     calibration = val_size if settings.intervals else 0
@@ -106,7 +128,14 @@ def _untrained(
         calibration=calibration,
         seed=settings.seed,
         device=device_of(settings.accelerator),
+        nonnegative=tuple(map(_are_counts, past.target.T)),
     )
+
+
+def _are_counts(values: NDArray[np.float64]) -> bool:
+    """Whether all that was observed of a target are whole numbers from 0 on."""
+    known = values[~np.isnan(values)]
+    return bool(len(known) and (known >= 0).all() and (known == np.floor(known)).all())
 
 
 def _sizes(settings: Settings, panel: Panel, output: Output, calendar: int) -> Sizes:
@@ -139,9 +168,10 @@ def _backbone(settings: Settings, sizes: Sizes) -> SequenceModule:
     )
 
 
-def _data(
+def _windows(
     settings: Settings, trained: Trained, panel: Panel, past: Panel, val_size: int
-) -> ForecastDataModule:
+) -> tuple[Windows, Windows | None]:
+    """Those to train on, and those of the validation."""
     windows = Windows(
         past,
         settings.input_size,
@@ -157,9 +187,7 @@ def _data(
         validation = trained.windows(
             panel, settings.h, first=ends - val_size, last=ends - settings.h
         )
-    return ForecastDataModule(
-        windows, validation, batch_size=settings.batch_size, seed=settings.seed
-    )
+    return windows, validation
 
 
 def _check_val_size(settings: Settings, val_size: int) -> None:
@@ -181,6 +209,10 @@ def _check_val_size(settings: Settings, val_size: int) -> None:
             f"val_size: 0, but intervals={settings.intervals!r} are calibrated on the last "
             f"val_size steps; give at least {settings.h + 19} for intervals of 95 %"
         )
+
+
+def _chosen_from_data(settings: Settings, output: Output) -> bool:
+    return settings.window_scaler in (None, "auto") and output.support != "count"
 
 
 def _real_or_count(output: Output) -> str:

@@ -49,11 +49,25 @@ class Forecaster(Settings):
 
     Attributes:
         trained_: what ``fit`` left behind: the net, its scaling and the last rows of every series.
+        window_scaler_: the name of the window scaler, given or chosen.
+        window_scaler_errors_: of the linear forecasts by which it was chosen, by name; the mean
+            squared or absolute error (losses ``"mse"`` and ``"normal"``, or others) in the units
+            of the scaled series. Empty if it was given.
     """
 
     trained_: Trained
     _live: LiveForecaster | None = None
     _kind: FrameKind
+
+    @property
+    def window_scaler_(self) -> str:
+        """The name of the window scaler, given or chosen."""
+        return self._trained.net.window_scaler.name
+
+    @property
+    def window_scaler_errors_(self) -> dict[str, float]:
+        """Of the linear forecasts by which the window scaler was chosen, by name."""
+        return dict(self._trained.window_errors)
 
     # ------------------------------------------------------------------- training
 

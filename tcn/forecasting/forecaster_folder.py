@@ -106,6 +106,8 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
         "calibration": trained.calibration,
         "seed": trained.seed,
         "report": {name: x for name, x in trained.report.items() if math.isfinite(x)},
+        "window_errors": trained.window_errors,
+        "nonnegative": list(trained.nonnegative),
         "columns": history.columns.to_json(),
         "frequency": history.frequency.freq,
         "timezone": history.timezone,
@@ -219,6 +221,8 @@ def _trained(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Train
         calibration=content["calibration"],
         seed=content["seed"],
         report=content["report"],
+        window_errors=content.get("window_errors", {}),
+        nonnegative=tuple(content.get("nonnegative", ())),
         bands=bands_of(arrays),
         adaptive=adaptive_of(arrays, len(content["history_ids"])),
     )
@@ -235,6 +239,8 @@ def _net(content: Mapping[str, Any], weights: dict[str, Tensor]) -> ForecastNet:
         window_scaler=content["window_scaler"],
         skip=content["skip"],
     )
+    if len(content.get("nonnegative", ())) not in (0, net.sizes.targets):
+        raise ValueError(f"nonnegative: {content['nonnegative']} for {net.sizes.targets} targets")
     net.load_state_dict(weights)
     return net.eval()
 

@@ -57,6 +57,8 @@ _FIELDS: dict[str, Any] = {
     "calibration": _COUNT,
     "seed": {"type": "integer"},
     "report": {"type": "object", "additionalProperties": {"type": "number"}},
+    "window_errors": {"type": "object", "additionalProperties": {"type": "number"}},
+    "nonnegative": {"type": "array", "items": {"type": "boolean"}},
     "columns": {
         "type": "object",
         "additionalProperties": False,
@@ -81,6 +83,7 @@ _FIELDS: dict[str, Any] = {
     "history_ids": _IDS,
     "arrays": tensors_schema(ARRAYS),
 }  # fmt: skip
+_LATER = ("window_errors", "nonnegative")  # not in folders of version 0.1
 _VALUE: dict[str, Any] = {
     "maxItems": 1024,
     "minimum": -(2**31),
@@ -99,7 +102,7 @@ _VALUE: dict[str, Any] = {
 }
 SCHEMA: dict[str, Any] = {
     "type": "object",
-    "required": list(_FIELDS),
+    "required": [name for name in _FIELDS if name not in _LATER],
     "additionalProperties": False,
     "properties": _FIELDS | {"checksum": CHECKSUM},
     "$defs": {

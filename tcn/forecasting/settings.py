@@ -28,7 +28,7 @@ _SIZES_OR_NONE = ("layers", "early_stop_patience_steps")
 _NAMES: dict[str, Collection[Any]] = {
     "model": BACKBONES,
     "scaler": (None, *SERIES_SCALERS),
-    "window_scaler": (None, *WINDOW_SCALERS),
+    "window_scaler": (None, "auto", *WINDOW_SCALERS),
     "skip": SKIPS,
     "intervals": INTERVALS,
     "missing": get_args(Missing),
@@ -92,7 +92,10 @@ class Settings(BaseEstimator):
                 :class:`tcn.forecasting.scaling.SeriesScaler`. None: ``"standard"``, and
                 ``"identity"`` for counts.
             window_scaler: of every look-back; see
-                :class:`tcn.forecasting.window_scaling.WindowScaler`. None: like ``scaler``.
+                :class:`tcn.forecasting.window_scaling.WindowScaler` for the names and for which
+                data each one is. None and ``"auto"``: the one by which a linear map forecasts the
+                validation best, or without one the last windows of the training part; see
+                :mod:`tcn.forecasting.window_choice`. For counts always ``"identity"``.
             futr_exog_list: columns known for the future too.
             hist_exog_list: columns known for the past alone.
             stat_exog_list: columns of the static frame that are numbers.

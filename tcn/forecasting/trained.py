@@ -70,6 +70,9 @@ class Trained:
         seed: of the draws of paths.
         device: where forwards run.
         report: steps taken and the best validation loss.
+        window_errors: of the linear forecasts by which the window scaler was chosen, by its name;
+            empty if it was given.
+        nonnegative: for every target whether its forecasts stop at 0; empty: for none.
         bands: what calibrates the intervals, by horizon.
         adaptive: what adaptive intervals have learned on a stream, by series of the history, then
             by level and horizon.
@@ -88,6 +91,8 @@ class Trained:
     seed: int = 1
     device: str = "cpu"
     report: dict[str, float] = field(default_factory=dict)
+    window_errors: dict[str, float] = field(default_factory=dict)
+    nonnegative: tuple[bool, ...] = ()
     bands: dict[int, Band] = field(default_factory=dict, repr=False)
     adaptive: dict[int, Adaptive] = field(default_factory=dict, repr=False)
 
@@ -99,6 +104,14 @@ class Trained:
     def statistics_of(self, panel: Panel) -> Statistics:
         """Statistics from the training, and from their own history for series not seen there."""
         return self.scaler.fit_unseen(panel, self.ids, self.statistics)
+
+    def inverse(self, values: Floats, statistics: Statistics) -> Floats:
+        """Forecasts ``(..., B, K, T)`` of ``B`` series in the units of the data."""
+        back = self.scaler.inverse(values, statistics)
+        if not any(self.nonnegative):
+            return back
+        lowest = np.where(self.nonnegative, 0.0, -np.inf)
+        return np.maximum(back, lowest[:, None])
 
     def windows(
         self,
@@ -217,7 +230,7 @@ class Predictor:
     def restored(self, found: Forecasts, series: torch.Tensor) -> Forecasts:
         """Forecasts of ``(B,)`` series from the units of the series scaler in those of the data."""
         statistics = self.statistics.take(series.numpy())
-        inverse = partial(self.trained.scaler.inverse, statistics=statistics)
+        inverse = partial(self.trained.inverse, statistics=statistics)
         ends = {level: (inverse(low), inverse(high)) for level, (low, high) in found[1].items()}
         return Forecasts(inverse(found.mean), ends)
 

@@ -28,6 +28,16 @@ class WindowScaler(nn.Module):
                 Instance Normalization, ICLR 2022, section 3)
     ==========  ================================================================================
 
+    What is added by a covariate, a promotion or a closed day, is an amount in the units of the
+    series. After ``identity`` and ``last`` it is the same amount in every window, and a net can
+    learn it. After the others it depends on how far the window happens to spread, which the net is
+    not told: use them with covariates only where effects grow and shrink with the spread. The same
+    holds for intervals of a series whose noise does not change over time.
+
+    Without covariates, ``last`` and ``standard`` are for series whose level wanders, ``standard``
+    and ``robust`` for those whose seasons grow with the level, and ``identity`` for those that
+    return to their mean.
+
     Entries that are not observed are not counted. A window without spread, or with nothing
     observed, has scale 1.
     """
