@@ -61,7 +61,7 @@ class Settings(BaseEstimator):
         skip: str = "linear",
         max_steps: int = 1000,
         batch_size: int = 128,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 5e-3,
         weight_decay: float = 0.0,
         early_stop_patience_steps: int | None = None,
         val_check_steps: int = 100,
@@ -87,7 +87,8 @@ class Settings(BaseEstimator):
                 :mod:`tcn.models`, of which a copy is trained.
             loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"mase"``, ``"quantiles"``, ``"normal"``,
                 ``"student_t"``, ``"mixture"``, ``"poisson"``, ``"negative_binomial"``, or an
-                output of :mod:`tcn.outputs`.
+                output of :mod:`tcn.outputs`. Whichever it is, forecasts and intervals of a target
+                whose values in training are whole numbers, none negative, do not go below 0.
             scaler: of every series, by its training part; see
                 :class:`tcn.forecasting.scaling.SeriesScaler`. None: ``"standard"``, and
                 ``"identity"`` for counts.

@@ -103,13 +103,14 @@ def test_scalers_are_fitted_on_the_training_part_alone() -> None:
         np.testing.assert_allclose(trained.covariates.hist.scale, train["visits"].std(ddof=0))
 
 
-def test_validation_rows_choose_the_weights_and_nothing_more() -> None:
-    # With a single validation there is nothing to choose.
+def test_validation_rows_choose_weights_and_window_scaler_and_nothing_more() -> None:
+    # With a single validation there are no weights to choose, and the scaler is given.
     df = frame()
     changed = with_another_future(df, df["ds"].unique()[69], "y")
     weights = []
     for each in (df, changed):
-        trained = Forecaster(**SMALL, val_check_steps=8).fit(each, val_size=20).trained_
+        forecaster = Forecaster(**SMALL, val_check_steps=8, window_scaler="standard")
+        trained = forecaster.fit(each, val_size=20).trained_
         weights.append(
             np.concatenate([p.detach().numpy().ravel() for p in trained.net.parameters()])
         )
