@@ -74,6 +74,7 @@ def _budget(data: LongHorizonSet, **chosen: Any) -> dict[str, Any]:
 
 CONTESTANTS = {
     "tcn": _ours("TCN", "tcn"),
+    "tcn_auto": _ours("TCN, window scaler chosen", "tcn_auto"),
     "lstm": _ours("LSTM", "lstm"),
     "gru": _ours("GRU", "gru"),
     "dlinear": Contestant("DLinear", lambda data: asdict(LINEAR[data.name]), _linear),

@@ -315,7 +315,7 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(tmp_path, 
     ("arguments", "message"),
     [
         (["--sets", "ETTx"], "set 'ETTx' is unknown; known: ETTh1, ETTm1"),
-        (["--models", "tnc"], "model 'tnc' is unknown; known: tcn, lstm"),
+        (["--models", "tnc"], "model 'tnc' is unknown; known: tcn, tcn_auto, lstm"),
         (["--threads", "0"], "--threads is 0: give 1 or more"),
         (["--report"], "no results in"),
     ],
@@ -426,7 +426,9 @@ def test_a_forecast_that_is_missing_is_refused():
 
 
 def test_a_model_that_takes_no_part_is_named():
-    with pytest.raises(ValueError, match=r"'dlinear' takes no part.*known: tcn, lstm, gru"):
+    with pytest.raises(
+        ValueError, match=r"'dlinear' takes no part.*known: tcn, tcn_auto, lstm, gru"
+    ):
         competition.compete(two_series(), "dlinear", seed=0)
 
 
