@@ -5,11 +5,12 @@
     rows that may be trained on    |---------- fitted ----------|  gap of h  |-- compared --|
     with validation                |---------------- fitted ----------------|  validation   |
 
-For each scaler the horizon is fitted in closed form, as a linear map of the look-back, of the
-covariates and of random features of the look-back (a hidden layer whose weights are left as they
-were drawn; Huang et al. 2006, Extreme learning machine, section 2). That takes about a second. What
-it forecasts of the windows that it was not fitted to decides. Without validation the series are
-scaled anew by what precedes those windows, for a mean over the future would tell where it lies.
+For each scaler the horizon is fitted in closed form, as a linear map of the look-back and of the
+covariates. Where there are none, random features of the look-back are added (a hidden layer whose
+weights are left as they were drawn: Huang et al. 2006, Extreme learning machine, section 2), and
+the errors of a few such draws averaged. That takes about a second. What it forecasts of the windows
+that it was not fitted to decides. Without validation the series are scaled anew by what precedes
+those windows, for a mean over the future would tell where it lies.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ Integers = NDArray[np.int64]
 
 CANDIDATES = ("standard", "identity", "last")
 """In the order in which one is taken if no other is clearly better."""
-CLEARLY = 0.99  # of its error is what another one has to reach
+WITH_COVARIATES = ("identity", "last", "standard")
+"""The same for effects of covariates, which are usually amounts in the units of the series."""
+CLEARLY = 0.98  # of its error is what another one has to reach
 HELD_OUT = 0.2  # of the windows of every series, where there is no validation
-FITTED, COMPARED = 4096, 2048  # windows at most, each of one target
+FITTED, COMPARED = 4096, 8192  # windows at most, each of one target
 FEWEST = 8  # windows of either kind
-STEPS = 400_000  # of all their horizons at most
+STEPS = 800_000  # of all their horizons at most
 PAST_COLUMNS = 512  # at most, of past covariates
-FEATURES = 200  # random ones of the look-back
+FEATURES = 100  # random ones of the look-back
+DRAWS = 4  # of these, over which errors are averaged
 PENALTIES = (1e-5, 1e-3, 1e-1)  # of the mean square of a column
 ROUNDS = 3  # of the fit of the look-back and of that of the horizon's covariates, by turns
 FEW = 31  # different values of a covariate that are told apart one by one
@@ -86,15 +90,21 @@ def choose_window_scaler(
     if fitted is None or compared is None or min(len(fitted.target), len(compared.target)) < FEWEST:
         return WindowChoice("standard")
     time = windows.input_size
-    weights = (
-        draw.normal(size=(time + 1, FEATURES)) / np.append(np.full(time, time**0.5), 1)[:, None]
-    )
-    errors = {}
-    for name in CANDIDATES:
-        known, unknown = (_Design.of(name, batch, weights, fitted) for batch in (fitted, compared))
-        errors[name] = min(_error(known, unknown, penalty, squared) for penalty in PENALTIES)
+    size = np.append(np.full(time, time**0.5), 1)[:, None]
+    errors = dict.fromkeys(CANDIDATES, 0.0)
+    # What covariates explain, such as a jump, would only be noise to features of the look-back.
+    features = 0 if fitted.exogenous.shape[1] else FEATURES
+    for _ in range(DRAWS if features else 1):
+        weights = draw.normal(size=(time + 1, features)) / size
+        for name in CANDIDATES:
+            known, unknown = (
+                _Design.of(name, batch, weights, fitted) for batch in (fitted, compared)
+            )
+            error = min(_error(known, unknown, penalty, squared) for penalty in PENALTIES)
+            errors[name] += error / (DRAWS if features else 1)
     best = min(errors.values())
-    chosen = next(name for name in CANDIDATES if best >= CLEARLY * errors[name])
+    order = CANDIDATES if features else WITH_COVARIATES
+    chosen = next(name for name in order if best >= CLEARLY * errors[name])
     return WindowChoice(chosen, errors)
 
 
