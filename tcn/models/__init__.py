@@ -11,6 +11,7 @@ from tcn.models.modern_tcn import LargeKernel, LargeKernelTCN
 from tcn.models.recurrent import GRU, LSTM, RNN
 from tcn.models.resnet import ResNet, resnet, small_resnet
 from tcn.models.sequence import SequenceModel
+from tcn.models.sliding import conv_to_dense, dense_to_conv
 from tcn.models.tcn import TCN
 from tcn.models.vgg import VGG, vgg
 
@@ -32,6 +33,8 @@ __all__ = [
     "SequenceModel",
     "TokenModel",
     "ZFNet",
+    "conv_to_dense",
+    "dense_to_conv",
     "densenet",
     "resnet",
     "small_densenet",

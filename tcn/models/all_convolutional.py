@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from tcn.layers import Chain, Dropout, Mean, initialize
+from tcn.layers import Chain, Dropout, Mean, convolution, initialize
 from tcn.layers.blocks import BlockRecipe, Builder
 from tcn.layers.blocks.recipe import SHIFTLESS
 from tcn.models.classifier import Classifier, Placing
@@ -87,14 +87,15 @@ class AllConvolutional(Classifier):
             down = recipe._replace(kernel_size=3, stride=2).layer(width, width)
             parts[f"stage{index}"] = Chain(*layers, down=down, dropout=recipe.drop())
             channels = width
-        parts["look"] = _without_zeros(recipe.sized(last[0]).layer(channels, channels), placing)
+        without_zeros = convolution(ndim)(
+            channels, channels, last[0], padding=placing.padding("valid"), bias=recipe.bias,
+            weight_norm=norm == "weight",
+        )  # fmt: skip
+        parts["look"] = Chain(
+            convolution=without_zeros, **recipe.normalize(channels), activation=recipe.activate()
+        )
         parts["mix"] = recipe.sized(last[1]).layer(channels, channels)
         parts["classes"] = recipe._replace(norm="none", bias=True).layer(channels, classes)
         super().__init__(**parts, readout=Mean())
         initialize(self, "he")
         self.ndim = ndim
-
-
-def _without_zeros(layer: Chain, placing: Placing) -> Chain:
-    layer.convolution.place_zeros(placing.padding("valid"))  # type: ignore[operator, union-attr]
-    return layer

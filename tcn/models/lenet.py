@@ -49,8 +49,9 @@ class Distances(Pointwise):
         self.in_channels, self.out_channels = len(codes[0]), len(codes)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """``(batch, in_channels)`` to ``(batch, codes)``."""
-        return -(x.unsqueeze(1) - self.codes.to(x.dtype)).square().sum(-1)
+        """``(batch, in_channels)`` to ``(batch, codes)``, or the same at every position."""
+        codes = self.codes.to(x.dtype).view(*self.codes.shape, *[1] * (x.dim() - 2))
+        return -(x.unsqueeze(1) - codes).square().sum(2)
 
 
 class LeNet5(Classifier):
