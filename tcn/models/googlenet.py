@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tcn.layers import (
@@ -59,10 +60,10 @@ class GoogLeNet(Classifier):
         x -> early: stem, 3a, 3b, 4a -+-> middle: 4b, 4c, 4d -+-> late: 4e, 5a, 5b -> mean -> dense
                                       +-> auxiliary1          +-> auxiliary2
 
-    Maps ``(batch, in_channels, *sizes)`` to ``(batch, classes)`` for images of any size;
-    :meth:`all_heads` returns what the auxiliary heads say too, and :meth:`training_loss` weighs all
-    three. A causal one streams. The dropout before the last layer is that of whole channels before
-    the mean, which is the same.
+    Maps ``(batch, in_channels, *sizes)`` to ``(batch, classes)`` for images of any size. In
+    training :meth:`training_heads` says what the auxiliary heads do too, and :meth:`training_loss`
+    weighs all three, as the tasks of ``tcn.training`` do. A causal one streams. Dropout before the
+    last layer is that of whole channels before the mean, which is the same.
 
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 5, table 1 and figure 3.
 
@@ -74,6 +75,11 @@ class GoogLeNet(Classifier):
 
     early: Any
     middle: Any
+
+    @property
+    def head_weights(self) -> tuple[float, ...]:
+        """What the loss of each of :meth:`training_heads` counts; the tasks of tcn.training ask."""
+        return (1.0,) if self.auxiliary1 is None else (1.0, AUXILIARY_WEIGHT, AUXILIARY_WEIGHT)
 
     @recorded
     def __init__(
@@ -142,10 +148,10 @@ class GoogLeNet(Classifier):
         initialize(self, "he")
         self.ndim = ndim
 
-    def all_heads(
+    def training_heads(
         self, x: Tensor, lengths: Tensor | None = None, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The logits of the net and of both auxiliary heads.
+    ) -> Tensor:
+        """What all heads say: the net's own, then those of the auxiliary ones.
 
         Args:
             x: ``(batch, in_channels, *sizes)``.
@@ -153,16 +159,8 @@ class GoogLeNet(Classifier):
             mask: as in :meth:`forward`.
 
         Returns:
-            Three times ``(batch, classes)``.
-
-        Raises:
-            ValueError: if the net has no auxiliary heads.
+            ``(batch, 3, classes)``; ``(batch, 1, classes)`` of a net without auxiliary heads.
         """
-        if self.auxiliary1 is None or self.auxiliary2 is None:
-            raise ValueError(
-                "auxiliary: this net has no auxiliary heads; build it with classes and "
-                "auxiliary=True"
-            )
         x, context = self._enter(x, lengths, None, mask, streaming=False)
         beside = {"early": self.auxiliary1, "middle": self.auxiliary2}
         said = []
@@ -170,9 +168,10 @@ class GoogLeNet(Classifier):
             part = self._modules[name]
             assert part is not None
             x, context = call(part, x, context), after(part, context, None)
-            if name in beside:
-                said.append(call(beside[name], x, context))
-        return x, said[0], said[1]
+            head = beside.get(name)
+            if head is not None:
+                said.append(call(head, x, context))
+        return torch.stack([x, *said], 1)
 
     def training_loss(
         self,
@@ -190,9 +189,9 @@ class GoogLeNet(Classifier):
             criterion: the loss of logits.
             lengths: as in :meth:`forward`.
         """
-        main, first, second = self.all_heads(x, lengths)
-        beside = criterion(first, target) + criterion(second, target)
-        return criterion(main, target) + AUXILIARY_WEIGHT * beside
+        heads = self.training_heads(x, lengths).unbind(1)
+        losses = [criterion(head, target) for head in heads]
+        return sum(weight * loss for weight, loss in zip(self.head_weights, losses, strict=True))
 
     def streaming_obstacles(self) -> list[str]:
         """Those of the chain: no stream passes through the auxiliary heads."""

@@ -199,7 +199,7 @@ def test_published_nets_over_time(build: Build, causal: bool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("build", [
     partial(vgg, 11, 2, 3, ndim=1, input_size=64), partial(AlexNet, 2, 3, ndim=1, input_size=99),
-    partial(ZFNet, 2, 3, ndim=1, input_size=64),
+    partial(ZFNet, 2, 3, ndim=1, input_size=99),
 ], ids=["VGG-11", "AlexNet", "ZFNet"])  # fmt: skip
 def test_nets_with_dense_heads_over_time(build: partial) -> None:
     check(build, build.keywords["input_size"], dtypes=[torch.float64])
@@ -264,12 +264,12 @@ def test_auxiliary_heads_count_three_tenths() -> None:
     net = GoogLeNet(3, 10, input_size=96, dropout=0, auxiliary_dropout=0)
     x, target = torch.randn(2, 3, 96, 96), torch.tensor([1, 7])
     loss = nn.functional.cross_entropy
-    main, first, second = net.all_heads(x)
+    main, first, second = net.training_heads(x).unbind(1)
     torch.testing.assert_close(main, net(x))
     expected = loss(main, target) + 0.3 * loss(first, target) + 0.3 * loss(second, target)
     torch.testing.assert_close(net.training_loss(x, target), expected)
-    with pytest.raises(ValueError, match="auxiliary: this net has no auxiliary heads; build it"):
-        GoogLeNet(3, 10, auxiliary=False).all_heads(x)
+    alone = GoogLeNet(3, 10, auxiliary=False, dropout=0)
+    torch.testing.assert_close(alone.training_loss(x, target), loss(alone(x), target))
 
 
 def test_all_convolutional_averages_six_by_six() -> None:
