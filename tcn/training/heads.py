@@ -29,4 +29,4 @@ def weighted(
         return loss(output)
     losses = [loss(head) for head in output.unbind(1)]
     total = sum(weight * value for weight, (value, _) in zip(weights, losses, strict=True))
-    return total, losses[0][1]  # type: ignore[return-value]  # a sum of tensors
+    return total, losses[0][1]

@@ -120,7 +120,8 @@ class BottleneckBlock(BasicBlock):
     def _layers(
         self, recipe: BlockRecipe, in_channels: int, out_channels: int
     ) -> dict[str, nn.Module]:
-        middle, point = max(1, out_channels // self.REDUCTION), recipe.sized(1)
+        # A norm over the channels would leave nothing of a single one.
+        middle, point = max(2, out_channels // self.REDUCTION), recipe.sized(1)
         return {
             "layer1": point.layer(in_channels, middle),
             "layer2": recipe.layer(middle, middle),
