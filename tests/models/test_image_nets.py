@@ -223,7 +223,9 @@ def test_features_are_a_backbone() -> None:
 def test_the_third_layer_of_lenet_sees_what_the_table_says() -> None:
     net = LeNet5()
     assert count(net.C3) == 1_516  # 60 kernels of 25, 16 biases (section II.B)
-    assert sum(map(len, CONNECTIONS)) == 60
+    # Table I: every map of S2 is seen by ten, and no two maps of C3 see the same.
+    assert [sum(seen in maps for maps in CONNECTIONS) for seen in range(6)] == [10] * 6
+    assert len(set(CONNECTIONS)) == 16
     for index, maps in enumerate(CONNECTIONS):
         x = torch.randn(1, 6, 5, 5, requires_grad=True)
         net.C3(x)[0, index].sum().backward()
