@@ -1,19 +1,26 @@
 """Layers and blocks: tensors in, tensors out, in one and two dimensions from one definition."""
 
-from tcn.layers.activation import ACTIVATIONS
+from tcn.layers.activation import ACTIVATIONS, ScaledTanh
 from tcn.layers.blocks import (
     BLOCKS,
+    BasicBlock,
     BlockRecipe,
+    BottleneckBlock,
+    DenseBlock,
     Gate,
     GatedBlock,
+    InceptionBlock,
+    InceptionWidths,
     LargeKernelBlock,
     PreactivationBlock,
     ResidualBlock,
     SeparableBlock,
+    Transition,
 )
 from tcn.layers.containers import Chain
 from tcn.layers.context import Context
 from tcn.layers.convolution import Conv1d, Conv2d, convolution
+from tcn.layers.dense import Dense, Flatten
 from tcn.layers.dropout import Dropout, StochasticDepth
 from tcn.layers.initialization import INITIALIZATIONS, initialize
 from tcn.layers.joining import Add, Concat, Multiply
@@ -39,6 +46,7 @@ from tcn.layers.pyramid import PyramidPool
 from tcn.layers.reach import Reach
 from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
 from tcn.layers.response_norm import LocalResponseNorm
+from tcn.layers.selection import PadChannels, Select
 from tcn.layers.skip_sum import SkipSum
 from tcn.layers.state import State
 from tcn.layers.taps import PADDINGS
@@ -58,8 +66,10 @@ __all__ = [
     "Attention",
     "AveragePool1d",
     "AveragePool2d",
+    "BasicBlock",
     "BatchNorm",
     "BlockRecipe",
+    "BottleneckBlock",
     "Chain",
     "ChannelNorm",
     "Concat",
@@ -69,12 +79,17 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "CumulativeNorm",
+    "Dense",
+    "DenseBlock",
     "Dropout",
     "Every",
     "FiLM",
+    "Flatten",
     "Gate",
     "GatedBlock",
     "GroupNorm",
+    "InceptionBlock",
+    "InceptionWidths",
     "LargeKernelBlock",
     "Last",
     "LocalResponseNorm",
@@ -85,18 +100,22 @@ __all__ = [
     "MaxPool2d",
     "Mean",
     "Multiply",
+    "PadChannels",
     "Pointwise",
     "PreactivationBlock",
     "PyramidPool",
     "RMSNorm",
     "Reach",
     "ResidualBlock",
+    "ScaledTanh",
+    "Select",
     "SeparableBlock",
     "SequenceModule",
     "SkipSum",
     "SqueezeExcite",
     "State",
     "StochasticDepth",
+    "Transition",
     "Upsample",
     "convolution",
     "fold_weight_norm",

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from tcn.layers.module import Pointwise
+
+
+class ScaledTanh(Pointwise):
+    """``1.7159 tanh(2 x / 3)``, which is 1 at 1 and -1 at -1.
+
+    Source: LeCun et al. 1998 (Gradient-based learning), section II.B and appendix A.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """``(batch, channels, *sizes)`` to the same."""
+        return 1.7159 * torch.tanh(x * (2 / 3))
+
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -13,6 +28,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
+    "scaled_tanh": ScaledTanh,
     "sigmoid": nn.Sigmoid,
     "none": nn.Identity,
 }

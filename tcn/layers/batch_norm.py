@@ -40,14 +40,14 @@ class BatchNorm(SequenceModule, nn.BatchNorm1d):
     _counts: bool = True
 
     @recorded
-    def __init__(self, channels: int) -> None:
-        """Normalizes ``channels`` channels.
+    def __init__(self, channels: int, *, epsilon: float = EPSILON) -> None:
+        """Normalizes ``channels`` channels; ``epsilon`` is added to every variance.
 
         Raises:
             ValueError: if ``channels`` is below 1.
         """
         check_positive("channels", [channels])
-        super().__init__(channels, eps=EPSILON)
+        super().__init__(channels, eps=epsilon)
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Normalizes by batch statistics in training, by the running ones in evaluation.

@@ -12,14 +12,14 @@ from tcn.layers.context import Context, silence
 from tcn.layers.ending import NO_ENDING, Ending
 from tcn.layers.grid import Grid
 from tcn.layers.state import State
-from tcn.layers.taps import PADDINGS, Taps, pad
+from tcn.layers.taps import Taps, check_windows_fit, pad
 from tcn.layers.validation import (
+    Padding,
     check_channels,
     check_input,
     check_positive,
     check_state,
     check_switch,
-    padding_per_axis,
     per_axis,
     wrong_state,
 )
@@ -41,7 +41,7 @@ class Convolution(WeightNormalized, Taps):
         out_channels: int,
         kernel_size: int | Sequence[int],
         *,
-        padding: str | Sequence[str] | None = None,
+        padding: Padding = None,
         dilation: int | Sequence[int] = 1,
         stride: int | Sequence[int] = 1,
         groups: int = 1,
@@ -55,9 +55,10 @@ class Convolution(WeightNormalized, Taps):
             in_channels: channels of the input.
             out_channels: channels of the output.
             kernel_size: taps per axis, 1 and even numbers included.
-            padding: one of :data:`PADDINGS`, per axis; ``"causal"`` for a sequence unless given. An
-                image needs it: ``("same", "causal")`` for a spectrogram, ``"same"`` for a picture.
-                For a kernel of one step it makes no difference.
+            padding: one of :data:`PADDINGS`, or the number of zeros on both sides, per axis;
+                ``"causal"`` for a sequence unless given. An image needs it: ``("same", "causal")``
+                for a spectrogram, ``"same"`` for a picture. For a kernel of one step it makes no
+                difference.
             dilation: distance between taps, per axis, in steps.
             stride: distance between outputs, per axis, in steps.
             groups: blocks of channels convolved separately; ``in_channels`` makes it depthwise.
@@ -77,7 +78,7 @@ class Convolution(WeightNormalized, Taps):
         for name, value in axes.items():
             check_positive(name, value)
         super().__init__(in_channels, out_channels, groups=groups, bias=bias, **axes)
-        self.axis_padding = padding_per_axis(padding, axes["kernel_size"], PADDINGS)
+        self.place_zeros(padding)
         self.lookahead = 0
         if lookahead:
             self.look_ahead(lookahead)
@@ -94,6 +95,8 @@ class Convolution(WeightNormalized, Taps):
         x = silence(x, context.mask)
         zeros = [self.zeros_around(axis) for axis in range(self.ndim)]
         if self.streaming_obstacle or (state is None and not context.streaming):
+            for axis in range(self.ndim):
+                check_windows_fit("x", x.shape[axis + 2], axis, self)
             return self._convolve(x, zeros, self.stride, self.dilation, ending), ()
         past = self.context_size
         zeros[-1] = (past if state is None else 0, 0)

@@ -20,13 +20,14 @@ from tcn.layers.running import valid_steps
 from tcn.layers.state import State
 from tcn.layers.taps import Taps, check_windows_fit, pad
 from tcn.layers.validation import (
+    Padding,
     check_rank,
     check_state,
     wrong_state,
 )
 from tcn.saving.description import recorded
 
-PADDINGS = ("causal", "same", "valid")
+PADDINGS = ("causal", "same", "valid", "ceil")
 
 
 class Pool(Taps):
@@ -115,7 +116,7 @@ class MaxPool(Pool):
         kernel_size: int | Sequence[int],
         *,
         stride: int | Sequence[int] | None = None,
-        padding: str | Sequence[str] | None = None,
+        padding: Padding = None,
         dilation: int | Sequence[int] = 1,
     ) -> None:
         """Builds the pool, ``(batch, channels, *sizes)`` to ``sizes / stride``, rounded up.
@@ -123,8 +124,8 @@ class MaxPool(Pool):
         Args:
             kernel_size: steps of a window, per axis.
             stride: distance between windows, per axis, in steps; ``kernel_size`` unless given.
-            padding: ``"causal"``, ``"same"`` or ``"valid"``, per axis; in 1-D ``"causal"`` unless
-                given.
+            padding: ``"causal"``, ``"same"``, ``"valid"``, ``"ceil"`` or the number of steps
+                outside on both sides, per axis; in 1-D ``"causal"`` unless given.
             dilation: distance between the steps of a window, per axis.
 
         Raises:
@@ -171,9 +172,9 @@ class MaxPool(Pool):
 class MaxPool1d(MaxPool):
     """The largest value of each window of ``(batch, channels, time)``.
 
-    Like ``torch.nn.MaxPool1d``: its windows without padding are those of ``padding="valid"``, and
-    with ``padding=kernel_size // 2`` and an odd kernel those of ``padding="same"``. The default
-    looks back and streams::
+    Like ``torch.nn.MaxPool1d``: its windows without padding are those of ``padding="valid"``, with
+    ``ceil_mode=True`` those of ``"ceil"``, and with ``padding=kernel_size // 2`` and an odd kernel
+    those of ``"same"``. The default looks back and streams::
 
         kernel_size 3, stride 2    input    0 1 2 3 4 5
                                    output   0   2   4        each of the three inputs up to its own
@@ -197,15 +198,15 @@ class AveragePool(Pool):
         kernel_size: int | Sequence[int],
         *,
         stride: int | Sequence[int] | None = None,
-        padding: str | Sequence[str] | None = None,
+        padding: Padding = None,
     ) -> None:
         """Builds the pool, ``(batch, channels, *sizes)`` to ``sizes / stride``, rounded up.
 
         Args:
             kernel_size: steps of a window, per axis.
             stride: distance between windows, per axis, in steps; ``kernel_size`` unless given.
-            padding: ``"causal"``, ``"same"`` or ``"valid"``, per axis; in 1-D ``"causal"`` unless
-                given.
+            padding: ``"causal"``, ``"same"``, ``"valid"``, ``"ceil"`` or the number of steps
+                outside on both sides, per axis; in 1-D ``"causal"`` unless given.
 
         Raises:
             ValueError: if a size is not positive, the padding is unknown, or none is given in 2-D.
@@ -240,3 +241,8 @@ class AveragePool2d(AveragePool):
     """The mean of each window of ``(batch, channels, height, time)``, placed per axis."""
 
     ndim = 2
+
+
+MAX_POOLS: dict[int, type[MaxPool]] = {1: MaxPool1d, 2: MaxPool2d}
+AVERAGE_POOLS: dict[int, type[AveragePool]] = {1: AveragePool1d, 2: AveragePool2d}
+"""The pools of each rank."""

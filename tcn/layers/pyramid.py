@@ -15,7 +15,7 @@ from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
 from tcn.layers.state import State
-from tcn.layers.validation import check_positive
+from tcn.layers.validation import check_positive, check_switch
 from tcn.saving.description import recorded
 
 
@@ -38,15 +38,20 @@ class PyramidPool(SequenceModule):
     """
 
     @recorded
-    def __init__(self, levels: Sequence[int] = (1, 2, 4), *, pool: str = "max") -> None:
+    def __init__(
+        self, levels: Sequence[int] = (1, 2, 4), *, pool: str = "max", flat: bool = True
+    ) -> None:
         """Pools sequences and images alike.
 
         Args:
             levels: parts of every axis, level by level.
             pool: ``"max"`` or ``"average"`` over each part.
+            flat: whether the parts are put side by side; otherwise those of a single level keep
+                their axes, ``(batch, channels, *parts)``.
 
         Raises:
-            ValueError: if there is no level, one is below 1, or there is no pool of that name.
+            ValueError: if there is no level, one is below 1, there is no pool of that name, or
+                several levels are to keep their axes.
         """
         super().__init__()
         if not levels:
@@ -54,15 +59,28 @@ class PyramidPool(SequenceModule):
         check_positive("levels", levels)
         if pool not in ("max", "average"):
             raise ValueError(f"pool: {pool!r} is not one of 'max', 'average'")
-        self.levels, self.pool = tuple(levels), pool
+        check_switch(flat=flat)
+        if not flat and len(levels) > 1:
+            raise ValueError(
+                f"flat: False with levels={tuple(levels)}, whose parts do not fit side by side; "
+                f"give one level, such as ({levels[-1]},)"
+            )
+        self.levels, self.pool, self.flat = tuple(levels), pool, flat
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Pools the whole sequence."""
         if context.mask is None:
-            return torch.cat([self._adaptive(x, parts).flatten(1) for parts in self.levels], 1), ()
-        x, valid = silence(x, context.mask), valid_steps(x, context.mask)
-        levels = [self._masked(x, valid, parts).flatten(1) for parts in self.levels]
-        return torch.cat(levels, 1), ()
+            pooled = [self._adaptive(x, parts) for parts in self.levels]
+        else:
+            x, valid = silence(x, context.mask), valid_steps(x, context.mask)
+            pooled = [self._masked(x, valid, parts) for parts in self.levels]
+        if not self.flat:
+            return pooled[0].view(*x.shape[:2], *self.levels * (x.dim() - 2)), ()
+        return torch.cat([level.flatten(1) for level in pooled], 1), ()
+
+    def context_after(self, context: Context, state: State | None) -> Context:
+        """Parts are never padding."""
+        return context._replace(mask=None)
 
     def _adaptive(self, x: Tensor, parts: int) -> Tensor:
         largest = self.pool == "max"

@@ -9,6 +9,9 @@ Which inputs (``*``) the output at position ``t`` sees, for kernel_size 3 and di
     "same"                 * . * . *       zeros on both sides; the odd one of an even kernel right
                                t
     "valid"                                no zeros: the output is shorter
+    2                                      two zeros on both sides: shorter, unless that is "same"
+    "ceil"                                 as "valid", and what is left over at the end, if a stride
+                                           leaves something, gets a window too (pools alone)
 
 A causal convolution with a ``lookahead`` has its taps that many steps further to the right on the
 time axis. Its stream is that of the causal convolution, with outputs late by as many steps:
@@ -32,7 +35,13 @@ from tcn.layers.context import Sampling
 from tcn.layers.module import SequenceModule
 from tcn.layers.reach import Reach
 from tcn.layers.state import State
-from tcn.layers.validation import check_positive, padding_per_axis, per_axis
+from tcn.layers.validation import (
+    Padding,
+    check_positive,
+    is_integer,
+    padding_per_axis,
+    per_axis,
+)
 
 PADDINGS = ("causal", "strictly_causal", "same", "valid")
 CAUSAL = ("causal", "strictly_causal")
@@ -44,7 +53,7 @@ class Taps(SequenceModule):
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
-    axis_padding: tuple[str, ...]
+    axis_padding: tuple[str | int, ...]
     lookahead: int = 0
     kind: str = "a convolution"
     """What it calls itself in errors."""
@@ -54,7 +63,7 @@ class Taps(SequenceModule):
         kernel_size: int | Sequence[int],
         stride: int | Sequence[int],
         dilation: int | Sequence[int],
-        padding: str | Sequence[str] | None,
+        padding: Padding,
         choices: Sequence[str] = PADDINGS,
     ) -> None:
         """Sets where the taps lie in a layer that is not one of PyTorch's convolutions.
@@ -68,7 +77,22 @@ class Taps(SequenceModule):
         self.dilation = per_axis("dilation", dilation, self.ndim)
         for name in ("kernel_size", "stride", "dilation"):
             check_positive(name, getattr(self, name))
+        self.place_zeros(padding, choices)
+
+    def place_zeros(self, padding: Padding, choices: Sequence[str] = PADDINGS) -> None:
+        """Sets the padding, once kernel and dilation are known.
+
+        Raises:
+            ValueError: as :meth:`place`, or if there are more zeros than the taps span.
+        """
         self.axis_padding = padding_per_axis(padding, self.kernel_size, choices)
+        for zeros, span in zip(self.axis_padding, self.span, strict=True):
+            if is_integer(zeros) and not 0 <= 2 * zeros <= span:
+                raise ValueError(
+                    f"padding: {zeros} zeros on both sides of taps that span {span + 1} steps; "
+                    f"give a number from 0 to {span // 2}, with which outputs are not more than "
+                    "inputs"
+                )
 
     def look_ahead(self, steps: int) -> None:
         """Moves the taps of a causal convolution to the right: ``steps`` of them see the future.
@@ -108,6 +132,10 @@ class Taps(SequenceModule):
     def zeros_around(self, axis: int) -> tuple[int, int]:
         """Zeros to the left and the right of one axis, the present's own step cut off."""
         span, name = self.span[axis], self.axis_padding[axis]
+        if is_integer(name):
+            return name, name
+        if name == "ceil":
+            return 0, min(self.stride[axis] - 1, span)
         if name == "same":
             return span // 2, span - span // 2
         if name == "valid":
@@ -121,21 +149,17 @@ class Taps(SequenceModule):
         """Taps to the left and the right of each output, per axis."""
         reach = []
         for axis, (span, stride) in enumerate(zip(self.span, self.stride, strict=True)):
-            left = 0 if self.axis_padding[axis] == "valid" else self.zeros_around(axis)[0]
+            left = self.zeros_around(axis)[0]
             reach.append(Reach(left, span - left, Fraction(stride)))
         return tuple(reach)
 
     @property
     def changes_length(self) -> bool:
-        """Whether a stride or ``"valid"`` padding makes the output shorter."""
-        valid = any(
-            name == "valid" and span
-            for name, span in zip(self.axis_padding, self.span, strict=True)
-        )
-        return valid or any(stride > 1 for stride in self.stride)
+        """Whether a stride, or too few zeros, make the output shorter."""
+        return any(map(self._lost, range(-self.ndim, 0))) or any(step > 1 for step in self.stride)
 
     def out_steps(self, steps: int, axis: int = -1) -> int:
-        """Outputs of ``steps`` inputs; fewer by the span of the taps with ``"valid"`` padding."""
+        """Outputs of ``steps`` inputs; fewer by what the zeros do not make up for."""
         if -axis > self.ndim:
             return steps
         return max(super().out_steps(steps - self._lost(axis), axis), 0)
@@ -157,13 +181,17 @@ class Taps(SequenceModule):
         return self.context_size - state.shape[-1] if isinstance(state, Tensor) else 0
 
     def sampling(self, state: State | None) -> tuple[Sampling, ...]:
-        """With ``"valid"`` padding an output stands at its last tap."""
+        """With too few zeros an output stands where those that are lost would end.
+
+        That is its last tap with ``"valid"``, so a row's outputs are as many as those of it alone.
+        """
         lost = [self._lost(axis) for axis in range(-self.ndim, 0)]
         pairs = zip(super().sampling(state), lost, strict=True)
         return tuple(axis._replace(start=axis.start + start) for axis, start in pairs)
 
     def _lost(self, axis: int) -> int:
-        return self.span[axis] if self.axis_padding[axis] == "valid" else 0
+        """Steps by which the output is shorter without a stride: taps that no zeros stand under."""
+        return self.span[axis] - sum(self.zeros_around(axis % self.ndim))
 
     @property
     def streaming_obstacle(self) -> str | None:
@@ -171,8 +199,9 @@ class Taps(SequenceModule):
         padding = self.axis_padding[-1]
         if padding in CAUSAL or self.span[-1] == 0:
             return None
-        why = {"same": "reads future steps", "valid": "returns fewer steps than it is given"}
-        return f"{self.kind} with padding={padding!r} on the time axis {why[padding]}"
+        valid = padding in ("valid", 0)
+        why = "returns fewer steps than it is given" if valid else "reads future steps"
+        return f"{self.kind} with padding={padding!r} on the time axis {why}"
 
     @property
     def latency(self) -> int:
@@ -191,11 +220,11 @@ def pad(x: Tensor, around: Sequence[tuple[int, int]], value: float = 0.0) -> Ten
 
 
 def check_windows_fit(name: str, size: int, axis: int, taps: Taps) -> None:
-    """Refuses an input in which no window of ``"valid"`` padding lies."""
-    span = taps.span[axis]
-    if taps.axis_padding[axis] != "valid" or torch.compiler.is_compiling() or size > span:
+    """Refuses an input in which no window lies, for want of zeros around it."""
+    lost = taps._lost(axis)
+    if not lost or torch.compiler.is_compiling() or size > lost:
         return
     raise ValueError(
-        f"{name}: {size} steps on axis {axis - taps.ndim} do not fill one window of {span + 1}; "
+        f"{name}: {size} steps on axis {axis - taps.ndim} do not fill one window of {lost + 1}; "
         'give it more, or use padding="same" or "causal"'
     )

@@ -81,7 +81,7 @@ class Upsample(SequenceModule):
         self.ndim, self.mode = ndim, mode
         self.factor = per_axis("factor", factor, ndim)
         check_positive("factor", self.factor)
-        self.axis_padding: tuple[str, ...] = ()
+        self.axis_padding: tuple[str | int, ...] = ()
         if mode == "linear":
             self.axis_padding = padding_per_axis(padding, self.factor, ("causal", "same"))
 

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 T = TypeVar("T", int, str)
 
+Padding = str | int | Sequence[str | int] | None
+"""A name, or a number of zeros on both sides, for all axes or per axis; None: see the layer."""
+
 SIZE_NAMES = {1: "time", 2: "height, time"}
 
 
@@ -71,8 +74,13 @@ def check_probability(name: str, value: object) -> None:
 
 
 def check_input(module: nn.Module, x: Tensor, channels: int, ndim: int) -> None:
-    """Refuses an input whose rank or channel count does not fit, naming both shapes."""
+    """Refuses an input whose rank, channel count or type does not fit, naming both shapes."""
     if x.dim() == ndim + 2 and x.shape[1] == channels:
+        if not (x.is_floating_point() or x.is_complex()):
+            raise TypeError(
+                f"x: {x.dtype} for {type(module).__name__}, which computes with floating point "
+                "numbers; use x.float(), and / 255 if these are the bytes of an image"
+            )
         return
     expected = f"(batch, {channels} channels, {SIZE_NAMES[ndim]})"
     cure = f"expected {expected}"
@@ -80,6 +88,10 @@ def check_input(module: nn.Module, x: Tensor, channels: int, ndim: int) -> None:
         cure += "; the channels seem to be last: use x.movedim(-1, 1)"
     elif x.dim() == ndim + 1:
         cure += "; an axis is missing: x.unsqueeze(0) for the batch, x.unsqueeze(1) for one channel"
+    elif x.dim() == ndim + 2 and x.shape[1] == 1:
+        cure += f"; repeat the one channel (gray): x.repeat_interleave({channels}, 1)"
+    elif x.dim() == ndim + 2 and channels == 1:
+        cure += "; make one channel (gray) of these: x.mean(1, keepdim=True)"
     raise ValueError(f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}: {cure}")
 
 
@@ -120,14 +132,15 @@ def check_bias(module: nn.Module, bias: Tensor | None, expected: tuple[int, ...]
 
 
 def padding_per_axis(
-    padding: str | Sequence[str] | None,
+    padding: Padding,
     kernel_size: Sequence[int],
     choices: Sequence[str],
-) -> tuple[str, ...]:
+) -> tuple[str | int, ...]:
     """One padding per axis of a window; the one place that knows what is meant if none is given.
 
     That is ``"causal"`` for a sequence, and for a window of one step, which sees its own position
-    whatever is given. For an image there is no default.
+    whatever is given. For an image there is no default. Where ``"valid"`` is a choice, so is a
+    number of zeros.
 
     Raises:
         ValueError: if it must be given and is not, if there are more or fewer than axes, or if a
@@ -135,9 +148,10 @@ def padding_per_axis(
     """
     if padding is None and max(kernel_size) > 1 and len(kernel_size) > 1:
         raise unsaid("padding", '("same", "causal")', '"same"', choices)
-    names = per_axis("padding", "causal" if padding is None else padding, len(kernel_size))
+    given: Any = "causal" if padding is None else padding
+    names: tuple[str | int, ...] = per_axis("padding", given, len(kernel_size))
     for name in names:
-        if name not in choices:
+        if not (is_integer(name) and "valid" in choices) and name not in choices:
             raise ValueError(f"padding: {name!r} is not one of {', '.join(map(repr, choices))}")
     return names
 

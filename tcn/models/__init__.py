@@ -1,20 +1,43 @@
-"""Nets made of the layers: the TCN and, on the same contract, its recurrent baselines."""
+"""Nets made of the layers, one paper a file, and on the same contract recurrent baselines."""
 
+from tcn.models.alexnet import AlexNet, ZFNet
+from tcn.models.all_convolutional import AllConvolutional
+from tcn.models.densenet import DenseNet, densenet, small_densenet
+from tcn.models.googlenet import GoogLeNet
 from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
+from tcn.models.lenet import LeNet5
 from tcn.models.modern_tcn import LargeKernel, LargeKernelTCN
 from tcn.models.recurrent import GRU, LSTM, RNN
+from tcn.models.resnet import ResNet, resnet, small_resnet
 from tcn.models.sequence import SequenceModel
+from tcn.models.sliding import conv_to_dense, dense_to_conv
 from tcn.models.tcn import TCN
+from tcn.models.vgg import VGG, vgg
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
     "TCN",
+    "VGG",
+    "AlexNet",
+    "AllConvolutional",
+    "DenseNet",
+    "GoogLeNet",
     "JointModel",
     "LargeKernel",
     "LargeKernelTCN",
+    "LeNet5",
+    "ResNet",
     "SequenceModel",
     "TokenModel",
+    "ZFNet",
+    "conv_to_dense",
+    "dense_to_conv",
+    "densenet",
+    "resnet",
+    "small_densenet",
+    "small_resnet",
+    "vgg",
 ]

@@ -69,8 +69,8 @@ class TCN(Chain):
                 an image.
             lookahead: steps of the future that an output of a causal net sees all the same, shared
                 out over the levels; a stream is late by that many (:attr:`latency`).
-            block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, or a class
-                with their signature.
+            block: ``"residual"``, ``"preactivation"``, ``"separable"``, ``"gated"``, ``"basic"``,
+                ``"bottleneck"``, or a class with their signature.
             modulation: a builder called with the channels; :class:`tcn.layers.FiLM`,
                 :class:`tcn.layers.AddCondition` or :class:`tcn.layers.SqueezeExcite`.
             initialization: ``"scaled"``, with which small sets are learned sooner and deep nets

@@ -19,6 +19,7 @@ from tcn.training.accumulation import Accumulation
 from tcn.training.batch import Batch, Prediction, behind
 from tcn.training.denormals import FlushDenormals
 from tcn.training.finite import complaint
+from tcn.training.heads import every_head, weighted
 from tcn.training.processes import process_count, row_of_zeros, shared
 from tcn.training.repetition import without_repetition
 from tcn.training.schedules import Schedule
@@ -129,7 +130,7 @@ class Task(pl.LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         batch = self._own_rows("train", batch, batch_idx)
-        loss, weight = self.loss(self._output(batch), behind(self.net, batch))
+        loss, weight = self._training_loss(batch)
         where = f"epoch {self.current_epoch}, batch {batch_idx}"
         wrong = complaint(batch, loss, where, self.missing)
         if process_count() > 1:
@@ -182,17 +183,21 @@ class Task(pl.LightningModule):
         """Turns the output of the net into predictions; by default leaves it as it is."""
         return output
 
-    def _output(self, batch: Batch) -> Tensor:
+    def _training_loss(self, batch: Batch) -> tuple[Tensor, float]:
+        heads, after = every_head(self.net), behind(self.net, batch)
+        output = self._output(batch, heads or self)
+        return weighted(self.net, output, lambda y: self.loss(y, after))
+
+    def _output(self, batch: Batch, call: Callable[..., Tensor] | None = None) -> Tensor:
+        call = call or self
         if len(batch.x):
-            output: Tensor = self(batch.x, batch.lengths)
-            return output
+            return call(batch.x, batch.lengths)
         # An empty share: few nets accept zero rows, and the others wait for this gradient.
-        lengths = None
-        if batch.lengths is not None:
-            lengths = batch.lengths.new_full((1,), batch.x.shape[-1])
+        lengths = batch.lengths
+        if lengths is not None:
+            lengths = lengths.new_full((1,), batch.x.shape[-1])
         with uncounted(self.net):
-            output = self(row_of_zeros(batch.x), lengths)
-        return output[:0]
+            return call(row_of_zeros(batch.x), lengths)[:0]
 
     def _own_rows(self, stage: str, batch: Batch, batch_idx: int) -> Batch:
         """The batch without rows that another process has had."""

@@ -1,6 +1,7 @@
 """Every layer and block keeps the contract of sequence modules, in one and two dimensions."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from tcn.layers import (
     Attention,
     AveragePool1d,
     AveragePool2d,
+    BasicBlock,
     BatchNorm,
+    BottleneckBlock,
     Chain,
     ChannelNorm,
     Conv1d,
@@ -21,22 +24,30 @@ from tcn.layers import (
     ConvTranspose1d,
     ConvTranspose2d,
     CumulativeNorm,
+    Dense,
+    DenseBlock,
     Dropout,
     Every,
     FiLM,
+    Flatten,
     Gate,
     GatedBlock,
     GroupNorm,
+    InceptionBlock,
     Last,
     LocalResponseNorm,
     Max,
     MaxPool1d,
     MaxPool2d,
     Mean,
+    PadChannels,
     PyramidPool,
     RMSNorm,
+    ScaledTanh,
+    Select,
     SkipSum,
     SqueezeExcite,
+    Transition,
     Upsample,
 )
 from tcn.testing import check_sequence_module
@@ -67,6 +78,12 @@ IN_1D: dict[str, Callable[[], nn.Module]] = {
     "maximum, stride beyond the window": lambda: MaxPool1d(1, stride=3),
     "maximum, same": lambda: MaxPool1d(2, stride=1, dilation=3, padding="same"),
     "maximum, valid": lambda: MaxPool1d(2, padding="valid"),
+    "maximum, ceil": lambda: MaxPool1d(3, stride=2, padding="ceil"),
+    "average, ceil": lambda: AveragePool1d(2, stride=3, padding="ceil"),
+    "one zero on both sides": lambda: Conv1d(4, 3, 4, padding=1, stride=2),
+    "zeros on both sides of a window": lambda: AveragePool1d(3, stride=2, padding=1),
+    "flat": lambda: Chain(Conv1d(4, 3, 3), Flatten(3, (12,)), Dense(36, 5)),
+    "dense layer behind a mean": lambda: Chain(Conv1d(4, 3, 3), Mean(), Dense(3, 5)),
     "average": lambda: AveragePool1d(3),
     "average, overlapping": lambda: AveragePool1d(4, stride=2),
     "average, same": lambda: AveragePool1d(3, stride=1, padding="same"),
@@ -93,6 +110,8 @@ IN_2D: dict[str, Callable[[], nn.Module]] = {
     "transposed": lambda: ConvTranspose2d(4, 3, (3, 5), padding=OVER_ROWS, stride=(1, 2)),
     "maximum": lambda: MaxPool2d(3, stride=2, padding=OVER_ROWS),
     "maximum, same": lambda: MaxPool2d(2, padding="same"),
+    "maximum, ceil": lambda: MaxPool2d(3, stride=2, padding=("ceil", "causal")),
+    "zeros on both sides": lambda: Conv2d(4, 3, 5, padding=(1, 2), stride=2),
     "average": lambda: AveragePool2d((2, 3), stride=(1, 2), padding=("valid", "causal")),
     "repeated": lambda: Upsample((1, 2), ndim=2),
     "lines": lambda: Upsample((2, 3), ndim=2, mode="linear", padding=OVER_ROWS),
@@ -111,6 +130,10 @@ IN_BOTH: dict[str, Callable[[], nn.Module]] = {
     "squeeze-excite of the whole": lambda: SqueezeExcite(4, causal=False),
     "dropout in training": lambda: Dropout(0.3, spatial=True).train(),
     "gate": Gate,
+    "dense layer": lambda: Dense(4, 3),
+    "scaled tanh": ScaledTanh,
+    "selected channels": lambda: Select(4, (2, 0)),
+    "more channels": lambda: PadChannels(4, 6),
     "every": Every,
     "last": Last,
     "mean": Mean,
@@ -145,8 +168,34 @@ def test_layers_in_2d(name: str) -> None:
 @pytest.mark.parametrize("ndim", [1, 2])
 @pytest.mark.parametrize("block", BLOCKS)
 def test_blocks(block: str, ndim: int, padding: str) -> None:
-    build = lambda: BLOCKS[block](4, 3, 2, ndim=ndim, dilation=2, padding=padding)  # noqa: E731
-    check(build, ndim)
+    check(lambda: BLOCKS[block](4, 3, 2, ndim=ndim, dilation=2, padding=padding).eval(), ndim)
+
+
+# What each takes beside channels, padding and rank; every one takes 4 channels.
+IMAGE_BLOCKS: dict[str, Callable[..., nn.Module]] = {
+    "basic, stride": partial(BasicBlock, 4, 6, stride=2),
+    "basic, zeros": partial(BasicBlock, 4, 6, stride=2, shortcut="zeros"),
+    "basic, weight norm": partial(BasicBlock, 4, 4, norm="weight"),
+    "bottleneck, stride": partial(BottleneckBlock, 4, 8, stride=2),
+    "bottleneck, zeros": partial(BottleneckBlock, 4, 8, stride=2, shortcut="zeros"),
+    "dense": partial(DenseBlock, 4, 2, 3),
+    "dense, no bottleneck": partial(DenseBlock, 4, 2, 3, bottleneck=False, kernel_size=2),
+    "transition": partial(Transition, 4, 2),
+    "inception": partial(InceptionBlock, 4, (2, 1, 2, 1, 2, 1), norm="batch"),
+    "inception, no norm": partial(InceptionBlock, 4, (2, 1, 2, 1, 2, 1), kernel_sizes=(2, 3)),
+}
+
+
+@pytest.mark.parametrize("padding", ["causal", "same", OVER_ROWS])
+@pytest.mark.parametrize("ndim", [1, 2])
+@pytest.mark.parametrize("name", IMAGE_BLOCKS)
+def test_blocks_of_image_nets(name: str, ndim: int, padding: str | tuple[str, str]) -> None:
+    given = padding if ndim == 2 or isinstance(padding, str) else padding[-1]
+    sizes = (12,) if ndim == 1 else (5, 12)  # rows of 12, 7 and 2 steps: a transition halves them
+    x = torch.randn(3, 4, *sizes, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    net = IMAGE_BLOCKS[name](ndim=ndim, padding=given).eval()
+    check_sequence_module(net, x, compile_backend=None, export=False)
 
 
 @pytest.mark.parametrize("local", [False, True])

@@ -247,3 +247,38 @@ def test_states_that_do_not_fit_are_refused() -> None:
         conv.step(x, ())
     with pytest.raises(ValueError, match=r"x: a chunk of length 0 \(shape \(2, 2, 0\)\)"):
         conv.step(x[..., :0])
+
+
+@given(
+    kernel_size=st.integers(1, 6),
+    stride=st.integers(1, 4),
+    dilation=st.integers(1, 2),
+    data=st.data(),
+)
+def test_a_number_of_zeros_on_both_sides_is_the_padding_of_pytorch(
+    kernel_size, stride, dilation, data
+) -> None:
+    padding = data.draw(st.integers(0, (kernel_size - 1) * dilation // 2))
+    ours = Conv2d(2, 3, kernel_size, stride=stride, dilation=dilation, padding=padding)
+    theirs = nn.Conv2d(2, 3, kernel_size, stride, padding, dilation)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 2, 11, data.draw(st.integers(11, 15)))
+    torch.testing.assert_close(ours(x), theirs(x))
+    assert ours.out_steps(x.shape[-1]) == theirs(x).shape[-1]
+
+
+def test_more_zeros_than_keep_the_size_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"padding: 3 zeros .* a number from 0 to 2"):
+        Conv1d(2, 2, 5, padding=3)
+    with pytest.raises(ValueError, match=r"padding: -1 zeros"):
+        Conv1d(2, 2, 5, padding=-1)
+
+
+def test_an_input_shorter_than_the_kernel_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"x: 4 steps on axis -1 do not fill one window of 5"):
+        Conv1d(2, 2, 5, padding="valid")(torch.randn(1, 2, 4))
+
+
+def test_bytes_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"x: torch.uint8 for Conv2d.*x.float\(\), and / 255"):
+        Conv2d(3, 2, 1)(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))

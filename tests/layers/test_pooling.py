@@ -246,3 +246,37 @@ def test_in_a_chain_padding_is_invisible_and_chunks_are_the_whole(
         outputs.append(y)
         start += chunk.shape[-1]
     torch.testing.assert_close(torch.cat(outputs, -1), whole, **EXACT)
+
+
+@given(
+    kernel_size=st.integers(1, 5),
+    stride=st.integers(1, 4),
+    sizes=st.tuples(st.integers(5, 12), st.integers(5, 12)),
+)
+def test_ceil_is_the_ceil_mode_of_pytorch(kernel_size, stride, sizes) -> None:
+    x = torch.randn(2, 3, *sizes)
+    options = {"stride": stride, "padding": 0, "ceil_mode": True}
+    ours = MaxPool2d(kernel_size, stride=stride, padding="ceil")
+    assert torch.equal(ours(x), nn.MaxPool2d(kernel_size, **options)(x))
+    ours = AveragePool2d(kernel_size, stride=stride, padding="ceil")
+    theirs = nn.AvgPool2d(kernel_size, **options, count_include_pad=False)
+    torch.testing.assert_close(ours(x), theirs(x))
+    assert ours.out_steps(sizes[0], -2) == theirs(x).shape[-2]
+
+
+@given(kernel_size=st.integers(1, 6), stride=st.integers(1, 4), data=st.data())
+def test_a_number_of_steps_on_both_sides_is_the_padding_of_pytorch(
+    kernel_size, stride, data
+) -> None:
+    padding = data.draw(st.integers(0, (kernel_size - 1) // 2))
+    x = torch.randn(2, 3, data.draw(st.integers(6, 12)), 9)
+    ours = MaxPool2d(kernel_size, stride=stride, padding=padding)
+    assert torch.equal(ours(x), nn.MaxPool2d(kernel_size, stride, padding)(x))
+    ours = AveragePool2d(kernel_size, stride=stride, padding=padding)
+    theirs = nn.AvgPool2d(kernel_size, stride, padding, count_include_pad=False)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_more_steps_outside_than_a_window_has_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"padding: 2 zeros on both sides of taps that span 3"):
+        MaxPool1d(3, padding=2)

@@ -15,6 +15,9 @@ from tcn.layers.dropout import Dropout
 from tcn.layers.normalization import normalization
 from tcn.layers.validation import per_axis
 
+SHIFTLESS = ("weight", "rms", "none")
+"""Norms without a shift of their own, whose convolutions keep their bias."""
+
 Builder = Callable[[int], nn.Module]
 """Makes a module for a number of channels."""
 
@@ -38,6 +41,7 @@ class BlockRecipe(NamedTuple):
         norm: a name in :data:`tcn.layers.NORMS`, or a builder called with the channels.
         activation: a name in :data:`tcn.layers.ACTIVATIONS`, or a builder.
         stride: distance between outputs, in steps, of :meth:`convolve` and :meth:`shortcut`.
+        bias: whether the convolutions add a constant.
     """
 
     kernel_size: int | Sequence[int]
@@ -48,6 +52,11 @@ class BlockRecipe(NamedTuple):
     norm: str | Builder
     activation: str | Callable[[], nn.Module]
     stride: int | Sequence[int] = 1
+    bias: bool = True
+
+    def sized(self, kernel_size: int | Sequence[int]) -> BlockRecipe:
+        """The same with another kernel and stride 1, such as the 1x1 layers of a bottleneck."""
+        return self._replace(kernel_size=kernel_size, stride=1)
 
     def unstrided(self) -> BlockRecipe:
         """The same with stride 1, for what follows the strided convolution."""
@@ -75,7 +84,24 @@ class BlockRecipe(NamedTuple):
             dilation=self.dilation,
             stride=self.stride,
             groups=groups,
+            bias=self.bias,
             weight_norm=self.norm == "weight",
+        )
+
+    def layer(self, in_channels: int, out_channels: int, *, activate: bool = True) -> Chain:
+        """``convolution -> norm -> activation``, the last if asked for."""
+        return Chain(
+            convolution=self.convolve(in_channels, out_channels),
+            **self.normalize(out_channels),
+            **({"activation": self.activate()} if activate else {}),
+        )
+
+    def layer_before(self, in_channels: int, out_channels: int) -> Chain:
+        """``norm -> activation -> convolution``, as in a preactivated block."""
+        return Chain(
+            **self.normalize(in_channels),
+            activation=self.activate(),
+            convolution=self.convolve(in_channels, out_channels),
         )
 
     def convolve_separably(self, in_channels: int, out_channels: int) -> nn.Module:
@@ -113,6 +139,14 @@ class BlockRecipe(NamedTuple):
         if in_channels == out_channels and not strided:
             return nn.Identity()
         return self.mix(in_channels, out_channels)
+
+    def projection(self, in_channels: int, out_channels: int) -> nn.Module:
+        """The identity, or ``1x1 convolution -> norm`` where :meth:`shortcut` has a convolution."""
+        if isinstance(self.shortcut(in_channels, out_channels), nn.Identity):
+            return nn.Identity()
+        return self._replace(kernel_size=1, dilation=1).layer(
+            in_channels, out_channels, activate=False
+        )
 
     def normalize(self, channels: int) -> dict[str, nn.Module]:
         """The norm as a part of a chain; nothing if there is none."""
