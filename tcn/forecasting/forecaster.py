@@ -74,9 +74,9 @@ class Forecaster(Settings):
             ValueError: likewise; or if ``val_size`` is too short, or a number is not finite.
         """
         self.check()
-        self.trained_ = fit_panel(self, self._read(df, static_df), val_size)
-        self._kind = frame_like(df)
-        self._live = None
+        trained, kind = fit_panel(self, self._read(df, static_df), val_size), frame_like(df)
+        with _MAKING:  # no thread goes on with the live state of the former net
+            self.trained_, self._kind, self._live = trained, kind, None
         return self
 
     def _read(self, df: Any, static_df: Any) -> Panel:
@@ -161,17 +161,17 @@ class Forecaster(Settings):
             ValueError: see :meth:`predict`; or if a series was not there in training, or a row
                 does not follow the last one. No row has been taken then.
         """
-        history = self._trained.history
         horizon = self.h if h is None else h
         check_positive("h", [horizon])
         levels = self._levels(level)
-        columns = history.columns
         live = self._live_state()
-        latest = live.update_row(new_rows, horizon=horizon, levels=levels)
+        history = live.trained.history
+        columns = history.columns
+        latest = live.update_row(new_rows, futr_df, horizon=horizon, levels=levels)
         if latest is None:
             names = (*columns.target, *columns.futr, *columns.hist)
             rows = Rows.read(new_rows, columns, names, "new_rows").sorted()
-            latest = live.update(rows, futr_df, horizon=horizon, levels=levels)
+            latest = live.update(rows, futr_df, horizon=horizon, levels=levels, fill=self.fill)
         times = latest.times.ravel()
         if history.timezone is None and history.unit is not None:  # what local() does, but faster
             times = times.astype(f"datetime64[{history.unit}]")
@@ -334,8 +334,7 @@ class Forecaster(Settings):
             ValueError: if the net was handed in and cannot be built again from plain data, or ids
                 are neither text nor integers.
         """
-        trained = self._trained
-        trained.history = self._history
+        trained = self._trained if self._live is None else self._live.snapshot()
         parameters = self.get_params(deep=False)
         return forecaster_folder.write(
             folder, forecaster_folder.Stored(parameters, trained, self._kind.library)
@@ -367,18 +366,21 @@ class Forecaster(Settings):
     def __getstate__(self) -> dict[str, Any]:
         """Without the live state, which is computed anew from the history."""
         state = dict(super().__getstate__())
-        if state.get("_live") is not None:
-            self._trained.history = self._history
-            state["_live"] = None
+        live = state.pop("_live", None)
+        if live is not None:
+            state["trained_"] = live.snapshot()
         return state
 
     # --------------------------------------------------------------------- checks
 
     def _live_state(self) -> LiveForecaster:
         """The live state, made once whatever the number of threads that ask for it."""
+        live = self._live
+        if live is not None:
+            return live
         with _MAKING:
             if self._live is None:
-                self._live = LiveForecaster(self._trained, fill=self.fill)
+                self._live = LiveForecaster(self._trained)
             return self._live
 
     @property

@@ -108,6 +108,11 @@ class Frequency:
         return isinstance(self.freq, int)
 
     @property
+    def on_wall_clock(self) -> bool:
+        """Whether steps are counted on the wall clock of the series, as days and months are."""
+        return not self.is_integer and self._nanoseconds is None
+
+    @property
     def season(self) -> int:
         """Steps of the usual season: a day of minutes or hours, a week of days, a year of months.
 
