@@ -176,7 +176,7 @@ class LiveForecaster:
         with self._lock:
             numbers = self._known(rows)
             new = self._following(rows, numbers, fill)
-            future = future_from_frame(futr_df, last_rows(new, 1), horizon)
+            future = future_from_frame(futr_df, last_rows(new, 1), horizon, fill)
             groups, following = arrivals(
                 self.trained, new, numbers, self.statistics.take(numbers), future
             )
@@ -249,13 +249,13 @@ class LiveForecaster:
             series=np.concatenate([np.arange(len(last)), rows.series]),
             times=np.concatenate([last, rows.times]),
             values=np.concatenate([self._state.values[numbers], rows.values]),
-        ).sorted(warn=False)
+        ).sorted(told=False)
         missing = history.missing
         rows = rows.regular(history.frequency, absent_allowed=missing == "mask" or fill is not None)
         if fill is not None:
             rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
         rows = rows.at(np.setdiff1d(np.arange(len(rows.times)), rows.offsets[:-1]))
-        rows.check_missing(missing)
+        rows.check_missing(missing, fill)
         targets, futures = len(rows.columns.target), len(rows.columns.futr)
         target, futr, hist = np.split(rows.values, [targets, targets + futures], axis=1)
         return replace(

@@ -54,7 +54,7 @@ class LiveState:
         trained = self._trained
         some = trained.history.select(numbers)
         unknown = np.zeros((len(some), 1, some.futr.shape[1]))
-        batch = trained.windows(some, 1, future=unknown).batch(np.arange(len(some)))
+        batch = trained.windows(some, 1, future=unknown, told=False).batch(np.arange(len(some)))
         for name in WINDOW:
             part = getattr(batch, name).numpy()
             if name not in self._window:

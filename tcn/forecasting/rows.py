@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,13 +12,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tcn.forecasting.columns import Columns
-from tcn.forecasting.frequency import Frequency, localized
-from tcn.forecasting.gaps import gaps, without_gaps
+from tcn.forecasting.frequency import DAY, Frequency, localized, wall_clock
+from tcn.forecasting.gaps import Fill, filled, gaps, without_gaps
 from tcn.forecasting.ids import read_ids, shown, shown_rows
+from tcn.forecasting.notices import warn
 from tcn.forecasting.reading import SHOWN, read_columns, read_numbers, read_times
+from tcn.forecasting.written_dates import written_dates
 
 Missing = Literal["raise", "mask"]
 MOST_ABSENT = 100  # rows put in per row given
+HOUR = 3600 * 10**9  # nanoseconds
+WORKING_DAYS = (
+    "If there are none: for working days give freq='B'; for their hours number the rows 0, 1, 2, "
+    "... and give freq=1"
+)
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -76,7 +82,7 @@ class Rows:
         counts = np.bincount(self.series, minlength=len(self.ids))
         return np.concatenate(([0], np.cumsum(counts)))
 
-    def sorted(self, *, warn: bool = True) -> Rows:
+    def sorted(self, *, told: bool = True) -> Rows:
         """Series by series in order of time; says so where a series was out of order.
 
         Raises:
@@ -89,11 +95,10 @@ class Rows:
         back = rows._same_series() & (rows.times[1:] < rows.times[:-1])
         if back.any():
             count = len(np.unique(rows.series[1:][back]))
-            if warn:
-                warnings.warn(
+            if told:
+                warn(
                     f"{self.argument}: the rows of {count} of {len(self.ids)} series are not in "
                     "order of time; a sorted copy is used",
-                    stacklevel=3,
                 )
             rows = rows.at(np.lexsort((rows.times, rows.series)))
         doubled = 1 + np.flatnonzero(rows._same_series() & (rows.times[1:] == rows.times[:-1]))
@@ -109,6 +114,23 @@ class Rows:
                 f"{rows._at(doubled)}; {cure}"
             )
         return rows
+
+    def check_dates(self) -> None:
+        """Refuse integer times, of sorted rows, that are dates written as numbers.
+
+        Raises:
+            ValueError: they are, with the call that reads them.
+        """
+        way = None
+        if self.times.dtype.kind == "i":
+            way = written_dates(self.times, self._same_series())
+        if way is not None:
+            read = way.read.format(f"df[{self.columns.time!r}]")
+            raise ValueError(
+                f"{self.argument}: column {self.columns.time!r} holds {way.kind} written as "
+                f"numbers, {self.times.min()} to {self.times.max()}, whose steps are not those of "
+                f"integers; use {read}, or, if they are not dates, subtract the first of them"
+            )
 
     def frequency(self) -> Frequency:
         """The frequency inferred from sorted rows."""
@@ -134,7 +156,8 @@ class Rows:
             raise ValueError(
                 f"{self.argument}: {len(off)} rows are not a whole number of steps of "
                 f"freq={frequency.freq!r} after the first row of their series: {self._at(off)}; "
-                "give another freq, or bring the rows to a regular grid (DataFrame.resample)"
+                f"{self._fitting(frequency)}, or bring the rows to a regular grid "
+                "(DataFrame.resample)"
             )
         before = gaps(steps)
         if not len(before):
@@ -143,6 +166,11 @@ class Rows:
             raise ValueError(self._gaps_message(frequency, steps, before))
         self._refuse_flood(frequency, steps, before)
         regular = without_gaps(self.times, steps, offsets, frequency, self.timezone)
+        if self._skips_weekends(frequency):
+            warn(
+                f"{self.argument}: no row falls on a Saturday or Sunday; with freq="
+                f"{frequency.freq!r} these are put in as missing, and forecast. {WORKING_DAYS}"
+            )
         added = len(regular.times) - len(self.times)
         _LOG.info("%s: %d rows were absent, in %d gaps", self.argument, added, len(before))
         return replace(
@@ -167,25 +195,54 @@ class Rows:
                 f"{self.argument}: {list(self.columns.target)} is missing in every row of every "
                 "series; there is nothing to learn from"
             )
-        warnings.warn(
+        warn(
             f"{self.argument}: {(~keep).sum()} series are left out, for "
             f"{list(self.columns.target)} is missing in all their rows: {shown(self.ids[~keep])}",
-            stacklevel=3,
         )
         return self._of(keep)
 
-    def check_missing(self, missing: Missing) -> None:
+    def check_missing(self, missing: Missing, fill: Fill | None = None) -> None:
         """Refuse NaN unless they are to be masked.
 
+        Args:
+            missing: ``"mask"`` where they are.
+            fill: how the others have been filled.
+
         Raises:
-            ValueError: there are some, naming column and rows.
+            ValueError: there are some, naming column, rows and what helps.
         """
         absent = np.isnan(self.values)
-        if missing == "raise":
-            self._refuse(absent, "missing", "pass missing='mask' or fill='forward', or drop them")
+        if missing == "raise" and absent.any():
+            column = int(absent.any(axis=0).argmax())
+            first = np.zeros_like(absent)
+            first[:, column] = absent[:, column]
+            self._refuse(first, "missing", self._cure(absent[:, [column]], fill))
         elif absent.any():
             counts = dict(zip(self.names, absent.sum(axis=0).tolist(), strict=True))
             _LOG.info("%s: missing values by column: %s", self.argument, counts)
+
+    def _cure(self, absent: NDArray[np.bool_], fill: Fill | None) -> str:
+        """What helps against missing values of a column, ``(R, 1)``, that are left."""
+        if self.argument != "df":  # there is a past before them
+            if fill is None:
+                return "give them, or pass missing='mask' or fill='forward' to the Forecaster"
+            return f"fill={fill!r} cannot fill them; give them, or pass fill='forward'"
+        known = np.where(absent, np.nan, 0.0)
+        leading = np.isnan(filled(known, self.offsets, "forward"))[absent]
+        if fill == "interpolate":
+            return (
+                "fill='interpolate' has no value on both sides of them; drop these first or last "
+                "rows of their series, or pass missing='mask'"
+            )
+        if leading.all():
+            nothing = "" if fill is None else f"fill={fill!r} has no value before them to repeat; "
+            return f"{nothing}drop these first rows of their series, or pass missing='mask'"
+        if leading.any():
+            return (
+                "pass missing='mask', or drop the first rows of the series in which nothing came "
+                "yet and pass fill='forward' for the others"
+            )
+        return "pass missing='mask', or fill='forward', 'zero' or 'interpolate'"
 
     def check_zone(self, timezone: str | None, kind: str) -> None:
         """Refuse times that cannot be compared with those of another frame.
@@ -266,6 +323,29 @@ class Rows:
             "time, or give a coarser freq"
         )
 
+    def _fitting(self, frequency: Frequency) -> str:
+        """What may help where rows lie off the grid of a frequency."""
+        found = self.frequency()
+        if found != frequency and found.steps(self.times, self.offsets, self.timezone)[1].all():
+            return f"give freq={found.freq!r}, which they fit"
+        hours = np.unique(wall_clock(self.times, self.timezone) % DAY)
+        if frequency.on_wall_clock and len(hours) == 2 and np.diff(hours)[0] in (HOUR, DAY - HOUR):
+            zone = "tz_localize('UTC').dt.tz_convert" if self.timezone is None else "tz_convert"
+            return (
+                "if they are midnights of another time zone, whose clocks change, bring them back "
+                f"to it: Series.dt.{zone}('Europe/Paris'); otherwise give another freq"
+            )
+        return "give another freq"
+
+    def _skips_weekends(self, frequency: Frequency) -> bool:
+        """Whether rows of every hour or day leave all weekends out."""
+        if frequency.is_integer or self.times.dtype.kind != "M":
+            return False
+        days = wall_clock(self.times, self.timezone) // DAY
+        daily = not frequency.on_wall_clock or frequency.freq == "D"
+        # Day 0, 1970-01-01, was a Thursday.
+        return daily and days.max() - days.min() >= 7 and bool(((days + 3) % 7 < 5).all())
+
     def _gaps_message(self, frequency: Frequency, steps: Integers, before: Integers) -> str:
         absent = steps[before] - steps[before - 1] - 1
         some = before[:SHOWN]
@@ -277,6 +357,8 @@ class Rows:
                 "; if these are hours that the clock skips when summer time begins, give the times "
                 "their zone with Series.dt.tz_localize"
             )
+        if self._skips_weekends(frequency):
+            hint += f". No row falls on a Saturday or Sunday. {WORKING_DAYS}"
         return (
             f"{self.argument}: {absent.sum()} rows of freq={frequency.freq!r} are absent in "
             f"{len(before)} gaps, before {where} ({counts} rows); pass missing='mask' or "

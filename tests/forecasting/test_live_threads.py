@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tcn.forecasting import Forecaster
+from tcn.forecasting import Forecaster, live
+from tcn.forecasting.frame import Panel
 
 TRAINED, ROWS, WRITERS = 30, 4000, 4
 NAMES = [f"s{number}" for number in range(8)]
@@ -80,6 +82,7 @@ def share(forecaster: Forecaster, go_on: Callable[[int], bool], folder: Path) ->
         turn = 0
         while not writing.is_set():
             assert len(looks[turn % 4]()) == 3 * len(NAMES)
+            time.sleep(0.002)
             turn += 1
 
     def kept(work: Callable[..., None], *arguments: int) -> None:
@@ -114,7 +117,17 @@ def check_nothing_is_lost(forecaster: Forecaster, taken: dict[str, int]) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_four_writers_and_a_reader_lose_nothing(kind: str, tmp_path: Path) -> None:
+def test_four_writers_and_a_reader_lose_nothing(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = live._with_rows
+
+    def slowly(*arguments: Any) -> Panel:
+        history = joined(*arguments)
+        time.sleep(0.005)  # rows that come meanwhile must not be forgotten
+        return history
+
+    monkeypatch.setattr(live, "_with_rows", slowly)
     forecaster = copy.deepcopy(trained(kind))
     taken = share(forecaster, lambda turn: turn < 12, tmp_path)
     check_nothing_is_lost(forecaster, taken)
