@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
-_DAY_OF_MONTH = re.compile(r"[1-9]?\d*MS-([2-9]|1\d|2[0-8])")
+_DAY_OF_MONTH = re.compile(r"(?:[1-9]\d*)?MS-([2-9]|1\d|2[0-8])")
 DAY = 24 * 3600 * 10**9  # nanoseconds
 EXAMPLES = "'h', '15min', 'D', 'W-SUN', 'MS', 'QS' or, for integer times, 1"
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

@@ -36,6 +36,7 @@ from tcn.forecasting.live_rows import (
     arrivals,
     plain_future,
     plain_row,
+    with_rows,
 )
 from tcn.forecasting.live_state import LiveState
 from tcn.forecasting.rows import Rows
@@ -98,7 +99,7 @@ class LiveForecaster:
         with self._lock:
             if self._pending:
                 kept = self.trained.net.sizes.input_size + self.trained.calibration
-                whole = _with_rows(self.trained.history, self._pending)
+                whole = with_rows(self.trained.history, self._pending)
                 self.trained.history = last_rows(whole, kept)
                 self._pending, self._pending_rows = [], 0
             return self.trained.history
@@ -279,23 +280,3 @@ class LiveForecaster:
             predictor.scaled(self._state.batch(numbers[:1], known[:1]))
             self._predictors[horizon, levels] = predictor
         return self._predictors[horizon, levels]
-
-
-def _with_rows(history: Panel, pending: Sequence[Arrived]) -> Panel:
-    """The history with new rows appended to their series."""
-    numbers = [np.repeat(new.numbers, new.times.shape[1]) for new in pending]
-    series = np.concatenate([np.repeat(np.arange(len(history)), history.lengths), *numbers])
-    order = np.argsort(series, kind="stable")
-    old = np.concatenate([history.target, history.futr, history.hist], axis=1)
-    added = [new.values.reshape(-1, old.shape[1]) for new in pending]
-    values = np.concatenate([old, *added])[order]
-    targets, futures = history.target.shape[1], history.futr.shape[1]
-    target, futr, hist = np.split(values, [targets, targets + futures], axis=1)
-    return replace(
-        history,
-        offsets=np.concatenate(([0], np.cumsum(np.bincount(series, minlength=len(history))))),
-        times=np.concatenate([history.times, *(new.times.ravel() for new in pending)])[order],
-        target=target,
-        futr=futr,
-        hist=hist,
-    )

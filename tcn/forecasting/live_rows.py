@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -201,3 +203,23 @@ def arrival_of_row(
     )
     known = np.concatenate([known, calendar[1:]], axis=1).T[None]
     return arrived, Following(times[None, 1:], np.ascontiguousarray(known, dtype=np.float32))
+
+
+def with_rows(history: Panel, pending: Sequence[Arrived]) -> Panel:
+    """The history with new rows appended to their series."""
+    numbers = [np.repeat(new.numbers, new.times.shape[1]) for new in pending]
+    series = np.concatenate([np.repeat(np.arange(len(history)), history.lengths), *numbers])
+    order = np.argsort(series, kind="stable")
+    old = np.concatenate([history.target, history.futr, history.hist], axis=1)
+    added = [new.values.reshape(-1, old.shape[1]) for new in pending]
+    values = np.concatenate([old, *added])[order]
+    targets, futures = history.target.shape[1], history.futr.shape[1]
+    target, futr, hist = np.split(values, [targets, targets + futures], axis=1)
+    return replace(
+        history,
+        offsets=np.concatenate(([0], np.cumsum(np.bincount(series, minlength=len(history))))),
+        times=np.concatenate([history.times, *(new.times.ravel() for new in pending)])[order],
+        target=target,
+        futr=futr,
+        hist=hist,
+    )

@@ -11,9 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tcn.forecasting.advice import (
+    WORKING_DAYS,
+    against_missing,
+    against_off_grid,
+    skips_weekends,
+)
 from tcn.forecasting.columns import Columns
-from tcn.forecasting.frequency import DAY, Frequency, localized, wall_clock
-from tcn.forecasting.gaps import Fill, filled, gaps, without_gaps
+from tcn.forecasting.frequency import Frequency, localized
+from tcn.forecasting.gaps import Fill, gaps, without_gaps
 from tcn.forecasting.ids import read_ids, shown, shown_rows
 from tcn.forecasting.notices import warn
 from tcn.forecasting.reading import SHOWN, read_columns, read_numbers, read_times
@@ -21,11 +27,6 @@ from tcn.forecasting.written_dates import written_dates
 
 Missing = Literal["raise", "mask"]
 MOST_ABSENT = 100  # rows put in per row given
-HOUR = 3600 * 10**9  # nanoseconds
-WORKING_DAYS = (
-    "If there are none: for working days give freq='B'; for their hours number the rows 0, 1, 2, "
-    "... and give freq=1"
-)
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -156,7 +157,7 @@ class Rows:
             raise ValueError(
                 f"{self.argument}: {len(off)} rows are not a whole number of steps of "
                 f"freq={frequency.freq!r} after the first row of their series: {self._at(off)}; "
-                f"{self._fitting(frequency)}, or bring the rows to a regular grid "
+                f"{against_off_grid(self, frequency)}, or bring the rows to a regular grid "
                 "(DataFrame.resample)"
             )
         before = gaps(steps)
@@ -166,7 +167,7 @@ class Rows:
             raise ValueError(self._gaps_message(frequency, steps, before))
         self._refuse_flood(frequency, steps, before)
         regular = without_gaps(self.times, steps, offsets, frequency, self.timezone)
-        if self._skips_weekends(frequency):
+        if skips_weekends(self, frequency):
             warn(
                 f"{self.argument}: no row falls on a Saturday or Sunday; with freq="
                 f"{frequency.freq!r} these are put in as missing, and forecast. {WORKING_DAYS}"
@@ -216,33 +217,10 @@ class Rows:
             column = int(absent.any(axis=0).argmax())
             first = np.zeros_like(absent)
             first[:, column] = absent[:, column]
-            self._refuse(first, "missing", self._cure(absent[:, [column]], fill))
+            self._refuse(first, "missing", against_missing(self, absent[:, [column]], fill))
         elif absent.any():
             counts = dict(zip(self.names, absent.sum(axis=0).tolist(), strict=True))
             _LOG.info("%s: missing values by column: %s", self.argument, counts)
-
-    def _cure(self, absent: NDArray[np.bool_], fill: Fill | None) -> str:
-        """What helps against missing values of a column, ``(R, 1)``, that are left."""
-        if self.argument != "df":  # there is a past before them
-            if fill is None:
-                return "give them, or pass missing='mask' or fill='forward' to the Forecaster"
-            return f"fill={fill!r} cannot fill them; give them, or pass fill='forward'"
-        known = np.where(absent, np.nan, 0.0)
-        leading = np.isnan(filled(known, self.offsets, "forward"))[absent]
-        if fill == "interpolate":
-            return (
-                "fill='interpolate' has no value on both sides of them; drop these first or last "
-                "rows of their series, or pass missing='mask'"
-            )
-        if leading.all():
-            nothing = "" if fill is None else f"fill={fill!r} has no value before them to repeat; "
-            return f"{nothing}drop these first rows of their series, or pass missing='mask'"
-        if leading.any():
-            return (
-                "pass missing='mask', or drop the first rows of the series in which nothing came "
-                "yet and pass fill='forward' for the others"
-            )
-        return "pass missing='mask', or fill='forward', 'zero' or 'interpolate'"
 
     def check_zone(self, timezone: str | None, kind: str) -> None:
         """Refuse times that cannot be compared with those of another frame.
@@ -323,29 +301,6 @@ class Rows:
             "time, or give a coarser freq"
         )
 
-    def _fitting(self, frequency: Frequency) -> str:
-        """What may help where rows lie off the grid of a frequency."""
-        found = self.frequency()
-        if found != frequency and found.steps(self.times, self.offsets, self.timezone)[1].all():
-            return f"give freq={found.freq!r}, which they fit"
-        hours = np.unique(wall_clock(self.times, self.timezone) % DAY)
-        if frequency.on_wall_clock and len(hours) == 2 and np.diff(hours)[0] in (HOUR, DAY - HOUR):
-            zone = "tz_localize('UTC').dt.tz_convert" if self.timezone is None else "tz_convert"
-            return (
-                "if they are midnights of another time zone, whose clocks change, bring them back "
-                f"to it: Series.dt.{zone}('Europe/Paris'); otherwise give another freq"
-            )
-        return "give another freq"
-
-    def _skips_weekends(self, frequency: Frequency) -> bool:
-        """Whether rows of every hour or day leave all weekends out."""
-        if frequency.is_integer or self.times.dtype.kind != "M":
-            return False
-        days = wall_clock(self.times, self.timezone) // DAY
-        daily = not frequency.on_wall_clock or frequency.freq == "D"
-        # Day 0, 1970-01-01, was a Thursday.
-        return daily and days.max() - days.min() >= 7 and bool(((days + 3) % 7 < 5).all())
-
     def _gaps_message(self, frequency: Frequency, steps: Integers, before: Integers) -> str:
         absent = steps[before] - steps[before - 1] - 1
         some = before[:SHOWN]
@@ -357,7 +312,7 @@ class Rows:
                 "; if these are hours that the clock skips when summer time begins, give the times "
                 "their zone with Series.dt.tz_localize"
             )
-        if self._skips_weekends(frequency):
+        if skips_weekends(self, frequency):
             hint += f". No row falls on a Saturday or Sunday. {WORKING_DAYS}"
         return (
             f"{self.argument}: {absent.sum()} rows of freq={frequency.freq!r} are absent in "

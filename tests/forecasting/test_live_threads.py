@@ -120,14 +120,14 @@ def check_nothing_is_lost(forecaster: Forecaster, taken: dict[str, int]) -> None
 def test_four_writers_and_a_reader_lose_nothing(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joined = live._with_rows
+    joined = live.with_rows
 
     def slowly(*arguments: Any) -> Panel:
         history = joined(*arguments)
         time.sleep(0.005)  # rows that come meanwhile must not be forgotten
         return history
 
-    monkeypatch.setattr(live, "_with_rows", slowly)
+    monkeypatch.setattr(live, "with_rows", slowly)
     forecaster = copy.deepcopy(trained(kind))
     taken = share(forecaster, lambda turn: turn < 12, tmp_path)
     check_nothing_is_lost(forecaster, taken)
