@@ -14,6 +14,19 @@ COLORS = {"TCN": "#0072B2", "LSTM": "#D55E00", "GRU": "#009E73", "RNN": "#CC79A7
 FURTHER = ("#E69F00", "#56B4E9", "#000000", "#F0E442")
 """For models without their own color."""
 
+_GIVEN: dict[str, str] = {}
+
+
+def color_of(model: str) -> str:
+    """The color of a model, the same in all figures of a process.
+
+    Its own, or the next of :data:`FURTHER` when it is first drawn; these come round again.
+    """
+    if model in COLORS:
+        return COLORS[model]
+    return _GIVEN.setdefault(model, FURTHER[len(_GIVEN) % len(FURTHER)])
+
+
 STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "text.color": INK,

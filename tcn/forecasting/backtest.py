@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.ids import shown
+from tcn.forecasting.notices import warn
 from tcn.forecasting.windows import WindowBatch, Windows
 from tcn.layers.validation import check_positive
 
@@ -126,11 +126,10 @@ def cutoffs(
     short = fitting < n_windows
     if short.any():
         need = (n_windows - 1) * step + h + min_past
-        warnings.warn(
+        warn(
             f"{int((n_windows - fitting).sum())} of {n_windows * len(lengths)} windows are left "
             f"out: {int(short.sum())} series have fewer than {need} rows (n_windows={n_windows}, "
             f"step_size={step}, h={h}): {shown(panel.ids[short])}",
-            stacklevel=2,
         )
     first = np.where(fitting > 0, last - (fitting - 1) * step, 1)
     return Cutoffs(first, np.where(fitting > 0, last, 0), step, h, val_size)

@@ -48,7 +48,7 @@ def features_for(frequency: Frequency) -> tuple[str, ...]:
     """
     if frequency.is_integer:
         return ()
-    first, second = pd.date_range("2001-01-01", periods=2, freq=frequency.freq)
+    first, second = pd.date_range("2001-01-01", periods=2, freq=frequency.offset)
     step = second - first
     return tuple(name for name, longest in _USUAL if step <= longest)
 

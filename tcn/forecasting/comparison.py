@@ -171,7 +171,7 @@ def _windows(
         "forecasts", names.columns, values, ids[windows[:, 0]], number.reshape(-1), times,
         numbers, zone, unit,
     )  # fmt: skip
-    return rows.sorted(warn=False), windows[:, 0], windows[:, 1], ids
+    return rows.sorted(told=False), windows[:, 0], windows[:, 1], ids
 
 
 def _past(train_df: Any, names: Names, ids: NDArray[Any], rows: Rows) -> Rows:
@@ -183,7 +183,7 @@ def _past(train_df: Any, names: Names, ids: NDArray[Any], rows: Rows) -> Rows:
             f"train_df: series {shown(absent)} are forecast and have no past here; pass the frame "
             "the forecasts were made from"
         )
-    return past.of_series(ids).sorted(warn=False)
+    return past.of_series(ids).sorted(told=False)
 
 
 def _steps_before(rows: Rows, last: NDArray[Any], frequency: Frequency) -> Integers:

@@ -15,7 +15,6 @@ The last two use only levels that every model with intervals has, to be comparab
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,7 +24,9 @@ import pandas as pd
 from tcn.extras import need
 from tcn.forecasting.comparison import NAIVE, Comparison, Names, compare, ends_of, models_of
 from tcn.forecasting.ids import shown
-from tcn.forecasting.reading import frame_like, read_columns
+from tcn.forecasting.notices import warn
+from tcn.forecasting.reading import read_columns
+from tcn.forecasting.results import frame_like
 from tcn.layers.validation import check_switch
 
 __all__ = ["NAIVE", "coverage_by_level", "error_by_step", "evaluate"]
@@ -63,6 +64,7 @@ def evaluate(
 
     Returns:
         A frame of the kind of ``forecasts``. A metric that a model has no columns for is NaN.
+        ``smape`` goes from 0 to 1: half of the definition up to 2, a 200th of that in percent.
 
     Raises:
         ModuleNotFoundError: utilsforecast is not installed.
@@ -81,7 +83,8 @@ def evaluate(
         scores[id_col] = comparison.ids[scores.index]
         keys.append(id_col)
     table = scores.groupby(keys, sort=False)[comparison.models].mean().reset_index()
-    return frame_like(forecasts)({name: table[name].to_numpy() for name in table})
+    kind = frame_like(forecasts, id_col if per_series else None)
+    return kind({name: table[name].to_numpy() for name in table})
 
 
 def metrics(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -200,11 +203,10 @@ def _scaled(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
 def _name_unscaled(comparison: Comparison) -> None:
     unscaled = ~(comparison.scale > 0)
     if unscaled.any():
-        warnings.warn(
+        warn(
             f"train_df: {int(unscaled.sum())} of {len(unscaled)} windows are left out of scaled "
             "errors, for their past repeats itself exactly or lasts no longer than a season: "
             f"{shown(comparison.ids[unscaled])}",
-            stacklevel=3,
         )
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -26,9 +24,12 @@ from tcn.forecasting.frame import (
     panel_from_frame,
 )
 from tcn.forecasting.live import LiveForecaster
+from tcn.forecasting.notices import warn
+from tcn.forecasting.results import repeated
 from tcn.forecasting.rows import Rows
 from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Forecasts, Predictor, Trained
+from tcn.forecasting.windows import MIN_PAST
 from tcn.layers.validation import check_positive, check_switch
 
 _MAKING = threading.Lock()
@@ -43,9 +44,10 @@ class Forecaster(Settings):
         forecaster = Forecaster(h=12, input_size=24, loss="quantiles").fit(df)
         forecaster.predict(level=[80, 90])  # unique_id, ds, TCN, TCN-lo-90, TCN-hi-90, ...
 
-    Frames are those of pandas, polars or pyarrow; results are of the kind that went in, in the
-    units of the data. The caller's frames are neither kept nor changed. ``get_params``,
-    ``set_params`` and ``sklearn.base.clone`` work as for any estimator.
+    Frames are those of pandas, polars or pyarrow; results are of the kind that went in, with ids
+    and times of the types that went in, in the units of the data. The caller's frames are neither
+    kept nor changed. ``get_params``, ``set_params`` and ``sklearn.base.clone`` work as for any
+    estimator.
 
     Attributes:
         trained_: what ``fit`` left behind: the net, its scaling and the last rows of every series.
@@ -58,6 +60,7 @@ class Forecaster(Settings):
     trained_: Trained
     _live: LiveForecaster | None = None
     _kind: FrameKind
+    _told: frozenset[int] = frozenset()
 
     @property
     def window_scaler_(self) -> str:
@@ -88,9 +91,10 @@ class Forecaster(Settings):
             ValueError: likewise; or if ``val_size`` is too short, or a number is not finite.
         """
         self.check()
-        self.trained_ = fit_panel(self, self._read(df, static_df), val_size)
-        self._kind = frame_like(df)
-        self._live = None
+        trained, kind = fit_panel(self, self._read(df, static_df), val_size), self._kind_of(df)
+        with _MAKING:  # no thread goes on with the live state of the former net
+            self.trained_, self._kind, self._live = trained, kind, None
+            self._told = frozenset()
         return self
 
     def _read(self, df: Any, static_df: Any) -> Panel:
@@ -135,16 +139,16 @@ class Forecaster(Settings):
             ValueError: if a frame does not fit, or rows of the future are missing.
         """
         trained = self._trained
+        horizon = self._horizon(h)
         panel = self._history if df is None else self._panel(df, static_df)
-        horizon = self.h if h is None else h
-        check_positive("h", [horizon])
         levels = self._levels(level)
-        future = future_from_frame(futr_df, panel, horizon)
-        windows = trained.windows(panel, horizon, future=future)
+        future = future_from_frame(futr_df, panel, horizon, self.fill)
+        # Of the series that it was trained on, fit has told already.
+        windows = trained.windows(panel, horizon, future=future, told=df is not None)
         columns = backtest(windows, self._named(trained.predictor(windows, levels)))
         for name in ("cutoff", *panel.columns.target):  # nothing has come yet
             del columns[name]
-        return (self._kind if df is None else frame_like(df))(columns)
+        return (self._kind if df is None else self._kind_of(df))(columns)
 
     def update(
         self,
@@ -175,32 +179,30 @@ class Forecaster(Settings):
             ValueError: see :meth:`predict`; or if a series was not there in training, or a row
                 does not follow the last one. No row has been taken then.
         """
-        history = self._trained.history
-        horizon = self.h if h is None else h
-        check_positive("h", [horizon])
+        horizon = self._horizon(h)
         levels = self._levels(level)
-        columns = history.columns
         live = self._live_state()
-        latest = live.update_row(new_rows, horizon=horizon, levels=levels)
+        history = live.trained.history
+        columns = history.columns
+        latest = live.update_row(new_rows, futr_df, horizon=horizon, levels=levels)
         if latest is None:
             names = (*columns.target, *columns.futr, *columns.hist)
             rows = Rows.read(new_rows, columns, names, "new_rows").sorted()
-            latest = live.update(rows, futr_df, horizon=horizon, levels=levels)
+            latest = live.update(rows, futr_df, horizon=horizon, levels=levels, fill=self.fill)
         times = latest.times.ravel()
         if history.timezone is None and history.unit is not None:  # what local() does, but faster
             times = times.astype(f"datetime64[{history.unit}]")
         else:
             times = history.local(times)
-        one = len(latest.ids) == 1 and isinstance(new_rows, pd.DataFrame)
-        ids = _repeated(latest.ids[0], horizon).copy() if one else np.repeat(latest.ids, horizon)
+        kind, ids = self._kind_of(new_rows), np.repeat(latest.ids, horizon)
+        if len(latest.ids) == 1 and kind.library == "pandas":
+            ids = repeated(latest.ids[0], horizon, kind.types[columns.id].native).copy()
         result = {columns.id: ids, columns.time: times}
         for name, values in self._columns_of(latest.forecasts).items():
             for index, target in enumerate(columns.target):
                 named = forecast_column(name, target, columns.target)
                 result[named] = values[:, index].ravel()
-        if isinstance(new_rows, pd.DataFrame):  # at once: narwhals would take as long as the net
-            return _pandas(result)
-        return frame_like(new_rows)(result)
+        return kind(result)
 
     def cross_validation(
         self,
@@ -239,11 +241,28 @@ class Forecaster(Settings):
         panel = self._read(df, static_df)
         where = cutoffs(panel, n_windows=n_windows, h=self.h, step_size=step_size,
                         val_size=val_size)  # fmt: skip
+        self._check_training_part(where, panel, n_windows)
         most = int(where.counts.max())
         parts = [where.window(number) for number in range(most)] if refit else [where]
         columns = [self._fold(panel, part, val_size, level) for part in parts]
         joined = {name: _concatenated([part[name] for part in columns]) for name in columns[0]}
-        return frame_like(df)(joined)
+        return self._kind_of(df)(joined)
+
+    def _check_training_part(self, where: Cutoffs, panel: Panel, n_windows: int) -> None:
+        """Refuses so many windows that nothing is left to train on before the first."""
+        need = MIN_PAST + self.h
+        if int(where.train_rows.max()) >= need:
+            return
+        longest = int(panel.lengths.max())
+        most = (longest - self.h - where.val_size - need) // where.step + 1
+        val_size = f" and val_size={where.val_size}" if where.val_size else ""
+        cure = (
+            f"give n_windows={most} or fewer" if most > 0 else "give longer series or a smaller h"
+        )
+        raise ValueError(
+            f"n_windows: {n_windows} windows{val_size} leave {int(where.train_rows.max())} rows of "
+            f"the longest series to train on, and a window of h={self.h} needs {need}; {cure}"
+        )
 
     def _fold(
         self, panel: Panel, where: Cutoffs, val_size: int, level: Sequence[float] | None
@@ -271,8 +290,8 @@ class Forecaster(Settings):
             df,
             columns=columns,
             static_df=static_df,
-            freq=history.frequency.freq,
-            missing=self.missing,
+            freq=history.frequency,
+            missing=history.missing,
             fill=self.fill,
             vocabularies=None if reuse else history.vocabularies,
         )
@@ -295,6 +314,30 @@ class Forecaster(Settings):
             categories=history.categories[index],
             vocabularies=history.vocabularies,
         )
+
+    def _horizon(self, h: int | None) -> int:
+        """The horizon that is asked for; refuses settings that only a fit can follow."""
+        trained, horizon = self._trained, self.h if h is None else h
+        check_positive("h", [horizon])
+        told, columns = trained.history.missing, trained.history.columns
+        if self.missing != told:
+            raise ValueError(
+                f"missing: {self.missing!r} was set after fit, which was told {told!r}; call "
+                f"fit(df) again, or set it back"
+            )
+        if self.columns != columns:
+            raise ValueError(
+                f"columns: they were set after fit, which read {columns}; call fit(df) again, or "
+                "set them back"
+            )
+        if columns.hist and horizon > trained.net.sizes.h and horizon not in self._told:
+            self._told |= {horizon}  # once, whatever filters other libraries put in between
+            warn(
+                f"h: {horizon} steps are more than the {trained.net.sizes.h} that were trained "
+                f"for; beyond these, {list(columns.hist)}, which are known for the past alone, "
+                "stay at their last values"
+            )
+        return horizon
 
     def _levels(self, level: Sequence[float] | None) -> list[float]:
         trained = self._trained
@@ -348,8 +391,7 @@ class Forecaster(Settings):
             ValueError: if the net was handed in and cannot be built again from plain data, or ids
                 are neither text nor integers.
         """
-        trained = self._trained
-        trained.history = self._history
+        trained = self._trained if self._live is None else self._live.snapshot()
         parameters = self.get_params(deep=False)
         return forecaster_folder.write(
             folder, forecaster_folder.Stored(parameters, trained, self._kind.library)
@@ -359,7 +401,8 @@ class Forecaster(Settings):
     def load(cls, folder: str | PathLike[str]) -> Self:
         """The forecaster that :meth:`save` wrote, with the same forecasts.
 
-        On a stream adaptive intervals go on as they were.
+        On a stream adaptive intervals go on as they were. Of the types of ids and times only the
+        library is kept: ``predict()`` returns text, integers and timestamps.
 
         Raises:
             ValueError: if a file is missing, changed or not what it should be, naming it.
@@ -381,19 +424,26 @@ class Forecaster(Settings):
     def __getstate__(self) -> dict[str, Any]:
         """Without the live state, which is computed anew from the history."""
         state = dict(super().__getstate__())
-        if state.get("_live") is not None:
-            self._trained.history = self._history
-            state["_live"] = None
+        live = state.pop("_live", None)
+        if live is not None:
+            state["trained_"] = live.snapshot()
         return state
 
     # --------------------------------------------------------------------- checks
 
     def _live_state(self) -> LiveForecaster:
         """The live state, made once whatever the number of threads that ask for it."""
+        live = self._live
+        if live is not None:
+            return live
         with _MAKING:
             if self._live is None:
-                self._live = LiveForecaster(self._trained, fill=self.fill)
+                self._live = LiveForecaster(self._trained)
             return self._live
+
+    def _kind_of(self, df: Any) -> FrameKind:
+        """What builds results for a frame that was handed in."""
+        return frame_like(df, self.id_col, self.time_col)
 
     @property
     def _history(self) -> Panel:
@@ -405,24 +455,6 @@ class Forecaster(Settings):
         if not hasattr(self, "trained_"):
             raise NotFittedError("Forecaster: call fit(df) first")
         return self.trained_
-
-
-@lru_cache(maxsize=256)
-def _repeated(name: Any, count: int) -> Any:
-    """A column of one id; to infer its type anew takes pandas a tenth of an update."""
-    return pd.Series([name] * count).array
-
-
-def _pandas(columns: Mapping[str, Any]) -> pd.DataFrame:
-    """A frame of columns whose names pandas need not check again: that is a third of its time."""
-    frame = pd.DataFrame(dict(enumerate(columns.values())), copy=False)
-    frame.columns = _names(tuple(columns)).view()
-    return frame
-
-
-@lru_cache(maxsize=256)
-def _names(names: tuple[str, ...]) -> pd.Index:
-    return pd.Index(names)
 
 
 def _concatenated(parts: Sequence[Any]) -> Any:

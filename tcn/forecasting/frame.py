@@ -13,7 +13,8 @@ from tcn.forecasting.columns import Columns
 from tcn.forecasting.frequency import Frequency, localized
 from tcn.forecasting.gaps import FILLS, Fill, filled
 from tcn.forecasting.ids import shown, shown_rows
-from tcn.forecasting.reading import SHOWN, FrameKind, frame_like
+from tcn.forecasting.reading import SHOWN
+from tcn.forecasting.results import FrameKind, frame_like
 from tcn.forecasting.rows import Missing, Rows
 from tcn.forecasting.static import read_static
 
@@ -148,7 +149,8 @@ def panel_from_frame(
             sorted in a copy, with a warning.
         columns: names of its columns.
         static_df: one row per series with the columns ``columns.stat``.
-        freq: the step from row to row, a name of pandas or an integer; inferred when ``None``.
+        freq: the step from row to row, a name of pandas or an integer; inferred when ``None``. A
+            ``Frequency`` is that of the panel trained on.
         missing: ``"raise"``, or ``"mask"``: NaN and rows that are absent are allowed, and are NaN
             in the panel. So are covariates; there NaN ends up as the mean of the column.
         fill: how missing values and rows are filled, see :func:`tcn.forecasting.gaps.filled`;
@@ -157,8 +159,9 @@ def panel_from_frame(
 
     Raises:
         TypeError: an argument is not a frame, or a column holds no numbers.
-        ValueError: the frame is empty or lacks a column, times are doubled, mixed in zone or off
-            the grid, rows or values are missing, or a value is infinite.
+        ValueError: the frame is empty or lacks a column, times are doubled, mixed in zone, off
+            the grid or dates written as numbers, rows or values are missing, or a value is
+            infinite.
     """
     if missing not in ("raise", "mask"):
         raise ValueError(f"missing: {missing!r} is not known; give 'raise' or 'mask'")
@@ -166,12 +169,14 @@ def panel_from_frame(
         raise ValueError(f"fill: {fill!r} is not known; give None, {', '.join(map(repr, FILLS))}")
     values = (*columns.target, *columns.futr, *columns.hist)
     rows = Rows.read(df, columns, values, "df").sorted()
+    if not isinstance(freq, Frequency):  # that of a training, whose times were looked at
+        rows.check_dates()
     frequency = Frequency.given(freq) if freq is not None else rows.frequency()
     rows = rows.regular(frequency, absent_allowed=missing == "mask" or fill is not None)
     if fill is not None:
         rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
     rows = rows.without_empty_series()
-    rows.check_missing(missing)
+    rows.check_missing(missing, fill)
     targets, futures = len(columns.target), len(columns.futr)
     target, futr, hist = np.split(rows.values, [targets, targets + futures], axis=1)
     stat, categories, known = read_static(
@@ -195,7 +200,7 @@ def panel_from_frame(
     )
 
 
-def future_from_frame(futr_df: Any, panel: Panel, h: int) -> Floats:
+def future_from_frame(futr_df: Any, panel: Panel, h: int, fill: Fill | None = None) -> Floats:
     """The known-future covariates of the ``h`` steps after the end of every series.
 
     Args:
@@ -204,14 +209,16 @@ def future_from_frame(futr_df: Any, panel: Panel, h: int) -> Floats:
             panel has no such covariates.
         panel: the past.
         h: steps.
+        fill: how missing values and rows are filled, from the last row of the past on.
 
     Returns:
-        ``(N, h, F)`` float64.
+        ``(N, h, F)`` float64; NaN where ``panel.missing`` is ``"mask"``.
 
     Raises:
         TypeError: ``futr_df`` is not a frame, or a column holds no numbers.
         ValueError: a row that is needed is absent, doubled, or holds NaN or infinity; or times
-            have a zone in one frame and none in the other.
+            have a zone in one frame and none in the other. Rows of NaN may be absent where NaN are
+            filled or masked, unless a series has no row at all.
     """
     columns = panel.columns
     if not columns.futr:
@@ -223,16 +230,31 @@ def future_from_frame(futr_df: Any, panel: Panel, h: int) -> Floats:
         )
     rows = Rows.read(futr_df, columns, columns.futr, "futr_df")
     rows.check_zone(panel.timezone, panel.times.dtype.kind)
-    rows = rows.of_series(panel.ids).sorted(warn=False)
+    rows = rows.of_series(panel.ids).sorted(told=False)
     expected = panel.future_times(h)
     found = rows.find(np.repeat(np.arange(len(panel)), h), expected.ravel())
     absent = np.flatnonzero(found < 0)
-    if len(absent):
+    allowed = fill is not None or panel.missing == "mask"
+    if len(absent) and not (allowed and (found >= 0).reshape(-1, h).any(axis=1).all()):
         times = panel.local(expected.ravel()[absent[:SHOWN]])
         some = shown_rows(columns, panel.ids[absent[:SHOWN] // h], times, total=len(absent))
         raise ValueError(
             f"futr_df: {len(absent)} rows that are needed are absent: {some}; give "
             f"{list(columns.futr)} for the {h} steps after the last row of every series"
         )
-    rows.at(found).check_missing(panel.missing)
-    return rows.values[found].reshape(len(panel), h, len(columns.futr))
+    values = np.where(found[:, None] < 0, np.nan, rows.values[found])
+    if fill is not None:
+        values = _filled_ahead(values, panel, h, fill)
+    series = np.repeat(np.arange(len(panel)), h)
+    ahead = replace(rows, series=series, times=expected.ravel(), values=values)
+    ahead.check_missing(panel.missing, fill)
+    return values.reshape(len(panel), h, len(columns.futr))
+
+
+def _filled_ahead(values: Floats, panel: Panel, h: int, fill: Fill) -> Floats:
+    """Covariates ``(N * h, F)`` of the horizon filled, with those of the last row before them."""
+    last = panel.futr[panel.offsets[1:] - 1]
+    whole = np.concatenate([last[:, None], values.reshape(len(panel), h, -1)], axis=1)
+    offsets = np.arange(len(panel) + 1) * (h + 1)
+    whole = filled(whole.reshape(-1, last.shape[1]), offsets, fill)
+    return whole.reshape(len(panel), h + 1, -1)[:, 1:].reshape(values.shape)

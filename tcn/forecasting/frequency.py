@@ -7,6 +7,7 @@ time zone: a daily series keeps its local hour.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
+_DAY_OF_MONTH = re.compile(r"(?:[1-9]\d*)?MS-([2-9]|1\d|2[0-8])")
 DAY = 24 * 3600 * 10**9  # nanoseconds
 EXAMPLES = "'h', '15min', 'D', 'W-SUN', 'MS', 'QS' or, for integer times, 1"
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -34,7 +36,8 @@ class Frequency:
     """The step from one row to the next.
 
     Attributes:
-        freq: an integer for integer times, otherwise a name of pandas, such as ``"h"`` or ``"MS"``.
+        freq: an integer for integer times, otherwise a name of pandas, such as ``"h"`` or ``"MS"``;
+            or ``"MS-15"``, which pandas has no name for: the 15th of every month.
     """
 
     freq: str | int
@@ -44,7 +47,8 @@ class Frequency:
         """The frequency a user named.
 
         Args:
-            freq: a name or offset of pandas, or an integer of at least 1 for integer times.
+            freq: a name or offset of pandas, ``"MS-2"`` to ``"MS-28"`` for a day of the month, or
+                an integer of at least 1 for integer times.
 
         Raises:
             ValueError: pandas does not know the name, or it is not a regular step forward.
@@ -58,6 +62,8 @@ class Frequency:
             return freq
         if not isinstance(freq, str | pd.offsets.BaseOffset | pd.Timedelta):
             raise TypeError(f"freq: {freq!r} is not the name of a frequency; give {EXAMPLES}")
+        if isinstance(freq, str) and _DAY_OF_MONTH.fullmatch(freq):
+            return cls(freq)
         try:
             offset = to_offset(freq)
             name = offset.freqstr
@@ -108,6 +114,11 @@ class Frequency:
         return isinstance(self.freq, int)
 
     @property
+    def on_wall_clock(self) -> bool:
+        """Whether steps are counted on the wall clock of the series, as days and months are."""
+        return not self.is_integer and self._nanoseconds is None
+
+    @property
     def season(self) -> int:
         """Steps of the usual season: a day of minutes or hours, a week of days, a year of months.
 
@@ -121,8 +132,8 @@ class Frequency:
             period = DAY if self._nanoseconds >= 60 * second else 3600 * second
             period = period if self._nanoseconds >= second else second
             return _whole(period, self._nanoseconds)
-        name = self._offset.base.freqstr.split("-")[0]
-        return _whole(_SEASONS.get(name, 1), self._offset.n)
+        name = self.offset.base.freqstr.split("-")[0]
+        return _whole(_SEASONS.get(name, 1), self.offset.n)
 
     def steps(
         self, times: NDArray[Any], offsets: Integers, timezone: str | None
@@ -143,7 +154,7 @@ class Frequency:
             unit = self.freq if isinstance(self.freq, int) else self._nanoseconds or 1
         else:
             position, on_grid = self._calendar_positions(times, offsets, timezone)
-            unit = self._days or self._offset.n
+            unit = self._days or self.offset.n
         since = position - np.repeat(position[offsets[:-1]], np.diff(offsets))
         return since // unit, on_grid & (since % unit == 0)
 
@@ -171,10 +182,10 @@ class Frequency:
             days = days + steps * self._days
         elif len(days):
             grid = self._grid(days.min(), days.max())
-            need = len(grid) + int(steps.max()) * self._offset.n
-            start = pd.Timestamp(days.min() * DAY)
-            grid = _days_of(pd.date_range(start, periods=need, freq=self._offset.base))
-            days = grid[np.searchsorted(grid, days) + steps * self._offset.n]
+            need = len(grid) + int(steps.max()) * self.offset.n
+            start = pd.Timestamp((days.min() - self._day) * DAY)
+            grid = _days_of(pd.date_range(start, periods=need, freq=self.offset.base)) + self._day
+            days = grid[np.searchsorted(grid, days) + steps * self.offset.n]
         return _from_wall_clock(days * DAY + hour, timezone)
 
     def after(self, last: NDArray[Any], steps: int, timezone: str | None) -> NDArray[Any]:
@@ -204,13 +215,20 @@ class Frequency:
         return localized(times, zone)
 
     @cached_property
-    def _offset(self) -> Any:
-        return to_offset(self.freq)
+    def offset(self) -> Any:
+        """The step as an offset of pandas, of which ``MS-15`` is counted from the first on."""
+        return to_offset(str(self.freq).partition("MS-")[0] + "MS" if self._day else self.freq)
+
+    @cached_property
+    def _day(self) -> int:
+        """Days from the first of the month to the one that is meant."""
+        found = _DAY_OF_MONTH.fullmatch(str(self.freq))
+        return 0 if found is None else int(found[1]) - 1
 
     @cached_property
     def _nanoseconds(self) -> int | None:
         """Length of a step that is the same on every day."""
-        offset = self._offset
+        offset = self.offset
         # pandas 2 holds a day for 24 hours, pandas 3 for a day of the calendar, as we do.
         if isinstance(offset, pd.offsets.Tick) and not isinstance(offset, pd.offsets.Day):
             return int(offset.nanos)
@@ -219,9 +237,9 @@ class Frequency:
     @cached_property
     def _days(self) -> int | None:
         """Length of a step in days, where it has one."""
-        if isinstance(self._offset, pd.offsets.Day):
-            return int(self._offset.n)
-        return 7 * int(self._offset.n) if isinstance(self._offset, pd.offsets.Week) else None
+        if isinstance(self.offset, pd.offsets.Day):
+            return int(self.offset.n)
+        return 7 * int(self.offset.n) if isinstance(self.offset, pd.offsets.Week) else None
 
     def _calendar_positions(
         self, times: NDArray[Any], offsets: Integers, timezone: str | None
@@ -236,7 +254,7 @@ class Frequency:
             expected = _from_wall_clock(days[moved] * DAY + usual[moved], timezone)
             on_grid[moved] = expected == times[moved]
         if self._days is not None:
-            weekday = getattr(self._offset, "weekday", None)
+            weekday = getattr(self.offset, "weekday", None)
             if weekday is not None:  # day 0, 1970-01-01, was a Thursday
                 on_grid &= (days + 3) % 7 == weekday
             return days, on_grid
@@ -248,8 +266,8 @@ class Frequency:
 
     def _grid(self, first: int, last: int) -> Integers:
         """The days from ``first`` to ``last`` on which one step of the base frequency ends."""
-        start, end = pd.Timestamp(int(first) * DAY), pd.Timestamp(int(last) * DAY)
-        return _days_of(pd.date_range(start, end, freq=self._offset.base))
+        start, end = (pd.Timestamp((int(day) - self._day) * DAY) for day in (first, last))
+        return _days_of(pd.date_range(start, end, freq=self.offset.base)) + self._day
 
 
 def wall_clock(times: NDArray[Any], timezone: Any) -> Integers:
@@ -299,9 +317,9 @@ def _calendar_name(days: Integers, step: int) -> str:
     month = np.asarray(dates.year) * 12 + np.asarray(dates.month) - 1
     if step >= 28 and (kind := _month_kind(dates)):
         months = _most_common(np.diff(month))
-        if months % 12 == 0:
+        if months % 12 == 0 and "-" not in kind:
             return f"{_times(months // 12)}{kind.replace('M', 'Y')}-{_MONTHS[month[-1] % 12]}"
-        if months == 3:
+        if months == 3 and "-" not in kind:
             # Quarters are named by the month that they begin with, or end with.
             first, names = (0, _MONTHS[:3]) if kind.endswith("S") else (2, ("DEC", "JAN", "FEB"))
             return f"{kind.replace('M', 'Q')}-{names[(month[-1] - first) % 3]}"
@@ -316,6 +334,8 @@ def _month_kind(dates: pd.DatetimeIndex) -> str | None:
         return "MS"
     if dates.is_month_end.all():
         return "ME"
+    if len(set(dates.day)) == 1 and dates.day[0] <= 28:
+        return f"MS-{dates.day[0]}"
     for name in ("BMS", "BME"):
         if all(to_offset(name).is_on_offset(date) for date in dates):
             return name

@@ -13,9 +13,11 @@ and the forecast is that of ``predict`` on the whole series so far.
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,10 +26,30 @@ from numpy.typing import NDArray
 from tcn.forecasting.frame import Panel, future_from_frame
 from tcn.forecasting.gaps import Fill, filled
 from tcn.forecasting.ids import shown
-from tcn.forecasting.live_series import Coming, LiveSeries, plain_row
+from tcn.forecasting.live_ahead import Ahead
+from tcn.forecasting.live_learning import Learning
+from tcn.forecasting.live_rows import (
+    Arrived,
+    Following,
+    Singles,
+    arrival_of_row,
+    arrivals,
+    plain_future,
+    plain_row,
+    with_rows,
+)
+from tcn.forecasting.live_state import LiveState
 from tcn.forecasting.rows import Rows
 from tcn.forecasting.streaming import StreamedNet
-from tcn.forecasting.trained import Forecasts, Predictor, Trained, joined, last_rows
+from tcn.forecasting.trained import (
+    WINDOWS_AT_ONCE,
+    Forecasts,
+    Predictor,
+    Trained,
+    joined,
+    last_rows,
+)
+from tcn.forecasting.windows import WindowBatch
 
 Integers = NDArray[np.int64]
 
@@ -56,24 +78,20 @@ class LiveForecaster:
 
     Attributes:
         trained: whose history moves on with the rows that come.
-        fill: how missing values of new rows are filled.
     """
 
-    def __init__(self, trained: Trained, *, fill: Fill | None = None) -> None:
+    def __init__(self, trained: Trained) -> None:
         """Begins where the history ends."""
         self.trained = trained
-        self.fill = fill
         self._lock = threading.RLock()
         self.statistics = trained.statistics_of(trained.history)
         self._net = StreamedNet(trained.net, len(trained.history))
         self._numbers = {name: i for i, name in enumerate(trained.history.ids.tolist())}
-        self._carried: dict[int, LiveSeries] = {}
-        self._pending: list[tuple[int, Coming]] = []
+        self._state = LiveState(trained)
+        self._ahead = Ahead(trained.history, trained.calendar)
+        self._pending: list[Arrived] = []
         self._pending_rows = 0
         self._predictors: dict[tuple[int, tuple[float, ...]], Predictor] = {}
-        # What it takes to read and scale a plain row in a few lines of numpy.
-        self._plain = trained.scaler.linear and trained.history.timezone is None
-        self._plain &= not trained.net.sizes.future
 
     @property
     def history(self) -> Panel:
@@ -81,31 +99,67 @@ class LiveForecaster:
         with self._lock:
             if self._pending:
                 kept = self.trained.net.sizes.input_size + self.trained.calibration
-                whole = _with_rows(self.trained.history, self._pending)
+                whole = with_rows(self.trained.history, self._pending)
                 self.trained.history = last_rows(whole, kept)
                 self._pending, self._pending_rows = [], 0
             return self.trained.history
 
-    def update_row(self, df: Any, *, horizon: int, levels: Sequence[float]) -> Latest | None:
+    def snapshot(self) -> Trained:
+        """What forecasts go on from at this moment; later updates leave it as it is."""
+        with self._lock:
+            learned = copy.deepcopy(self.trained.adaptive)
+            return replace(
+                self.trained,
+                history=self.history,
+                adaptive=learned,
+                bands=copy.deepcopy(self.trained.bands),
+            )
+
+    def update_row(
+        self, df: Any, futr_df: Any, *, horizon: int, levels: Sequence[float]
+    ) -> Latest | None:
         """Like :meth:`update`, for a frame of one plain row, the next of its series.
 
         Returns:
             None for any other frame, which :meth:`update` takes or refuses; nothing has been taken.
         """
-        row = plain_row(df, self.trained.history.columns) if self._plain else None
+        trained = self.trained
+        history, columns = trained.history, trained.history.columns
+        row = plain_row(df, columns) if trained.scaler.linear else None
         number = None if row is None else self._numbers.get(row.name)
-        if row is None or number is None:
+        if row is None or number is None or row.zoned != (history.timezone is not None):
             return None
         with self._lock:
-            carried = self._carried.get(number)
-            if carried is None or row.time != carried.next:
+            state = self._state
+            if not state.begun[number] or row.time != state.next[number]:
                 return None
-            targets = self.trained.net.sizes.targets
-            coming = Coming.of_row(row, carried.statistics, targets=targets)
-            return None if coming is None else self._take([number], [coming], horizon, levels)
+            steps, future = self._ahead.after(row.time, horizon), None
+            times = steps.times[steps.begin : steps.begin + horizon + 1]
+            if columns.futr:
+                future = plain_future(futr_df, columns, row.name, times[1:], zoned=row.zoned)
+                if future is None:
+                    return None
+            found = arrival_of_row(
+                trained,
+                row,
+                number,
+                state.statistics(number),
+                times=times,
+                calendar=steps.calendar[steps.begin : steps.begin + horizon + 1],
+                future=future,
+            )
+            if found is None:
+                return None
+            return self._take([found[0]], np.array([number]), found[1], horizon, levels)
 
     def update(
-        self, rows: Rows, futr_df: Any = None, *, horizon: int, levels: Sequence[float] = ()
+        self,
+        rows: Rows,
+        futr_df: Any = None,
+        *,
+        horizon: int,
+        levels: Sequence[float] = (),
+        fill: Fill | None = None,
     ) -> Latest:
         """Takes new rows and forecasts what follows them.
 
@@ -114,6 +168,7 @@ class LiveForecaster:
             futr_df: known covariates of the horizon.
             horizon: steps.
             levels: of the intervals, in percent.
+            fill: how missing values and rows are filled.
 
         Raises:
             ValueError: if a series is not known, rows do not follow its last one, values are
@@ -121,36 +176,49 @@ class LiveForecaster:
         """
         with self._lock:
             numbers = self._known(rows)
-            new = self._following(rows, numbers)
-            future = future_from_frame(futr_df, last_rows(new, 1), horizon)
-            coming = Coming.of(self.trained, new, self.statistics.take(numbers), future)
-            return self._take(numbers.tolist(), coming, horizon, levels)
+            new = self._following(rows, numbers, fill)
+            future = future_from_frame(futr_df, last_rows(new, 1), horizon, fill)
+            groups, following = arrivals(
+                self.trained, new, numbers, self.statistics.take(numbers), future
+            )
+            return self._take(groups, numbers, following, horizon, levels)
 
     def _take(
-        self, numbers: list[int], coming: list[Coming], horizon: int, levels: Sequence[float]
+        self,
+        groups: Sequence[Arrived],
+        numbers: Integers,
+        following: Following,
+        horizon: int,
+        levels: Sequence[float],
     ) -> Latest:
         """Moves series on by rows that have been checked, and forecasts."""
-        states = [self._carried[number] for number in numbers]
-        adaptive = self.trained.intervals == "adaptive"
-        predictor = self._predictor(horizon, () if adaptive else tuple(levels), states[0])
-        errors = self.trained.band(horizon).errors if adaptive else None
-        found = []
-        for number, carried, new in zip(numbers, states, coming, strict=True):
-            if errors is not None:
-                carried.judge(new.target, levels, predictor, errors)
-            carried.take(new)
-            self._net.arrived(number, int(carried.batch.position))
-            found.append(carried.forecast(new.future, levels, predictor))
-            self._pending.append((number, new))
-            self._pending_rows += len(new.times)
-        history = self.trained.history
-        last = np.array([carried.time for carried in states], dtype=history.times.dtype)
-        times = history.frequency.after(last, horizon, history.timezone)
-        for carried, following in zip(states, times, strict=True):
-            carried.next = following[0]
-        if self._pending_rows > max(PENDING, len(self._numbers)):
-            _ = self.history  # joins them
-        return Latest(history.ids[numbers], times, joined(found))
+        state, adaptive = self._state, self.trained.intervals == "adaptive"
+        predictor = self._predictor(
+            horizon, () if adaptive else tuple(levels), numbers, following.known
+        )
+        learning = None
+        if adaptive:
+            learning = Learning(self.trained, predictor, levels)
+            learning.begin(numbers, partial(self._batches, numbers, following.known))
+        for new in groups:
+            if learning is not None:
+                learning.observe(new)
+            state.take(new)
+            self._net.arrived(new.numbers, state.position(new.numbers))
+            self._pending.append(new)
+            self._pending_rows += new.times.size
+        state.next[numbers] = following.times[:, 0]
+        # Joining copies the history: it is to have grown by a good part.
+        if self._pending_rows > max(PENDING, len(self.trained.history.times) // 4):
+            _ = self.history
+        forecast = predictor if learning is None else learning.forecast
+        found = joined([forecast(batch) for batch in self._batches(numbers, following.known)])
+        return Latest(self.trained.history.ids[numbers], following.times, found)
+
+    def _batches(self, numbers: Integers, known: Singles) -> Iterator[WindowBatch]:
+        for begin in range(0, len(numbers), WINDOWS_AT_ONCE):
+            part = slice(begin, begin + WINDOWS_AT_ONCE)
+            yield self._state.batch(numbers[part], known[part])
 
     def _known(self, rows: Rows) -> Integers:
         """The numbers of the series of some rows, whose state is carried from here on."""
@@ -160,16 +228,14 @@ class LiveForecaster:
                 f"new_rows: series {shown(rows.ids[numbers < 0])} were not there in training and "
                 "have no state to carry on; use predict(df) with their whole history"
             )
-        for number in set(numbers.tolist()) - self._carried.keys():
-            self._carried[number] = LiveSeries.of(self.trained, number)
+        self._state.begin(numbers)
         return numbers
 
-    def _following(self, rows: Rows, numbers: Integers) -> Panel:
+    def _following(self, rows: Rows, numbers: Integers, fill: Fill | None) -> Panel:
         """New rows as a panel without gaps, the first of each right after the last one known."""
         history = self.trained.history
         rows.check_zone(history.timezone, history.times.dtype.kind)
-        before = [self._carried[number] for number in numbers.tolist()]
-        last = np.array([carried.time for carried in before], dtype=history.times.dtype)
+        last = self._state.time[numbers]
         late = rows.times <= last[rows.series]
         if late.any():
             raise ValueError(
@@ -181,18 +247,16 @@ class LiveForecaster:
         # With the last known row in front, gaps show and can be filled.
         rows = replace(
             rows,
-            series=np.concatenate([np.arange(len(before)), rows.series]),
+            series=np.concatenate([np.arange(len(last)), rows.series]),
             times=np.concatenate([last, rows.times]),
-            values=np.concatenate([[carried.values for carried in before], rows.values]),
-        ).sorted(warn=False)
+            values=np.concatenate([self._state.values[numbers], rows.values]),
+        ).sorted(told=False)
         missing = history.missing
-        rows = rows.regular(
-            history.frequency, absent_allowed=missing == "mask" or self.fill is not None
-        )
-        if self.fill is not None:
-            rows = replace(rows, values=filled(rows.values, rows.offsets, self.fill))
+        rows = rows.regular(history.frequency, absent_allowed=missing == "mask" or fill is not None)
+        if fill is not None:
+            rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
         rows = rows.at(np.setdiff1d(np.arange(len(rows.times)), rows.offsets[:-1]))
-        rows.check_missing(missing)
+        rows.check_missing(missing, fill)
         targets, futures = len(rows.columns.target), len(rows.columns.futr)
         target, futr, hist = np.split(rows.values, [targets, targets + futures], axis=1)
         return replace(
@@ -207,30 +271,12 @@ class LiveForecaster:
             categories=history.categories[numbers],
         )
 
-    def _predictor(self, horizon: int, levels: tuple[float, ...], carried: LiveSeries) -> Predictor:
+    def _predictor(
+        self, horizon: int, levels: tuple[float, ...], numbers: Integers, known: Singles
+    ) -> Predictor:
         if (horizon, levels) not in self._predictors:
             predictor = self.trained.predictor_of(self._net, self.statistics, horizon, levels)
             # What is impossible, such as a level of 99.9, must be refused before a row is taken.
-            predictor.scaled(carried.batch)
+            predictor.scaled(self._state.batch(numbers[:1], known[:1]))
             self._predictors[horizon, levels] = predictor
         return self._predictors[horizon, levels]
-
-
-def _with_rows(history: Panel, pending: Sequence[tuple[int, Coming]]) -> Panel:
-    """The history with new rows appended to their series."""
-    numbers = [np.full(len(coming.times), number) for number, coming in pending]
-    series = np.concatenate([np.repeat(np.arange(len(history)), history.lengths), *numbers])
-    order = np.argsort(series, kind="stable")
-    old = np.concatenate([history.target, history.futr, history.hist], axis=1)
-    values = np.concatenate([old, *(coming.values for _, coming in pending)])[order]
-    times = [coming.times.astype(history.times.dtype) for _, coming in pending]
-    targets, futures = history.target.shape[1], history.futr.shape[1]
-    target, futr, hist = np.split(values, [targets, targets + futures], axis=1)
-    return replace(
-        history,
-        offsets=np.concatenate(([0], np.cumsum(np.bincount(series, minlength=len(history))))),
-        times=np.concatenate([history.times, *times])[order],
-        target=target,
-        futr=futr,
-        hist=hist,
-    )

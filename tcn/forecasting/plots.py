@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 COLORS = {**figures.COLORS, NAIVE: "#8a94a0"}
 PANEL = (4.6, 2.3)
 """Inches of one panel among several."""
+OUTERMOST, INNER = 0.14, 0.28
+"""Opacity of bands of intervals."""
 
 
 def plot_forecasts(
@@ -216,7 +217,10 @@ def _draw_windows(axes: Axes, own: pd.DataFrame, model: str, color: str) -> None
 
 
 def _draw_intervals(axes: Axes, own: pd.DataFrame, model: str, levels: Sequence[str]) -> None:
-    """Bands that lie on each other, so that the inner ones come out darker."""
+    """Bands that lie on each other, so that the inner ones come out darker.
+
+    The outermost is pale: it is seen beside an inner one only if that is twice as dark.
+    """
     color = _colors([model])[model]
     for number, level in enumerate(levels):
         low, high = ends_of(model, level)
@@ -224,7 +228,7 @@ def _draw_intervals(axes: Axes, own: pd.DataFrame, model: str, levels: Sequence[
         for _, window in own.groupby("cutoff"):
             axes.fill_between(
                 window["time"], window[low], window[high], color=color, linewidth=0,
-                alpha=0.17 + 0.06 * number, label=label, zorder=1,
+                alpha=OUTERMOST if number == 0 else INNER, label=label, zorder=1,
             )  # fmt: skip
             label = None
 
@@ -245,9 +249,8 @@ def _time_axis(axes: Axes, times: pd.Series) -> None:
 
 
 def _colors(models: Iterable[Any]) -> dict[Any, str]:
-    """A color for each model: its own, or the next of those that are left."""
-    left = cycle(figures.FURTHER)
-    return {model: COLORS.get(str(model)) or next(left) for model in models}
+    """A color for each model, the same in every plot."""
+    return {model: COLORS.get(str(model)) or figures.color_of(str(model)) for model in models}
 
 
 def _panels(count: int, size: tuple[float, float] | None = None) -> tuple[Figure, list[Axes]]:

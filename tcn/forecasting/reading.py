@@ -1,4 +1,4 @@
-"""Columns of a caller's frame as arrays, and results as a frame of the caller's kind.
+"""Columns of a caller's frame as arrays.
 
 Everything here reads; nothing writes to what the caller handed in.
 """
@@ -6,8 +6,7 @@ Everything here reads; nothing writes to what the caller handed in.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import narwhals as nw
@@ -20,55 +19,6 @@ LIBRARIES: tuple[Library, ...] = get_args(Library)
 SHOWN = 5  # rows, ids or values that a message lists
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FrameKind:
-    """Builds result frames of one library.
-
-    Attributes:
-        library: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
-    """
-
-    library: Library
-
-    def __call__(self, columns: Mapping[str, Any]) -> Any:
-        """A frame of arrays; a ``DatetimeIndex`` keeps its time zone.
-
-        Args:
-            columns: one-dimensional arrays of one length by column name.
-        """
-        if self.library == "pandas":
-            return pd.DataFrame(dict(columns))
-        zones = {}
-        plain: dict[str, Any] = {}
-        for name, values in columns.items():
-            if isinstance(values, pd.DatetimeIndex):
-                if values.tz is not None:
-                    zones[name] = zone_name(values.tz)
-                    values = values.tz_convert("UTC").tz_localize(None)
-                values = values.to_numpy()
-            # An array of Python objects would stay one in polars.
-            plain[name] = values.tolist() if values.dtype == object else values
-        frame = nw.from_dict(plain, backend=self.library)
-        local = [
-            nw.col(name).dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
-            for name, zone in zones.items()
-        ]
-        return frame.with_columns(*local).to_native()
-
-
-def frame_like(df: Any) -> FrameKind:
-    """What builds frames of the kind of ``df``.
-
-    Raises:
-        TypeError: ``df`` is not a frame of pandas, polars or pyarrow.
-    """
-    name = _narwhals(df, "df").implementation.value
-    for library in LIBRARIES:
-        if name == library:
-            return FrameKind(library)
-    raise TypeError(f"df: a frame of {name} is not supported; give one of {', '.join(LIBRARIES)}")
 
 
 def read_columns(df: Any, names: Sequence[str], argument: str) -> dict[str, pd.Series]:
@@ -86,7 +36,7 @@ def read_columns(df: Any, names: Sequence[str], argument: str) -> dict[str, pd.S
     if isinstance(df, pd.DataFrame) and not df.columns.is_unique:
         doubled = df.columns[df.columns.duplicated()].tolist()
         raise ValueError(f"{argument}: several columns are named {doubled[0]!r}; keep one")
-    frame = _narwhals(df, argument)
+    frame = as_narwhals(df, argument)
     there = frame.columns
     for name in names:
         if name in there:
@@ -113,8 +63,7 @@ def read_times(
 
     Raises:
         TypeError: the column holds neither times nor integers.
-        ValueError: a time is absent, out of range, not in ISO format or a date written as a
-            number, or time zones are mixed.
+        ValueError: a time is absent, out of range or not in ISO format, or time zones are mixed.
     """
     where = f"{argument}: column {name!r}"
     if times.isna().any():
@@ -122,15 +71,13 @@ def read_times(
     if pd.api.types.is_bool_dtype(times.dtype):
         raise TypeError(f"{where} is boolean; give timestamps or integers")
     if pd.api.types.is_integer_dtype(times.dtype):
-        numbers = times.to_numpy(dtype=np.int64)
-        _refuse_dates(numbers, name, where)
-        return numbers, None, None
+        return times.to_numpy(dtype=np.int64), None, None
     if pd.api.types.is_object_dtype(times.dtype) or pd.api.types.is_string_dtype(times.dtype):
         times = _parsed(times, where)
     if not pd.api.types.is_datetime64_any_dtype(times.dtype):
         raise TypeError(
             f"{where} has type {times.dtype}; give timestamps (pandas.to_datetime, "
-            "Series.dt.to_timestamp for periods) or integers"
+            "Series.dt.to_timestamp for periods) or integers (Series.astype('int64'))"
         )
     index = pd.DatetimeIndex(times)
     zone = None if index.tz is None else zone_name(index.tz)
@@ -143,31 +90,6 @@ def read_times(
             f"{where}: a time lies outside the years 1678 to 2261; number the rows 0, 1, 2, ... "
             "and give freq=1"
         ) from error
-
-
-DATES = {
-    "months": (190001, 210012, "%Y%m", (89,)),
-    "days": (19000101, 21001231, "%Y%m%d", (70, 71, 72, 73, 8870)),
-}
-"""Dates written as one number: the range, the format, and the steps from end to beginning."""
-
-
-def _refuse_dates(numbers: NDArray[Any], name: str, where: str) -> None:
-    """Refuses numbers such as 201801, after whose twelfth another year begins."""
-    if not len(numbers):
-        return
-    first, last = numbers.min(), numbers.max()
-    for kind, (low, high, written, jumps) in DATES.items():
-        if not low <= first <= last <= high:
-            continue
-        found = np.unique(numbers)
-        dates = pd.to_datetime(pd.Series(found).astype(str), format=written, errors="coerce")
-        if dates.notna().all() and np.isin(np.diff(found), jumps).any():
-            raise ValueError(
-                f"{where} holds {kind} written as numbers, {first} to {last}, between which there "
-                f"are steps that are not {kind}; use pandas.to_datetime(df[{name!r}].astype(str), "
-                f"format={written!r})"
-            )
 
 
 def read_numbers(values: pd.Series, name: str, argument: str) -> Floats:
@@ -233,10 +155,10 @@ def _parsed(times: pd.Series, where: str) -> pd.Series:
                 f"{where}: time zones are mixed; bring all to one with "
                 "pandas.to_datetime(..., utc=True)"
             ) from error
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].removesuffix(" You might want to try:")
         raise ValueError(
-            f"{where}: {reason}; only ISO times such as 2024-01-31 13:00 are read without a "
-            "format: use pandas.to_datetime(..., format=...)"
+            f"{where}: {reason.removesuffix('.')}; only ISO times such as 2024-01-31 13:00 are "
+            "read without a format: use pandas.to_datetime(..., format=...)"
         ) from error
     if parsed.dtype == object:  # pandas 2
         raise ValueError(
@@ -264,7 +186,12 @@ def _to_pandas(column: nw.Series[Any]) -> pd.Series:
     return pd.Series(column.to_list(), dtype=None if column.null_count() < len(column) else object)
 
 
-def _narwhals(df: Any, argument: str) -> nw.DataFrame[Any]:
+def as_narwhals(df: Any, argument: str) -> nw.DataFrame[Any]:
+    """A frame of any library, behind the interface that all share.
+
+    Raises:
+        TypeError: it is not a frame in memory.
+    """
     try:
         return nw.from_native(df, eager_only=True)
     except TypeError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,11 +11,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tcn.forecasting.advice import (
+    WORKING_DAYS,
+    against_missing,
+    against_off_grid,
+    skips_weekends,
+)
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.frequency import Frequency, localized
-from tcn.forecasting.gaps import gaps, without_gaps
+from tcn.forecasting.gaps import Fill, gaps, without_gaps
 from tcn.forecasting.ids import read_ids, shown, shown_rows
+from tcn.forecasting.notices import warn
 from tcn.forecasting.reading import SHOWN, read_columns, read_numbers, read_times
+from tcn.forecasting.written_dates import written_dates
 
 Missing = Literal["raise", "mask"]
 MOST_ABSENT = 100  # rows put in per row given
@@ -76,7 +83,7 @@ class Rows:
         counts = np.bincount(self.series, minlength=len(self.ids))
         return np.concatenate(([0], np.cumsum(counts)))
 
-    def sorted(self, *, warn: bool = True) -> Rows:
+    def sorted(self, *, told: bool = True) -> Rows:
         """Series by series in order of time; says so where a series was out of order.
 
         Raises:
@@ -89,11 +96,10 @@ class Rows:
         back = rows._same_series() & (rows.times[1:] < rows.times[:-1])
         if back.any():
             count = len(np.unique(rows.series[1:][back]))
-            if warn:
-                warnings.warn(
+            if told:
+                warn(
                     f"{self.argument}: the rows of {count} of {len(self.ids)} series are not in "
                     "order of time; a sorted copy is used",
-                    stacklevel=3,
                 )
             rows = rows.at(np.lexsort((rows.times, rows.series)))
         doubled = 1 + np.flatnonzero(rows._same_series() & (rows.times[1:] == rows.times[:-1]))
@@ -109,6 +115,23 @@ class Rows:
                 f"{rows._at(doubled)}; {cure}"
             )
         return rows
+
+    def check_dates(self) -> None:
+        """Refuse integer times, of sorted rows, that are dates written as numbers.
+
+        Raises:
+            ValueError: they are, with the call that reads them.
+        """
+        way = None
+        if self.times.dtype.kind == "i":
+            way = written_dates(self.times, self._same_series())
+        if way is not None:
+            read = way.read.format(f"df[{self.columns.time!r}]")
+            raise ValueError(
+                f"{self.argument}: column {self.columns.time!r} holds {way.kind} written as "
+                f"numbers, {self.times.min()} to {self.times.max()}, whose steps are not those of "
+                f"integers; use {read}, or, if they are not dates, subtract the first of them"
+            )
 
     def frequency(self) -> Frequency:
         """The frequency inferred from sorted rows."""
@@ -134,7 +157,8 @@ class Rows:
             raise ValueError(
                 f"{self.argument}: {len(off)} rows are not a whole number of steps of "
                 f"freq={frequency.freq!r} after the first row of their series: {self._at(off)}; "
-                "give another freq, or bring the rows to a regular grid (DataFrame.resample)"
+                f"{against_off_grid(self, frequency)}, or bring the rows to a regular grid "
+                "(DataFrame.resample)"
             )
         before = gaps(steps)
         if not len(before):
@@ -143,6 +167,11 @@ class Rows:
             raise ValueError(self._gaps_message(frequency, steps, before))
         self._refuse_flood(frequency, steps, before)
         regular = without_gaps(self.times, steps, offsets, frequency, self.timezone)
+        if skips_weekends(self, frequency):
+            warn(
+                f"{self.argument}: no row falls on a Saturday or Sunday; with freq="
+                f"{frequency.freq!r} these are put in as missing, and forecast. {WORKING_DAYS}"
+            )
         added = len(regular.times) - len(self.times)
         _LOG.info("%s: %d rows were absent, in %d gaps", self.argument, added, len(before))
         return replace(
@@ -167,22 +196,28 @@ class Rows:
                 f"{self.argument}: {list(self.columns.target)} is missing in every row of every "
                 "series; there is nothing to learn from"
             )
-        warnings.warn(
+        warn(
             f"{self.argument}: {(~keep).sum()} series are left out, for "
             f"{list(self.columns.target)} is missing in all their rows: {shown(self.ids[~keep])}",
-            stacklevel=3,
         )
         return self._of(keep)
 
-    def check_missing(self, missing: Missing) -> None:
+    def check_missing(self, missing: Missing, fill: Fill | None = None) -> None:
         """Refuse NaN unless they are to be masked.
 
+        Args:
+            missing: ``"mask"`` where they are.
+            fill: how the others have been filled.
+
         Raises:
-            ValueError: there are some, naming column and rows.
+            ValueError: there are some, naming column, rows and what helps.
         """
         absent = np.isnan(self.values)
-        if missing == "raise":
-            self._refuse(absent, "missing", "pass missing='mask' or fill='forward', or drop them")
+        if missing == "raise" and absent.any():
+            column = int(absent.any(axis=0).argmax())
+            first = np.zeros_like(absent)
+            first[:, column] = absent[:, column]
+            self._refuse(first, "missing", against_missing(self, absent[:, [column]], fill))
         elif absent.any():
             counts = dict(zip(self.names, absent.sum(axis=0).tolist(), strict=True))
             _LOG.info("%s: missing values by column: %s", self.argument, counts)
@@ -277,6 +312,8 @@ class Rows:
                 "; if these are hours that the clock skips when summer time begins, give the times "
                 "their zone with Series.dt.tz_localize"
             )
+        if skips_weekends(self, frequency):
+            hint += f". No row falls on a Saturday or Sunday. {WORKING_DAYS}"
         return (
             f"{self.argument}: {absent.sum()} rows of freq={frequency.freq!r} are absent in "
             f"{len(before)} gaps, before {where} ({counts} rows); pass missing='mask' or "

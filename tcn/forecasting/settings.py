@@ -123,7 +123,8 @@ class Settings(BaseEstimator):
             missing: ``"raise"``, or ``"mask"``: the net is told of NaN and absent rows, and they
                 count in no loss.
             fill: ``"forward"``, ``"zero"`` or ``"interpolate"`` before anything else; None: not.
-            freq: the step of the rows, such as ``"h"``, ``"MS"`` or 1; inferred if None.
+            freq: the step of the rows, such as ``"h"``, ``"MS"`` or 1; ``"MS-15"`` is the 15th of
+                every month; inferred if None.
             id_col: name of the column of series.
             time_col: name of the column of times.
             target_col: name of the column to forecast, or several for a multivariate forecast.

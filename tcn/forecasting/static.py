@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.ids import read_ids, shown
+from tcn.forecasting.notices import warn
 from tcn.forecasting.reading import read_columns, read_numbers
 from tcn.forecasting.rows import Missing
 
@@ -107,10 +107,9 @@ def _encoded(
         known = list(vocabulary)
     number = {value: code for code, value in enumerate(known, start=1)}
     if unseen := [value for value in found if value not in number]:
-        warnings.warn(
+        warn(
             f"static_df: column {name!r} has {len(unseen)} categories that were not there in "
             f"training: {shown(np.array(unseen, dtype=object))}; they share one embedding",
-            stacklevel=4,
         )
     table = np.array([number.get(value, 0) for value in found] + [0], dtype=np.int64)
     return table[codes], known  # code -1, no category, reads the 0 at the end

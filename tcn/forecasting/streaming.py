@@ -1,11 +1,10 @@
-"""A forecast net whose encoder is a live stream: one window at a time, natively where it can be."""
+"""A forecast net whose encoder is a live stream, natively where it can be."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tcn.forecasting.net import Answer, ForecastNet, Sizes
@@ -13,6 +12,11 @@ from tcn.forecasting.window_scaling import EPSILON, WindowStatistics
 from tcn.forecasting.windows import WindowBatch
 from tcn.inference import StreamSession
 from tcn.inference.compile import compile_stream
+
+Integers = NDArray[np.int64]
+
+NOWHERE = np.iinfo(np.int64).min // 2
+"""A position before that of any row."""
 
 
 class StreamedNet:
@@ -38,10 +42,11 @@ class StreamedNet:
         program = compile_stream(encoder) if encoder.causal else None
         self._whole = None if program is None else program.rows(1)
         self._rows = StreamSession(encoder, batch_size=series) if self.carries else None
-        self._seen: dict[int, int] = {}
-        self._now: dict[int, int] = {}
-        alone = not (sizes.past or sizes.constants or sizes.masked or sizes.counts)
-        self._alone = alone and net.window_scaler.name in ("identity", "standard", "revin")
+        # The position up to which the stream has seen each series, and that of its last row.
+        self._seen = np.full(series, NOWHERE)
+        self._now = np.full(series, NOWHERE)
+        scalers = ("identity", "standard", "revin")
+        self._alone = not sizes.counts and net.window_scaler.name in scalers
 
     @property
     def sizes(self) -> Sizes:
@@ -52,9 +57,9 @@ class StreamedNet:
         """As the net does."""
         return self.net.restore(values, statistics)
 
-    def arrived(self, number: int, position: int) -> None:
-        """Says that the last row of a series is now at this position."""
-        self._now[number] = position
+    def arrived(self, numbers: Integers, positions: Integers) -> None:
+        """Says at which positions, ``(n,)``, the last rows of some series are now."""
+        self._now[numbers] = positions
 
     def __call__(self, batch: WindowBatch) -> Answer:
         """What the output reads."""
@@ -63,7 +68,7 @@ class StreamedNet:
         return self.net.answer(batch, self._encode)
 
     def _answer_alone(self, batch: WindowBatch) -> Answer:
-        """The same for a window of the target alone, all of it observed.
+        """The same for one window, all of it observed.
 
         So little is computed that most of the time would go to PyTorch's calls: the statistics of
         the window and the skip take a quarter of it in numpy.
@@ -74,29 +79,58 @@ class StreamedNet:
         past = steps = torch.from_numpy(((window - location) / scale)[None])
         if net.window_scaler.name == "revin":
             steps = steps * net.window_scaler.weight + net.window_scaler.bias
-        code = self._encode(steps, batch, batch.static)
-        raw = net.decode(code, past, batch.future, batch.static)
+        constants = net.constants(batch.static, batch.categories)
+        steps = net.inputs(steps, batch.observed, batch.exogenous, constants)
+        code = self._encode(steps, batch, constants)
+        raw = net.decode(code, past, batch.future, constants)
         return Answer(raw, (torch.from_numpy(location[None]), torch.from_numpy(scale[None])))
 
     def _encode(self, steps: Tensor, batch: WindowBatch, constants: Tensor) -> Tensor:
-        if len(steps) > 1:
+        if self._rows is not None and self._is_last(batch):
+            return self._streamed(self._rows, steps, batch, constants)
+        if len(steps) > 1 or self._whole is None:
             return self.net.encode(steps, batch, constants)
-        condition = constants if self.net.conditioned else None
-        number, position = int(batch.series), int(batch.position)
-        known = min(position + 1, steps.shape[2])
-        # Forecasts that are fed back come after the last row, and are not part of the stream.
-        if self._rows is not None and position == self._now.get(number):
-            new = position - self._seen.get(number, -math.inf)
-            if not 0 < new <= known:
-                self._rows.reset([number])
-                new = known
-            self._seen[number] = position
-            chunk = steps[..., -int(new) :].contiguous()
-            return self._rows.push(chunk, rows=[number], condition=condition)
-        if self._whole is None:
-            return self.net.encode(steps, batch, constants)
+        known = min(int(batch.position) + 1, steps.shape[2])
         self._whole.reset()
+        condition = constants if self.net.conditioned else None
         return self._whole.push(steps[..., -known:], condition=condition)[..., -1]
+
+    def _is_last(self, batch: WindowBatch) -> bool:
+        """Whether these are the last windows of series, each once.
+
+        Forecasts that are fed back come after the last row, and paths that are drawn are many of
+        one series: they are not part of the stream.
+        """
+        series = batch.series.numpy()
+        if not (self._now[series] == batch.position.numpy()).all():
+            return False
+        return len(series) == 1 or len(np.unique(series)) == len(series)
+
+    def _streamed(
+        self, rows: StreamSession, steps: Tensor, batch: WindowBatch, constants: Tensor
+    ) -> Tensor:
+        """Advances the series of the batch by the steps that the stream has not seen."""
+        series, position = batch.series.numpy(), batch.position.numpy()
+        known = np.minimum(position + 1, steps.shape[2])
+        new = position - self._seen[series]
+        anew = (new <= 0) | (new > known)
+        if anew.any():
+            rows.reset(series[anew].tolist())
+            new = np.where(anew, known, new)
+        parts, order = [], []
+        for count in np.unique(new).tolist():
+            chosen = np.flatnonzero(new == count)
+            whole = len(chosen) == len(series)
+            chunk = (steps if whole else steps[chosen])[..., -count:].contiguous()
+            condition = None
+            if self.net.conditioned:
+                condition = constants if whole else constants[chosen]
+            parts.append(rows.push(chunk, rows=series[chosen].tolist(), condition=condition))
+            self._seen[series[chosen]] = position[chosen]
+            order.append(chosen)
+        if len(parts) == 1:
+            return parts[0]
+        return torch.cat(parts)[np.argsort(np.concatenate(order))]
 
 
 def _statistics(

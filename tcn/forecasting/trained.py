@@ -122,6 +122,7 @@ class Trained:
         first: Integers | None = None,
         last: Integers | None = None,
         step: int = 1,
+        told: bool = True,
     ) -> Windows:
         """Windows of a panel, those at the end of every series unless positions are given.
 
@@ -132,6 +133,7 @@ class Trained:
             first: ``(N,)`` first position of each series.
             last: ``(N,)`` last position of each series.
             step: steps from one window to the next, counted back from the last.
+            told: whether there is a warning about series that are shorter than the look-back.
         """
         end = panel.lengths - 1
         scaled = scaled_panel(
@@ -147,6 +149,7 @@ class Trained:
             step=step,
             calendar=self.calendar,
             receptive_field=self.net.receptive_field,
+            told=told,
         )
 
     def forecasts(self, windows: Windows, levels: Sequence[float] = ()) -> Forecasts:

@@ -14,7 +14,6 @@ without a table of them, and a batch is cut out of one matrix by one index opera
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -27,11 +26,13 @@ from torch.utils.data import Dataset
 from tcn.forecasting.calendar import calendar_features, check_features
 from tcn.forecasting.frame import Panel
 from tcn.forecasting.ids import shown
+from tcn.forecasting.notices import warn
 from tcn.forecasting.scaling import Scaled
 from tcn.layers.validation import check_positive
 
 Integers = NDArray[np.int64]
 
+MIN_PAST = 2  # rows
 CHECKED_FROM = 2**30  # bytes of a batch from which the machine's memory is looked at
 
 
@@ -83,8 +84,9 @@ class Windows(Dataset[WindowBatch]):
         last: Integers | int | None = None,
         step: int = 1,
         calendar: Sequence[str] = (),
-        min_past: int = 2,
+        min_past: int = MIN_PAST,
         receptive_field: int | None = None,
+        told: bool = True,
     ) -> None:
         """Cuts the series of a panel into windows.
 
@@ -101,6 +103,7 @@ class Windows(Dataset[WindowBatch]):
             min_past: rows of the past that a window must have at least; with 1 a single value is
                 enough to forecast from.
             receptive_field: of the net, for the warning about padding.
+            told: whether there is a warning about padding.
 
         Raises:
             ValueError: a size is below 1, a position lies outside its series, no window is left, or
@@ -113,7 +116,9 @@ class Windows(Dataset[WindowBatch]):
         self.panel, self.input_size, self.h, self.step = panel, input_size, h, step
         self.first, self.last = self._positions(first, last, min_past)
         counts = np.maximum((self.last - self.first) // step + 1, 0)
-        self._report(counts, min_past, receptive_field, training=last is None)
+        self._report(counts, min_past, training=last is None)
+        if told:
+            self._tell_of_padding(counts, receptive_field)
         self._ends = np.cumsum(counts)
         self._fill(scaled, tuple(calendar))
 
@@ -233,9 +238,7 @@ class Windows(Dataset[WindowBatch]):
             raise ValueError(f"first: position {int(begin.min())} is before the first row, 0")
         return begin.astype(np.int64), np.asarray(end, dtype=np.int64)
 
-    def _report(
-        self, counts: Integers, min_past: int, receptive_field: int | None, *, training: bool
-    ) -> None:
+    def _report(self, counts: Integers, min_past: int, *, training: bool) -> None:
         lengths, used = self.panel.lengths, counts > 0
         need = min_past + self.h if training else min_past
         short = lengths < need if training else used & (self.last + 1 < min_past)
@@ -244,27 +247,30 @@ class Windows(Dataset[WindowBatch]):
             raise ValueError(
                 f"series {named} have {int(lengths[short].max())} rows at most, and a window needs "
                 f"{need}: {min_past} of the past"
-                + (f" and {self.h} to come" if training else "")
-                + "; lower h, or leave these series out"
+                + (
+                    f" and {self.h} to come; lower h, or leave these series out"
+                    if training
+                    else "; give more rows of these series, or leave them out"
+                )
             )
         if not used.any():
             raise ValueError(
                 "first, last: no series has a window, for first is above last in all of them"
             )
         if short.any():
-            warnings.warn(
+            warn(
                 f"{short.sum()} of {len(lengths)} series have fewer than {need} rows ({min_past} "
                 f"of the past and h={self.h} to come) and no window: {named}",
-                stacklevel=4,
             )
-        padded = used & (self.first + 1 < self.input_size)
+
+    def _tell_of_padding(self, counts: Integers, receptive_field: int | None) -> None:
+        padded = (counts > 0) & (self.first + 1 < self.input_size)
         if padded.any():
             reach = "" if receptive_field is None else f" (receptive field {receptive_field})"
-            warnings.warn(
-                f"{padded.sum()} of {len(lengths)} series have windows with fewer past rows than "
+            warn(
+                f"{padded.sum()} of {len(padded)} series have windows with fewer past rows than "
                 f"input_size={self.input_size}{reach}, {int((self.first[padded] + 1).min())} at "
                 "the least; what lies before them is padded and not observed",
-                stacklevel=4,
             )
 
     def _fill(self, scaled: Scaled, calendar: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -110,7 +110,7 @@ FAULTS: dict[str, tuple[Change, type[Exception], str]] = {
         with_value(np.nan),
         ValueError,
         r"df: column 'y' is missing in 1 rows: unique_id='a' ds=2023-01-02 03:00:00; "
-        r"pass missing='mask' or fill",
+        r"pass missing='mask', or fill",
     ),
     "1 pd.NA": (with_value(pd.NA), ValueError, r"column 'y' is missing in 1 rows"),
     "2 infinity": (
@@ -356,27 +356,60 @@ def test_times_in_other_dress(times: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "freq", "written", "kind"),
-    [("2018-01", "MS", "%Y%m", "months"), ("2024-01-20", "D", "%Y%m%d", "days")],
+    ("start", "freq", "written", "kind", "rows"),
+    [
+        ("2018-01", "MS", "%Y%m", "months", 40),
+        ("2018-01", "MS", "%Y%m", "months", 12),
+        ("2018-01", "QS", "%Y%m", "months", 40),
+        ("2024-01-20", "D", "%Y%m%d", "days", 40),
+        ("2024-01-01", "D", "%Y%m%d", "days", 30),
+        ("2024-01-07", "W-SUN", "%Y%m%d", "days", 40),
+        ("2024-01-01", "h", "%Y%m%d%H", "hours", 60),
+        ("2024-01-01", "15min", "%Y%m%d%H%M", "minutes", 60),
+        ("2022-01-03", "W-MON", "%G%V", "weeks", 90),
+        ("2022-12-01", "D", "%Y%j", "days of the year", 60),
+        ("2018-01", "QS", "quarter", "quarters", 40),
+    ],
 )
 @pytest.mark.parametrize("fill", [None, "forward"])
 def test_dates_written_as_numbers(
-    start: str, freq: str, written: str, kind: str, fill: str | None
+    start: str, freq: str, written: str, kind: str, rows: int, fill: str | None
 ) -> None:
     """After 201812 comes 201901, not 201813; and the cure reads them."""
-    dates = pd.Series(pd.date_range(start, periods=40, freq=freq))
-    df = pd.DataFrame({"unique_id": "a", "ds": dates.dt.strftime(written).astype(int), "y": 1.0})
+    dates = pd.Series(pd.date_range(start, periods=rows, freq=freq))
+    text = dates.dt.strftime(written)
+    if written == "quarter":
+        text = (10 * dates.dt.year + dates.dt.quarter).astype(str)
+    df = pd.DataFrame({"unique_id": "a", "ds": text.astype(int), "y": 1.0})
     with pytest.raises(ValueError, match=rf"df: column 'ds' holds {kind} written as numbers") as no:
         panel_of(df, fill=fill)
-    cure = str(no.value).split("use ")[1]
-    assert cure == f"pandas.to_datetime(df['ds'].astype(str), format={written!r})"
-    df["ds"] = pd.to_datetime(df["ds"].astype(str), format=written)
-    assert panel_of(df).frequency == Frequency(freq)
+    cure = str(no.value).split("use ")[1].split(", or, if")[0]
+    df["ds"] = eval(cure, {"pandas": pd, "df": df})  # noqa: S307 - the message is our own
+    assert (df["ds"] == dates).all()
+    assert panel_of(df, fill=fill).frequency == Frequency.given(freq)
 
 
-def test_numbers_that_only_look_like_months_are_numbers() -> None:
-    df = pd.DataFrame({"unique_id": "a", "ds": range(201801, 201813), "y": 1.0})
-    assert panel_of(df).frequency == Frequency(1)
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        range(201801, 201815), range(1960, 2000), range(201801, 203001, 100), range(40),
+        range(202301, 202341), range(1_700_000_000, 1_700_002_400, 60), range(19723, 19763),
+        range(473352, 473392), range(20_240_095, 20_240_125), [*range(19720, 19760), 19770],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_numbers_that_only_look_like_dates_are_numbers(numbers: Sequence[int]) -> None:
+    df = pd.DataFrame({"unique_id": "a", "ds": list(numbers), "y": 1.0})
+    step = numbers[1] - numbers[0]
+    assert panel_of(df, fill="forward").frequency == Frequency(step)
+
+
+def test_numbers_of_a_training_are_not_looked_at_again() -> None:
+    long = pd.DataFrame({"unique_id": "a", "ds": range(201790, 201900), "y": 1.0})
+    trained = panel_of(long).frequency
+    assert panel_of(long[11:20], freq=trained).frequency == trained
+    with pytest.raises(ValueError, match="if they are not dates, subtract the first"):
+        panel_of(long[11:20])
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "Int64", "uint8"])

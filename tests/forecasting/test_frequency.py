@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tcn.forecasting.calendar import features_for
 from tcn.forecasting.frequency import Frequency
 
 NAMES = [
@@ -182,3 +183,29 @@ def test_series_of_different_phase_share_a_step() -> None:
     assert on_grid.all()
     after = Frequency("2MS").after(times[[3, 7]], 2, None)
     assert pd.DatetimeIndex(after.ravel()).month.tolist() == [9, 11, 10, 12]
+
+
+@pytest.mark.parametrize(("step", "freq", "season"), [(1, "MS-15", 12), (3, "3MS-15", 4)])
+@pytest.mark.parametrize("zone", [None, "Europe/Paris"])
+def test_a_day_of_every_month(step: int, freq: str, season: int, zone: str | None) -> None:
+    """The dates are those of ``pandas.DateOffset(months=1)``."""
+    dates = pd.DatetimeIndex(
+        [pd.Timestamp("2023-01-15", tz=zone) + pd.DateOffset(months=step * n) for n in range(12)]
+    )
+    times = dates.tz_convert("UTC").tz_localize(None) if zone else dates
+    times, offsets = times.as_unit("ns").to_numpy(), np.array([0, 9])
+    frequency = Frequency.infer(times[:9], offsets, zone)
+    assert frequency == Frequency(freq) == Frequency.given(freq)
+    assert frequency.season == season
+    steps, on_grid = frequency.steps(times[:9], offsets, zone)
+    assert steps.tolist() == list(range(9))
+    assert on_grid.all()
+    np.testing.assert_array_equal(frequency.after(times[8:9], 3, zone)[0], times[9:])
+    assert not frequency.steps(times[:9] + np.timedelta64(1, "D"), offsets, zone)[1].any()
+    assert features_for(frequency) == ("month",)
+
+
+@pytest.mark.parametrize("freq", ["MS-0", "MS-29", "ME-15", "0MS-15"])
+def test_other_days_of_the_month_have_no_name(freq: str) -> None:
+    with pytest.raises(ValueError, match="is not usable"):
+        Frequency.given(freq)

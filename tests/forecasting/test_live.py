@@ -17,7 +17,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from tcn.forecasting import Forecaster
+from tcn.forecasting.calendar import calendar_features
 from tcn.forecasting.conformal import AdaptiveConformal
+from tcn.forecasting.frame import Columns, panel_from_frame
+from tcn.forecasting.live_ahead import Ahead
+from tcn.forecasting.streaming import StreamedNet
 
 SMALL = {"h": 3, "input_size": 10, "width": 4, "max_steps": 6, "accelerator": "cpu"}
 STATIC = pd.DataFrame({"unique_id": ["a", "b"], "area": [1.0, 2], "kind": ["u", "v"]})
@@ -166,6 +170,86 @@ def test_a_row_at_a_time_takes_a_short_way_to_the_same(
     assert (forecaster.update(one[TRAINED + 4 : TRAINED + 5])["unique_id"] == "b").all()
 
 
+ZONED: dict[str, dict[str, Any]] = {
+    "covariates": {},
+    "zone": {"futr_exog_list": (), "stat_exog_list": (), "categorical_list": ()},
+    "months": {"freq": "MS", "calendar": ["month"]},
+    "hours": {"freq": "h", "calendar": ["hour", "month"]},
+}
+
+
+@pytest.mark.parametrize("kind", ZONED)
+def test_known_futures_calendars_and_zones_take_the_short_way_too(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = COVARIATES | ZONED[kind]
+    df = frame(settings.get("freq", "D"))
+    # Summer time begins and ends among the rows: 2024-03-31 and, of the months, every year.
+    shift = pd.Timestamp("2024-03-30 12:00") - df["ds"][TRAINED + 5]
+    begin = "D" if settings.get("freq") == "h" else None
+    df["ds"] = (df["ds"] + (shift.floor(begin) if begin else pd.Timedelta(0))).dt.tz_localize(
+        "Europe/Paris", nonexistent="shift_forward", ambiguous=True
+    )
+    if settings.get("freq") == "h":
+        first = df["ds"].min().tz_convert("UTC")
+        hours = pd.date_range(first, periods=ALL, freq="h").tz_convert("Europe/Paris")
+        df["ds"] = hours.append(hours)
+    static = STATIC if settings["stat_exog_list"] else None
+    forecaster = Forecaster(**SMALL | settings).fit(rows_of(df, 0, TRAINED), static)
+    later = df.drop(columns="y") if settings["futr_exog_list"] else None
+    one = df[df["unique_id"] == "b"].reset_index(drop=True)
+    forecaster.update(one[TRAINED : TRAINED + 1], later)
+    for row in range(TRAINED + 1, TRAINED + 8):
+        with monkeypatch.context() as patched:
+            patched.setattr("tcn.forecasting.forecaster.Rows.read", None)  # the long way
+            carried = forecaster.update(one[row : row + 1], later)
+        whole = forecaster.predict(one[: row + 1], later)
+        pd.testing.assert_frame_equal(carried, whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("freq", ["D", "MS", "W-SUN", "h", "QS"])
+@pytest.mark.parametrize("zone", [None, "Europe/Paris"])
+def test_steps_that_are_looked_up_are_those_computed_one_by_one(
+    freq: str, zone: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At half past two a day's row is moved when summer time begins, 2024-03-31.
+    monkeypatch.setattr("tcn.forecasting.live_ahead.AT_ONCE", 7)
+    times = pd.date_range("2024-03-01 02:30", periods=60, freq=freq)
+    if zone is not None:
+        times = times.tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
+    panel = panel_from_frame(
+        pd.DataFrame({"unique_id": "a", "ds": times[:30], "y": 1.0}), columns=Columns(), freq=freq
+    )
+    ahead = Ahead(panel, ("dayofyear",))
+    for time in [*panel.times, panel.times[3], *panel.future_times(9)[0]]:
+        found = ahead.after(time, 4)
+        here = slice(found.begin, found.begin + 5)
+        following = panel.frequency.after(np.array([time]), 4, zone)[0]
+        np.testing.assert_array_equal(found.times[here], [time, *following])
+        expected = calendar_features(found.times[here], ("dayofyear",), zone)
+        np.testing.assert_array_equal(found.calendar[here], expected)
+
+
+@pytest.mark.parametrize("kind", ["tcn", "carried", "covariates", "adaptive"])
+def test_many_series_are_forecast_together(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    df, settings = frame(), KINDS.get(kind, {"intervals": kind})
+    forecaster = Forecaster(**SMALL | settings).fit(
+        rows_of(df, 0, TRAINED), STATIC if kind == "covariates" else None, 20
+    )
+    calls = []
+    forecaster.update(rows_of(df, TRAINED, TRAINED + 1), df)
+    answer = StreamedNet.__call__
+    monkeypatch.setattr(
+        StreamedNet, "__call__", lambda net, batch: calls.append(0) or answer(net, batch)
+    )
+    # "b" has a row more than "a": they move on by different steps.
+    together = forecaster.update(rows_of(df, TRAINED + 1, TRAINED + 3).drop(1), df, level=[])
+    assert len(calls) == 1
+    whole = rows_of(df, 0, TRAINED + 3).drop(TRAINED + 2)
+    scratch = forecaster.predict(whole, df, level=[])
+    np.testing.assert_allclose(numbers(together), numbers(scratch), rtol=1e-5, atol=1e-5)
+
+
 def test_a_row_after_a_window_with_holes_takes_the_short_way_too() -> None:
     forecaster, df = fresh("missing"), frame()
     one = df[df["unique_id"] == "a"].reset_index(drop=True)
@@ -190,7 +274,7 @@ def test_many_updates_are_joined_to_the_history(monkeypatch: pytest.MonkeyPatch)
     forecaster, df = fresh("tcn"), frame()
     for row in range(TRAINED, ALL):
         forecaster.update(rows_of(df, row, row + 1))
-        assert forecaster._live._pending_rows <= 3
+        assert forecaster._live._pending_rows <= 5  # a quarter of the 20 rows of the history
     assert (forecaster._history.lengths == 10).all()
     np.testing.assert_allclose(numbers(forecaster.predict()), numbers(forecaster.predict(df)))
 

@@ -122,6 +122,23 @@ def test_models_have_colors_of_their_own_and_intervals_of_the_first() -> None:
     assert legend(only) == ["y", "LSTM", "90 % interval", "80 % interval"]
 
 
+def test_a_model_keeps_its_color_in_every_plot() -> None:
+    data = series("a")
+    colors = []
+    for models in (("One", "Two"), ("Two", "One"), ("Two",)):
+        (axes,) = plot_forecasts(data, forecast(data, models=models)).axes
+        colors.append(line(axes, "Two").get_color())
+    assert len(set(colors)) == 1
+
+
+def test_bands_can_be_told_apart() -> None:
+    """Where bands lie on each other the color is at least twice as dense as beside them."""
+    data = series("a")
+    (axes,) = plot_forecasts(data, forecast(data, models=("TCN",))).axes
+    outer, inner = (band.get_alpha() for band in bands(axes))
+    assert 1 - (1 - outer) * (1 - inner) > 2 * outer
+
+
 def test_times_are_shown_on_the_wall_clock() -> None:
     local = pd.date_range("2024-03-30 20:00", periods=40, freq="h", tz="Europe/Paris")
     data = series("a", times=local)

@@ -1,0 +1,71 @@
+"""What may help against what is wrong with the rows of a frame, for messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tcn.forecasting.frequency import DAY, Frequency, wall_clock
+from tcn.forecasting.gaps import Fill, filled
+
+if TYPE_CHECKING:
+    from tcn.forecasting.rows import Rows
+
+HOUR = 3600 * 10**9  # nanoseconds
+WORKING_DAYS = (
+    "If there are none: for working days give freq='B'; for their hours number the rows 0, 1, 2, "
+    "... and give freq=1"
+)
+
+
+def against_missing(rows: Rows, absent: NDArray[np.bool_], fill: Fill | None) -> str:
+    """What helps against missing values of a column, ``(R, 1)``, that are left."""
+    if rows.argument != "df":  # there is a past before them
+        if fill is None:
+            return "give them, or pass missing='mask' or fill='forward' to the Forecaster"
+        return f"fill={fill!r} cannot fill them; give them, or pass fill='forward'"
+    known = np.where(absent, np.nan, 0.0)
+    leading = np.isnan(filled(known, rows.offsets, "forward"))[absent]
+    if fill == "interpolate":
+        return (
+            "fill='interpolate' has no value on both sides of them; drop these first or last "
+            "rows of their series, or pass missing='mask'"
+        )
+    if leading.all():
+        nothing = "" if fill is None else f"fill={fill!r} has no value before them to repeat; "
+        return f"{nothing}drop these first rows of their series, or pass missing='mask'"
+    if leading.any():
+        return (
+            "pass missing='mask', or drop the first rows of the series in which nothing came "
+            "yet and pass fill='forward' for the others"
+        )
+    return "pass missing='mask', or fill='forward', 'zero' or 'interpolate'"
+
+
+def against_off_grid(rows: Rows, frequency: Frequency) -> str:
+    """What may help where rows lie off the grid of a frequency."""
+    if rows.argument != "df":
+        return "bring them to the steps of the training"
+    found = rows.frequency()
+    if found != frequency and found.steps(rows.times, rows.offsets, rows.timezone)[1].all():
+        return f"give freq={found.freq!r}, which they fit"
+    hours = np.unique(wall_clock(rows.times, rows.timezone) % DAY)
+    if frequency.on_wall_clock and len(hours) == 2 and np.diff(hours)[0] in (HOUR, DAY - HOUR):
+        zone = "tz_localize('UTC').dt.tz_convert" if rows.timezone is None else "tz_convert"
+        return (
+            "if they are midnights of another time zone, whose clocks change, bring them back "
+            f"to it: Series.dt.{zone}('Europe/Paris'); otherwise give another freq"
+        )
+    return "give another freq"
+
+
+def skips_weekends(rows: Rows, frequency: Frequency) -> bool:
+    """Whether rows of every hour or day leave all weekends out."""
+    if frequency.is_integer or rows.times.dtype.kind != "M":
+        return False
+    days = wall_clock(rows.times, rows.timezone) // DAY
+    daily = not frequency.on_wall_clock or frequency.freq == "D"
+    # Day 0, 1970-01-01, was a Thursday.
+    return daily and days.max() - days.min() >= 7 and bool(((days + 3) % 7 < 5).all())
