@@ -110,9 +110,12 @@ def check_name(argument: str, name: str, known: Iterable[str]) -> None:
     """Refuses a name that is not one of ``known``.
 
     Raises:
+        TypeError: it is not text.
         ValueError: it is not one of them.
     """
     names = sorted(known)
+    if not isinstance(name, str):
+        raise TypeError(f"{argument}: {name!r} is not a name; names are {', '.join(names)}")
     if name not in names:
         hint = nearest(name.removeprefix("val_").removeprefix("test_"), names)
         raise ValueError(f"{argument}: {name!r} is not one of {', '.join(names)}{hint}")

@@ -194,11 +194,34 @@ def test_music_chooses_by_name_too() -> None:
         (lambda: Classification(Passes(), metrics=["f1"]), ValueError,
          "classes: f1 needs it, and Passes has no out_channels .*; give how many classes there"),
         (lambda: Classification(Passes(), metrics=["f1"], classes=0), ValueError,
-         "classes: 0 of them; give 1 or more"),
+         "classes: 0 must be at least 1"),
         (lambda: Classification(Passes(), metrics="f1"), TypeError,
          "metrics: 'f1' is one name; give a list"),
+        (lambda: Classification(Passes(), metrics=None), TypeError,
+         r"metrics: None is not a list of names; give one, such as \['f1'\]"),
+        (lambda: Classification(Passes(), metrics=iter(["f1"]), classes=2), TypeError,
+         "metrics: .*iterator.* is not a list of names"),
+        (lambda: Classification(Passes(), metrics=[1]), TypeError,
+         "metrics: 1 is not a name; names are accuracy, "),
+        (lambda: Classification(Passes(), monitor=["f1"]), TypeError,
+         r"monitor: \['f1'\] is not a name; names are accuracy, "),
+        (lambda: Classification(Passes(), metrics=["f1"], classes=2.0), TypeError,
+         "classes: 2.0 is not an integer"),
     ],
 )  # fmt: skip
 def test_a_wrong_name_is_refused(make: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("count", [1, 4, np.int64(2)])
+def test_another_number_of_classes_than_the_net_returns_is_refused(count: int) -> None:
+    tasks: list[Any] = [Classification(Passes(), metrics=["f1"], classes=count)]
+    tasks.append(MultiLabel(Passes(), metrics=["f1"], channels=count))
+    for task, argument in zip(tasks, ["classes", "channels"], strict=True):
+        batch = Batch(torch.randn(2, 3), torch.tensor([[0, 1, 0]] * 2))
+        if argument == "classes":
+            batch = batch._replace(y=batch.y[:, 0])
+        message = f"{argument}: {count}, and the net returns 3; give as many, or leave it out"
+        with pytest.raises(ValueError, match=message):
+            trainer().test(task, as_loader(batch), verbose=False)

@@ -237,12 +237,16 @@ def test_wrong_shapes_are_refused():
         MultiLabel(Passes()).loss(x, Batch(x, torch.zeros(2, 1, 5)))
     with pytest.raises(ValueError, match=r"targets are \(batch,\) for outputs"):
         Classification(Passes()).loss(x, Batch(x, torch.zeros(2, dtype=torch.int64)))
-    with pytest.raises(ValueError, match="last is 0: give 1 step or more"):
+    with pytest.raises(ValueError, match="last: 0 must be at least 1"):
         Classification(Passes(), last=0)
     with pytest.raises(
         ValueError, match=r"label_smoothing is 1\.0: give a share from 0 to below 1"
     ):
         Classification(Passes(), label_smoothing=1.0)
+    with pytest.raises(TypeError, match=r"label_smoothing: '0\.1' is not a number; give a share"):
+        Classification(Passes(), label_smoothing="0.1")
+    with pytest.raises(TypeError, match=r"last: 1\.5 is not an integer"):
+        Classification(Passes(), last=1.5)
     task, y = Classification(Passes(), last=1), torch.zeros(2, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"last=1 needs targets \(batch, time\), got \(2,\)"):
         measured(task, Batch(x[..., 0], y))
