@@ -18,7 +18,7 @@ from tcn.training.balance import Weights, balanced_classes
 from tcn.training.batch import Batch
 from tcn.training.labels import Chosen, LabelTask
 from tcn.training.meaning import channels_of, check_classes_said, classes_of
-from tcn.training.metrics import OF_CLASSES
+from tcn.training.metrics import OF_CLASSES, OfNumbers
 from tcn.training.schedules import Schedule
 from tcn.training.targets import IGNORED, check_classes, is_valid, valid_classes
 
@@ -151,8 +151,8 @@ class Classification(LabelTask):
         return counted
 
 
-def _accuracy() -> MulticlassAccuracy:
-    return MulticlassAccuracy(average="micro", ignore_index=IGNORED, validate_args=False)
+def _accuracy() -> OfNumbers:
+    return OfNumbers(MulticlassAccuracy(average="micro", ignore_index=IGNORED, validate_args=False))
 
 
 def _final_classes(target: Tensor, lengths: Tensor | None, last: int) -> Tensor:

@@ -75,7 +75,7 @@ class LabelTask(Task):
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
         self.weights = weights
         self.confusion: dict[str, Tensor] = {}
-        self._modes = modes(chosen.own, chosen.known)
+        self.modes = modes(chosen.own, chosen.known)
         self._monitor = chosen.monitor
         names = _names(chosen)
         self._measured = tuple(name for name in names if name not in chosen.own)
@@ -90,7 +90,7 @@ class LabelTask(Task):
     @override
     def monitor(self) -> tuple[str, str]:
         name = self._monitor or self._own_monitor()
-        return f"val_{name}", self._modes[name]
+        return f"val_{name}", self.modes[name]
 
     @abstractmethod
     def _own_monitor(self) -> str:

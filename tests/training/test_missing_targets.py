@@ -134,6 +134,21 @@ def test_missing_targets_are_refused_unless_they_are_to_be_ignored(make: Any) ->
         trainer(max_epochs=1).fit(task, DataLoader([batch], batch_size=None))
 
 
+@pytest.mark.parametrize("make", [Regression, MultiLabel])
+def test_missing_targets_of_validation_are_refused_too(make: Any) -> None:
+    """Those behind the lengths do not count; a net that gives NaN is not the targets' fault."""
+    y = torch.zeros(2, 1, 4)
+    y[1, 0, 2] = NAN
+    batch = Batch(torch.randn(2, 1, 4), y, torch.tensor([4, 4]))
+    with pytest.raises(
+        ValueError, match=r"target y holds 1 .* of 8 in test batch 1: .* leaves NaN"
+    ):
+        measured(make(Passes()), batch._replace(y=torch.zeros(2, 1, 4)), batch)
+    measured(make(Passes()), batch._replace(lengths=torch.tensor([4, 2])))
+    found = measured(make(Passes()), Batch(torch.full((2, 1, 4), NAN), torch.zeros(2, 1, 4)))
+    assert math.isnan(found["test_loss"])
+
+
 def test_what_is_infinite_is_not_missing() -> None:
     """And the NaN beside it is not blamed."""
     batch = Batch(torch.randn(1, 1, 4), torch.tensor([[[NAN, 0.0, math.inf, NAN]]]))

@@ -225,3 +225,25 @@ def test_another_number_of_classes_than_the_net_returns_is_refused(count: int) -
         message = f"{argument}: {count}, and the net returns 3; give as many, or leave it out"
         with pytest.raises(ValueError, match=message):
             trainer().test(task, as_loader(batch), verbose=False)
+
+
+def test_a_net_that_gives_no_numbers_is_not_measured() -> None:
+    """All is 0 here, and argmax takes NaN for the class where it stands: it would be right."""
+    x, y = torch.full((4, 2), math.nan), torch.zeros(4, dtype=torch.int64)
+    names = ["f1", "average_precision", "balanced_accuracy"]
+    task = Classification(Passes(), metrics=names, classes=2)
+    (found,) = trainer().test(task, as_loader(Batch(x, y)), verbose=False)
+    channels = MultiLabel(Passes(), metrics=names[:2], channels=2)
+    (music,) = trainer().test(channels, as_loader(Batch(x, torch.ones(4, 2))), verbose=False)
+    assert len(found) == 5
+    assert len(music) == 4
+    assert all(math.isnan(value) for value in [*found.values(), *music.values()])
+    (after,) = trainer().test(task, as_loader(Batch(torch.zeros(4, 2), y)), verbose=False)
+    assert after["test_accuracy"] == 1
+
+
+def test_numbers_that_do_not_count_may_be_none() -> None:
+    x, y = torch.tensor([[3.0, 0], [math.nan, 0]]), torch.tensor([0, -100])
+    task = Classification(Passes(), metrics=["f1", "balanced_accuracy"], classes=2)
+    (found,) = trainer().test(task, as_loader(Batch(x, y)), verbose=False)
+    assert found["test_accuracy"] == found["test_balanced_accuracy"] == 1
