@@ -4,11 +4,10 @@ import math
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -16,27 +15,9 @@ from tcn.layers import Chain, Conv1d
 from tcn.models import TCN, SequenceModel
 from tcn.training import Batch, MultiLabel, Regression, Task
 from tcn.training.targets import is_known, observed, valid_rows
+from tests.training.running import Passes, measured, trainer
 
 NAN = math.nan
-
-
-class Passes(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x
-
-
-def trainer(**settings: Any) -> pl.Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    return pl.Trainer(accelerator="cpu", **(quiet | {"enable_checkpointing": False} | settings))
-
-
-def measured(task: Task, *batches: Batch) -> dict[str, float]:
-    loader = DataLoader(list(batches), batch_size=None)
-    return dict(trainer().test(task, loader, verbose=False)[0])
 
 
 def test_the_mean_of_what_is_known_by_hand() -> None:

@@ -7,38 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_lightning.loggers import CSVLogger
 from sklearn import metrics as reference
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from tcn.layers import Chain, Conv1d
 from tcn.models import TCN, SequenceModel
 from tcn.training import Batch, Classification, MultiLabel
+from tests.training.running import Passes, as_loader, trainer
 
 NAMES = ["f1", "average_precision", "balanced_accuracy", "confusion"]
-
-
-class Passes(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x
-
-
-def trainer(**settings: Any) -> pl.Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    return pl.Trainer(accelerator="cpu", **(quiet | {"enable_checkpointing": False} | settings))
-
-
-def as_loader(*batches: Batch) -> DataLoader:
-    return DataLoader(list(batches), batch_size=None)
 
 
 @settings(max_examples=15)

@@ -8,31 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from tcn.training import Batch, Classification, LanguageModel, MultiLabel, Regression, Task
-
-
-class Passes(nn.Module):
-    """A net that returns its input, so that outputs can be written down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x
-
-
-def as_loader(batches: list) -> DataLoader:
-    return DataLoader(batches, batch_size=None)
-
-
-def measured(task: Task, *batches: Batch) -> dict[str, float]:
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
-    return dict(trainer.test(task, as_loader(list(batches)), verbose=False)[0])
+from tests.training.running import Passes, as_loader, measured
 
 
 def log_odds(probability: float) -> float:
@@ -213,7 +191,7 @@ def test_a_net_without_lengths_takes_whole_batches():
 def test_predictions(task: Task, expected):
     x, lengths = torch.randn(2, 3, 5), torch.tensor([5, 2])
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
-    (prediction,) = trainer.predict(task, as_loader([(x, torch.zeros(2), lengths)]))
+    (prediction,) = trainer.predict(task, as_loader(Batch(x, torch.zeros(2), lengths)))
     assert torch.equal(prediction.y, expected(x))
     assert torch.equal(prediction.lengths, lengths)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
@@ -16,24 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from tcn.layers import Chain, Conv1d
 from tcn.models import TCN, SequenceModel
 from tcn.training import Batch, Classification, MultiLabel, Task
-
-
-class Passes(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x
-
-
-def trainer(**settings: Any) -> pl.Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    return pl.Trainer(accelerator="cpu", **(quiet | {"enable_checkpointing": False} | settings))
-
-
-def as_loader(*batches: Batch) -> DataLoader:
-    return DataLoader(list(batches), batch_size=None)
+from tests.training.running import Passes, as_loader, trainer
 
 
 def test_a_weighted_loss_by_hand() -> None:
