@@ -43,7 +43,7 @@ def write_page(store: Store) -> tuple[Path, Path]:
     """Writes both files next to the results.
 
     Raises:
-        ValueError: there is no result.
+        ValueError: there are no results.
     """
     found = list(store.results())
     if not found:

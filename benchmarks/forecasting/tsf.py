@@ -91,7 +91,7 @@ def _header(path: Path, lines: Iterator[tuple[int, str]]) -> Header:
         elif keyword.startswith("@") and len(words) == 2:
             found[keyword[1:]] = words[1]
         else:
-            raise ValueError(f"{path}, line {number}: {line.strip()!r} is no header line")
+            raise ValueError(f"{path}, line {number}: {line.strip()!r} is not a header line")
     else:
         raise ValueError(f"{path}: holds no line @data")
     frequency = found.get("frequency")
@@ -125,7 +125,7 @@ def _series(path: Path, lines: Iterable[tuple[int, str]], header: Header) -> Ite
 
 
 def long_frame(header: Header, series: Iterable[TsfSeries]) -> pd.DataFrame:
-    """``unique_id, ds, y``; ``ds`` counts from 1 where there are no dates or no frequency."""
+    """``unique_id, ds, y``; ``ds`` counts from 1 if dates or frequency are missing."""
     frames = []
     for number, each in enumerate(series, start=1):
         steps = len(each.values)

@@ -66,7 +66,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--command", default="python -m benchmarks.grid.worker")
     parser.add_argument("--retry", metavar="DATE", help="the failed result to be made anew")
     parser.add_argument("--replace", action="store_true")
-    parser.add_argument("--minutes", type=float, help="stop after the epoch in which they are over")
+    parser.add_argument("--minutes", type=float, help="end after the epoch in which they pass")
     parser.add_argument("--parent", type=int, help="leave when this is no longer the parent")
     return parser.parse_args(arguments)
 

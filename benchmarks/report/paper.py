@@ -49,9 +49,9 @@ class Task:
         chance_definition: what that answer is.
         extra: further metrics worth a column.
         remark: what a reader must know to compare.
-        quality: a value of the metric on the validation set, in the shown scale, at which a model
-            has learned the task; costs are compared up to it.
-        data: why the data may be unavailable; shown if there are no results.
+        quality: a model has learned the task when the metric reaches this value on the validation
+            set, in the scale that is shown; costs are compared up to there.
+        data: why the data may be missing; shown if there are no results.
     """
 
     title: str

@@ -44,7 +44,7 @@ def write_report(store: Store, output: Path | None = None) -> tuple[Path, Path]:
     """Reads every result in ``store`` and writes the report; returns both paths.
 
     Raises:
-        ValueError: there is no result to report, or it cannot be written.
+        ValueError: there are no results, or the report cannot be written.
     """
     folder = output or store.folder
     content = report_content(summarize(every_result(store)), store)

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run(COMMANDS[first].module, first, given[1:])
     else:
         known = [*COMMANDS, *BEFORE_A_COMMAND, "--help", "--version"]
-        what = f"{first}: there is no such command" if first else "no command is given"
+        what = f"{first} is not a command" if first else "no command given"
         refuse("tcn", f"{what}{suggestion(first, known)}; the commands are {', '.join(COMMANDS)}")
 
 

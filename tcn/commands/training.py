@@ -106,6 +106,12 @@ class TCNCLI(LightningCLI):
     def _checkpoints(self, arguments: Namespace) -> list[Callback]:
         if arguments.monitor is None:
             arguments.monitor, arguments.mode = self.model.monitor
+        known = self.model.modes.get(str(arguments.monitor).removeprefix("val_"))
+        if known is not None and known != arguments.mode:
+            raise ValueError(
+                f"checkpoint.mode: {arguments.mode!r} would keep the worst {arguments.monitor}; "
+                f"add --checkpoint.mode={known}"
+            )
         # Not save_last: it only writes when the best checkpoint is written too.
         last = ModelCheckpoint(arguments.dirpath, "last", enable_version_counter=False)
         return [BestCheckpoint(**arguments.as_dict()), last]

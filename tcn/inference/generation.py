@@ -160,6 +160,11 @@ def _check_prompt(net: SequenceModule, prompt: Tensor, *, categorical: bool) -> 
         raise ValueError(
             f"prompt: {prompt.dtype} of shape {tuple(prompt.shape)}; expected {expected}{cure}"
         )
+    if not len(prompt):
+        raise ValueError(
+            f"prompt: shape {tuple(prompt.shape)} has no rows; give one for each sequence to be "
+            "generated"
+        )
     if not prompt.numel():
         raise ValueError(
             f"prompt: empty, of shape {tuple(prompt.shape)}; the first sample follows from at "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, TypeGuard, TypeVar
@@ -15,10 +16,21 @@ Padding = str | int | Sequence[str | int] | None
 
 SIZE_NAMES = {1: "time", 2: "height, time"}
 
+LARGEST_SIZE = 2**48
+"""What the processors of today can address, in bytes; beyond it PyTorch fails in its own ways."""
+
 
 def is_integer(value: object) -> TypeGuard[int]:
     """Whether a value is an integer, of NumPy too; True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def as_float(value: Real | Tensor) -> float:
+    """A number as a float; infinite if an integer is too large for one."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 def per_axis(name: str, value: T | Sequence[T], ndim: int) -> tuple[T, ...]:
@@ -37,12 +49,14 @@ def per_axis(name: str, value: T | Sequence[T], ndim: int) -> tuple[T, ...]:
 
 
 def check_positive(name: str, values: Sequence[int]) -> None:
-    """Refuses sizes that are not integers of at least 1."""
+    """Refuses sizes that are not integers of at least 1, or that no machine can hold."""
     for value in values:
         if not is_integer(value):
             raise TypeError(f"{name}: {value!r} is not an integer")
         if value < 1:
             raise ValueError(f"{name}: {value} must be at least 1")
+        if value > LARGEST_SIZE:
+            raise ValueError(f"{name}: {value} is more than a machine can hold; give fewer")
 
 
 def check_switch(**switches: object) -> None:
@@ -66,11 +80,20 @@ def check_probability(name: str, value: object) -> None:
     """Refuses a dropout probability outside ``[0, 1)``."""
     if not isinstance(value, Real):
         raise TypeError(f"{name}: {value!r} is not a number; give a share such as 0.1")
-    if not 0 <= float(value) < 1:
+    if not 0 <= as_float(value) < 1:
         raise ValueError(
             f"{name}: {value} is not in [0, 1); it is the share of values that are dropped, "
             "and at 1 nothing would be left"
         )
+
+
+def check_share(name: str, value: object, *, all_of_it: bool = True) -> None:
+    """Refuses what is not a share from 0 to 1, or from 0 to below 1 if not ``all_of_it``."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: {value!r} is not a number; give a share such as 0.1")
+    if not 0 <= as_float(value) <= 1 or (value == 1 and not all_of_it):
+        limits = "between 0 and 1" if all_of_it else "from 0 to below 1"
+        raise ValueError(f"{name} is {value}: give a share {limits}")
 
 
 def check_input(module: nn.Module, x: Tensor, channels: int, ndim: int) -> None:

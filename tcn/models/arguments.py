@@ -31,14 +31,13 @@ def head_of(
     if head is not None and not is_integer(head):
         return _meant(output_of(head, "head"), targets)  # type: ignore[arg-type]  # no integer
     name, size = ("out_channels", out_channels) if head is None else ("head", head)
-    assert isinstance(size, int)
-    check_positive(name, [size])
+    check_positive(name, [size])  # type: ignore[list-item]  # checked here
     if targets is not None:
         raise ValueError(
             f"targets: {targets} with {size} numbers that mean nothing yet; name what they mean, "
             "such as head='normal', or leave targets out"
         )
-    return size, None
+    return int(size), None  # type: ignore[arg-type]
 
 
 def _meant(output: Output, targets: int | None) -> tuple[int, Output]:

@@ -124,10 +124,12 @@ class SequenceModel(Composite):
             )
         head = self._linear("tie_weights")
         if self.embedding.weight.shape != head.weight.shape:
+            tokens = self.embedding.num_embeddings
+            size = "out_channels" if self.meaning is None else "the classes of the head"
             raise ValueError(
                 f"tie_weights: the embedding's weight {tuple(self.embedding.weight.shape)} and the "
                 f"head's {tuple(head.weight.shape)} differ; the backbone must return as many "
-                "channels as it takes, and out_channels be the vocabulary size"
+                f"channels as it takes, and {size} be {tokens}, the vocabulary size"
             )
         head.weight = self.embedding.weight
 

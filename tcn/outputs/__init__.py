@@ -14,6 +14,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from tcn.outputs.adaptive import AdaptiveSoftmax
 from tcn.outputs.base import OUTPUTS, Output, Support
 from tcn.outputs.classes import Bernoulli, Categorical
@@ -101,10 +103,14 @@ def build(description: Mapping[str, Any], argument: str = "loss") -> Output:
 
 
 def _no_output(argument: str, given: object) -> TypeError:
-    cls = getattr(given, "__name__", None)
-    cure = f"write {cls}(...)" if cls else "give one of them"
+    said, cure = repr(given), "give one of them"
+    if isinstance(given, type):
+        said = f"the class {given.__name__}"
+        cure = f"write {given.__name__}(...)" if issubclass(given, Output) else cure
+    elif isinstance(given, nn.Module):  # whose text is as long as it has parts
+        said = f"a {type(given).__name__}"
     return TypeError(
-        f"{argument}: {given!r} is neither a name nor an Output; {cure}; names are {_names()}"
+        f"{argument}: {said} is neither a name nor an Output; {cure}; names are {_names()}"
     )
 
 

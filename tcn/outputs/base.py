@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from tcn.outputs.checks import as_classes, check_real
 from tcn.saving.description import describe
 
 Support = Literal["real", "count", "binary", "class", "unit"]
@@ -155,7 +156,8 @@ class Output(ABC):
                 other outputs ignore it.
 
         Raises:
-            ValueError: shapes do not fit, or a class is not one of them.
+            ValueError: shapes do not fit, the raw numbers are not floats, or a class is not one of
+                them.
         """
         losses = self.losses(raw, target, mask, scale)
         if mask is None:
@@ -174,14 +176,14 @@ class Output(ABC):
         Takes what ``loss`` takes.
 
         Raises:
-            ValueError: shapes do not fit, or a class is not one of them.
+            ValueError: shapes do not fit, the raw numbers are not floats, or a class is not one of
+                them.
         """
         self.check_raw(raw)
         self._check_shapes(raw, target, mask)
         if raw.dtype != torch.float64:
             raw = raw.float()
-        if self.support != "class":
-            target = target.to(raw.dtype)
+        target = as_classes(target) if self.support == "class" else target.to(raw.dtype)
         if mask is None:
             return self.elementwise(raw, target, scale)
         # Nothing is multiplied by the mask: NaN times 0 is NaN, in the gradient too.
@@ -233,7 +235,11 @@ class Output(ABC):
         return {"name": name, **{key: describe(getattr(self, key)) for key in given}}
 
     def check_raw(self, raw: Tensor) -> None:
-        """Refuses raw numbers of another shape than this output reads."""
+        """Refuses raw numbers that are not floats, or of another shape than this output reads."""
+        if not raw.is_floating_point():
+            raise ValueError(
+                f"raw: {raw.dtype}; output {self.name!r} reads what a net returns, which is floats"
+            )
         if raw.dim() < 2 or raw.shape[1] != self.size:
             raise ValueError(
                 f"raw: shape {tuple(raw.shape)} does not fit output {self.name!r}; expected "
@@ -241,6 +247,7 @@ class Output(ABC):
             )
 
     def _check_shapes(self, raw: Tensor, target: Tensor, mask: Tensor | None) -> None:
+        check_real(target=target)
         positions = (raw.shape[0], *raw.shape[2:])
         expected = positions if self.event is None else (raw.shape[0], self.event, *raw.shape[2:])
         if target.shape != expected:

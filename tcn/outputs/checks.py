@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence, Set
 from importlib import import_module
 from numbers import Real
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tcn.extras import need
-from tcn.layers.validation import is_integer
+from tcn.layers.validation import as_float
 
 
 def levels_of(q: Tensor | Sequence[float], raw: Tensor) -> Tensor:
@@ -69,10 +69,25 @@ def check_binary(name: str, target: Tensor) -> None:
         )
 
 
-def check_classes(target: Tensor, classes: int) -> None:
-    """Refuses targets that are not one of the classes."""
+def as_classes(target: Tensor) -> Tensor:
+    """Classes as int64, which PyTorch wants; refuses what is not integers."""
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise ValueError(f"target: {target.dtype} are not classes; use target.long()")
+    return target.long()
+
+
+def check_real(**tensors: Tensor) -> None:
+    """Refuses complex numbers, whose imaginary part would be lost."""
+    for name, tensor in tensors.items():
+        if tensor.is_complex():
+            raise ValueError(
+                f"{name}: {tensor.dtype}; give real numbers, such as {name}.abs() or both parts"
+            )
+
+
+def check_classes(target: Tensor, classes: int) -> None:
+    """Refuses targets that are not one of the classes."""
+    target = as_classes(target)
     if target.numel() and not 0 <= target.min() <= target.max() < classes:
         raise ValueError(
             f"target: classes from {int(target.min())} to {int(target.max())}; they lie between 0 "
@@ -81,24 +96,30 @@ def check_classes(target: Tensor, classes: int) -> None:
 
 
 def numbers_of(name: str, values: object) -> tuple[float, ...]:
-    """A sequence of numbers, checked to be one."""
-    numbers = None if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
-    if numbers is None or not all(isinstance(value, Real | Tensor) for value in numbers):
+    """Numbers in an order, checked to be so; infinite if too large for a float.
+
+    Of a mapping the keys would be taken, and of a set the order would be any.
+    """
+    try:
+        unordered = isinstance(values, str | bytes | Mapping | Set)
+        numbers = [] if unordered else list(values)  # type: ignore[call-overload]
+    except TypeError:  # not iterable, or a tensor or array of a single number
+        unordered = True
+    if unordered or not all(map(is_number, numbers)):
         raise TypeError(f"{name}: {values!r} is not a sequence of numbers; give a list of them")
-    return tuple(map(float, numbers))
+    return tuple(map(as_float, numbers))
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a single real number, perhaps in a tensor; True and False are not."""
+    if isinstance(value, Tensor):
+        return value.dim() == 0 and not value.is_complex() and value.dtype != torch.bool
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_number(name: str, value: object, *, above: float) -> None:
     """Refuses anything but a finite number above ``above``."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: {value!r} is not a number")
-    if not above < float(value) < math.inf:
+    if not above < as_float(value) < math.inf:
         raise ValueError(f"{name}: {value} is not a finite number above {above:g}")
-
-
-def check_count(name: str, value: int) -> None:
-    """Refuses anything but an integer of at least 1."""
-    if not is_integer(value):
-        raise TypeError(f"{name}: {value!r} is not an integer")
-    if value < 1:
-        raise ValueError(f"{name}: {value}; give 1 or more")

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tcn.layers.validation import check_positive
 from tcn.outputs.base import Output, Support
 from tcn.outputs.checks import (
     can_be_looked_at,
     check_binary,
     check_classes,
-    check_count,
     levels_of,
     random_source,
 )
@@ -27,7 +27,7 @@ def draw_class(logits: Tensor, n: int, generator: torch.Generator | None) -> Ten
 
     By the largest sum of logit and Gumbel noise (Gumbel 1954), which needs no normalized sums.
     """
-    check_count("n", n)
+    check_positive("n", [n])
     device = random_source(logits, generator)
     uniform = torch.rand(
         n, *logits.shape, dtype=torch.float64, device=device, generator=generator
@@ -91,7 +91,7 @@ class Categorical(OfClasses):
     classes: int = 256
 
     def __post_init__(self) -> None:
-        check_count("classes", self.classes)
+        check_positive("classes", [self.classes])
 
     @property
     def size(self) -> int:
@@ -146,7 +146,7 @@ class Bernoulli(Output):
         return (levels_of(q, raw) > torch.sigmoid(-self._logit(raw))).to(raw.dtype)
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
-        check_count("n", n)
+        check_positive("n", [n])
         logit = self._logit(raw)
         device = random_source(raw, generator)
         uniform = torch.rand(

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from tcn.layers.validation import check_positive
 from tcn.outputs.base import Output, Support
-from tcn.outputs.checks import check_count, levels_of, random_source, scipy
+from tcn.outputs.checks import levels_of, random_source, scipy
 from tcn.outputs.distributions import positive
 
 LOG_LINK_ENDS = 8.0
@@ -73,7 +74,7 @@ class Poisson(_Counts):
         return torch.where(large, normal, _whole(found, normal)).to(raw)
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
-        check_count("n", n)
+        check_positive("n", [n])
         means = self.mean(raw).to(random_source(raw, generator))
         return torch.poisson(means.expand(n, *means.shape), generator=generator).to(raw)
 
@@ -118,7 +119,7 @@ class NegativeBinomial(_Counts):
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws a rate from the gamma distribution, then a count with it."""
-        check_count("n", n)
+        check_positive("n", [n])
         place = random_source(raw, generator)
         means = self.mean(raw.double()).to(place)
         concentration = self._concentration(raw.double()).to(place)

@@ -10,8 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tcn.layers.validation import check_positive
 from tcn.outputs.base import Output
-from tcn.outputs.checks import check_count, levels_of, random_source, scipy
+from tcn.outputs.checks import levels_of, random_source, scipy
 
 SMALLEST_SCALE = 1e-4
 """Of a distribution, in scaled units: below it a constant series would drive the loss to -inf."""
@@ -63,7 +64,7 @@ class Normal(Output):
         return (location + spread * score).to(raw.dtype)
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
-        check_count("n", n)
+        check_positive("n", [n])
         location, spread = self.parameters(raw)
         noise = torch.randn(
             n, *location.shape, device=random_source(raw, generator), generator=generator
@@ -112,7 +113,7 @@ class StudentT(Output):
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws by Bailey's polar method (Bailey 1994), from two uniform numbers each."""
-        check_count("n", n)
+        check_positive("n", [n])
         location, spread, freedom = self.parameters(raw.double())
         uniform = torch.rand(
             2, n, *location.shape, dtype=torch.float64,
@@ -129,7 +130,7 @@ class OfComponents(Output):
     components: int
 
     def __post_init__(self) -> None:
-        check_count("components", self.components)
+        check_positive("components", [self.components])
 
     @property
     def size(self) -> int:
@@ -191,7 +192,7 @@ class Mixture(OfComponents):
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws a component, then from it."""
-        check_count("n", n)
+        check_positive("n", [n])
         weight, location, spread = self.parameters(raw)
         shape, device = (n, *location[:, 0].shape), random_source(raw, generator)
         uniform = torch.rand(shape, dtype=torch.float64, device=device, generator=generator)

@@ -22,7 +22,7 @@ from torch.nn import functional
 from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive, check_probability
 from tcn.outputs.base import Output, Support
-from tcn.outputs.checks import check_binary, check_count, random_source
+from tcn.outputs.checks import check_binary, random_source
 from tcn.saving.description import recorded
 
 
@@ -135,7 +135,7 @@ class NADE(nn.Module, Output):
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws vectors value by value, ``(n, batch, values, *axes)``."""
         self.check_raw(raw)
-        check_count("n", n)
+        check_positive("n", [n])
         # Of half precision one number in 256 is 0, below any probability.
         dtype = torch.promote_types(raw.dtype, torch.float32)
         uniform = torch.rand(

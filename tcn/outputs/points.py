@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tcn.layers.validation import check_positive
 from tcn.outputs.base import Output
-from tcn.outputs.checks import check_count, check_number
+from tcn.outputs.checks import check_number
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class MASE(Point):
 
     def __post_init__(self) -> None:
         if self.season is not None:
-            check_count("season", self.season)
+            check_positive("season", [self.season])
 
     def elementwise(self, raw: Tensor, target: Tensor, scale: Tensor | None) -> Tensor:
         if scale is None:
@@ -131,7 +132,7 @@ def seasonal_error(past: Tensor, observed: Tensor, season: int) -> Tensor:
     Raises:
         ValueError: ``season`` is below 1.
     """
-    check_count("season", season)
+    check_positive("season", [season])
     pairs = observed[..., season:] & observed[..., :-season]
     apart = torch.where(pairs, past[..., season:] - past[..., :-season], 0).abs()
     return apart.sum(-1) / pairs.sum(-1).clamp_min(1)

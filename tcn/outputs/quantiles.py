@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tcn.layers.validation import check_positive
 from tcn.outputs.base import Output
-from tcn.outputs.checks import check_count, levels_of, numbers_of
+from tcn.outputs.checks import levels_of, numbers_of
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Quantiles(Output):
         return self._at(values.unsqueeze(0), levels_of(q, raw)).to(raw.dtype)
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
-        check_count("n", n)
+        check_positive("n", [n])
         values = self._several(raw)
         device = raw.device if generator is None else generator.device
         uniform = torch.rand(

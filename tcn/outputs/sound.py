@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tcn.layers.validation import check_positive
 from tcn.outputs.base import Output, Support
 from tcn.outputs.checks import (
     can_be_looked_at,
-    check_count,
     check_range,
     levels_of,
     random_source,
@@ -59,7 +59,7 @@ def mu_law_decode(level: Tensor, levels: int = 256) -> Tensor:
 
 
 def _mu(levels: int) -> int:
-    check_count("levels", levels)
+    check_positive("levels", [levels])
     if levels < 2:
         raise ValueError(f"levels: {levels}; give 2 or more")
     return levels - 1

@@ -11,10 +11,14 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
+from tcn.outputs import Bernoulli
+from tcn.outputs.checks import is_number, numbers_of
 from tcn.training.batch import Batch
 from tcn.training.processes import gathered
 
 BALANCED = "balanced"
+LARGEST = 1e30
+"""With a larger weight a sum of losses may be infinite in float32."""
 
 
 class Weights:
@@ -48,7 +52,7 @@ class Weights:
             raise ValueError(f"{name}: {given!r} is not known; give numbers, or {BALANCED!r}")
         self.name = name
         self.balanced = isinstance(given, str)
-        self.for_all = single and isinstance(given, int | float)
+        self.for_all = single and is_number(given)
         self.values = None
         if given is not None and not isinstance(given, str):
             self.values = _checked(name, [given] if self.for_all else given)
@@ -70,6 +74,11 @@ class Weights:
                 "begins, and this task has had none; give the ckpt_path of a fit, or the numbers"
             )
         values, channels = self.values, output.shape[1]
+        if self.balanced and len(values) > channels:
+            raise ValueError(
+                f"target: {len(values)} classes or channels in the training data, for an output of "
+                f"{channels} channels; build the net with as many, or correct the targets"
+            )
         if self.for_all:
             values = values * channels
         if self.balanced:
@@ -113,10 +122,15 @@ def balanced_classes(targets: Iterator[Tensor]) -> list[float]:
 
     All classes then have the same total weight, and the mean weight of a target is 1
     (scikit-learn's ``class_weight="balanced"``). A class without targets has the weight 1.
+
+    Raises:
+        ValueError: a class is negative.
     """
     here: Counter[int] = Counter()
     for target in targets:
         classes, counts = target.unique(return_counts=True)
+        if len(classes) and classes[0] < 0:
+            raise ValueError(f"target: class {int(classes[0])}; classes are numbered from 0")
         here.update(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
     found: Counter[int] = sum(gathered(here), Counter())
     total = found.total()
@@ -131,10 +145,14 @@ def balanced_channels(targets: Iterator[Tensor]) -> list[float]:
 
     The ones and the zeros of a channel then have the same total weight. A channel that is always 1
     or always 0 has the weight 1. ``targets`` are ``(rows, channels)``, 0, 1 or NaN.
+
+    Raises:
+        ValueError: a target is below 0 or above 1.
     """
     yes: Any = 0
     no: Any = 0
     for target in targets:
+        Bernoulli().check_target(target)
         yes = yes + target.nansum(0).double().cpu()
         no = no + (1 - target).nansum(0).double().cpu()
     parts = [part for part in gathered((yes, no)) if isinstance(part[0], Tensor)]
@@ -142,11 +160,10 @@ def balanced_channels(targets: Iterator[Tensor]) -> list[float]:
     return [no / yes if no and yes else 1.0 for yes, no in pairs]
 
 
-def _checked(name: str, given: Any) -> list[float]:
-    try:
-        values = [float(value) for value in given]
-    except TypeError as error:
-        raise TypeError(f"{name}: {given!r} is not a sequence; give one number for each") from error
-    if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
-        raise ValueError(f"{name}: {values} are not weights; give numbers from 0, some above 0")
+def _checked(name: str, given: object) -> list[float]:
+    values = list(numbers_of(name, given))
+    if not all(0 <= value <= LARGEST for value in values) or not any(values):
+        raise ValueError(
+            f"{name}: {values} are not weights; give numbers from 0 to {LARGEST:g}, some above 0"
+        )
     return values

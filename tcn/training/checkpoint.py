@@ -39,7 +39,10 @@ class BestCheckpoint(ModelCheckpoint):
         worst = self.kth_best_model_path
         loss = float(trainer.callback_metrics.get(TIE_BREAKER, math.nan))
         lower = loss < self._losses.get(worst, -math.inf)
-        tied = bool(current == self.best_k_models[worst])
+        value = float(current)
+        if math.isnan(value):  # kept as the worst there is
+            value = math.inf if self.mode == "min" else -math.inf
+        tied = value == float(self.best_k_models[worst])
         return trainer.strategy.reduce_boolean_decision(tied and lower)
 
     @override

@@ -11,13 +11,14 @@ from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from tcn.layers.running import at_least_float32
+from tcn.layers.validation import check_positive, check_share
 from tcn.outputs import Categorical
 from tcn.outputs.checks import can_be_looked_at
 from tcn.training.balance import Weights, balanced_classes
 from tcn.training.batch import Batch
 from tcn.training.labels import Chosen, LabelTask
-from tcn.training.meaning import check_classes_said, classes_of
-from tcn.training.metrics import OF_CLASSES
+from tcn.training.meaning import channels_of, check_classes_said, classes_of
+from tcn.training.metrics import OF_CLASSES, OfNumbers
 from tcn.training.schedules import Schedule
 from tcn.training.targets import IGNORED, check_classes, is_valid, valid_classes
 
@@ -92,12 +93,9 @@ class Classification(LabelTask):
             lr_scheduler=lr_scheduler,
         )
         check_classes_said(self.net)
-        if last is not None and last < 1:
-            raise ValueError(f"last is {last}: give 1 step or more, or None")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"label_smoothing is {label_smoothing}: give a share from 0 to below 1"
-            )
+        if last is not None:
+            check_positive("last", [last])
+        check_share("label_smoothing", label_smoothing, all_of_it=False)
         self.last = last
         self.label_smoothing = label_smoothing
         self.val_accuracy = _accuracy()
@@ -143,11 +141,18 @@ class Classification(LabelTask):
     @override
     def _balanced(self) -> list[float]:
         targets = (valid_classes(batch) for batch in self._training_batches())
-        return balanced_classes(target[target != IGNORED] for target in targets)
+        return balanced_classes(self._counted(target) for target in targets)
+
+    def _counted(self, target: Tensor) -> Tensor:
+        """The targets that count; those a net cannot give are refused before they are counted."""
+        counted, classes = target[target != IGNORED], channels_of(self.net)
+        if classes is not None:
+            Categorical(classes).check_target(counted)
+        return counted
 
 
-def _accuracy() -> MulticlassAccuracy:
-    return MulticlassAccuracy(average="micro", ignore_index=IGNORED, validate_args=False)
+def _accuracy() -> OfNumbers:
+    return OfNumbers(MulticlassAccuracy(average="micro", ignore_index=IGNORED, validate_args=False))
 
 
 def _final_classes(target: Tensor, lengths: Tensor | None, last: int) -> Tensor:

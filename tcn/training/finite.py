@@ -23,15 +23,30 @@ def complaint(batch: Batch, loss: Tensor, where: str, missing: Missing | None) -
             f"input x holds {wrong} NaN or infinite values of {batch.x.numel()} in {where}: "
             "fill them or leave those sequences out"
         )
-    ignored = batch.y.isnan() if missing == "ignore" else torch.zeros_like(batch.y).bool()
-    if wrong := int((~(torch.isfinite(batch.y) | ignored)).sum()):
-        kind = "infinite" if missing == "ignore" else "NaN or infinite"
-        cure = "; a task with missing='ignore' leaves NaN out" if missing == "refuse" else ""
-        return (
-            f"target y holds {wrong} {kind} values of {batch.y.numel()} in {where}: "
-            f"fill them or leave those sequences out{cure}"
-        )
-    return (
+    return _of_targets(batch, where, missing) or (
         f"training loss is {loss.item()} in {where}: lower the learning rate "
         "or set gradient_clip_val of the trainer"
+    )
+
+
+def check_targets(batch: Batch, loss: Tensor, where: str, missing: Missing | None) -> None:
+    """Refuses targets that make a loss of validation or test NaN; takes what ``complaint`` takes.
+
+    Raises:
+        ValueError: ``missing`` is ``"refuse"``, and a target is NaN.
+    """
+    if missing == "refuse" and loss.isnan() and batch.y.isnan().any():
+        raise ValueError(_of_targets(batch, where, missing))
+
+
+def _of_targets(batch: Batch, where: str, missing: Missing | None) -> str | None:
+    ignored = batch.y.isnan() if missing == "ignore" else torch.zeros_like(batch.y).bool()
+    wrong = int((~(torch.isfinite(batch.y) | ignored)).sum())
+    if not wrong:
+        return None
+    kind = "infinite" if missing == "ignore" else "NaN or infinite"
+    cure = "; a task with missing='ignore' leaves NaN out" if missing == "refuse" else ""
+    return (
+        f"target y holds {wrong} {kind} values of {batch.y.numel()} in {where}: "
+        f"fill them or leave those sequences out{cure}"
     )

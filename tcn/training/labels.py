@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from typing_extensions import override
 
-from tcn.outputs.classes import OfClasses
+from tcn.layers.validation import check_positive
 from tcn.training.balance import Weights, training_batches
 from tcn.training.batch import Batch, behind
-from tcn.training.meaning import output_of
+from tcn.training.meaning import channels_of
 from tcn.training.metrics import AveragePrecision, Measure, check_name, modes
 from tcn.training.schedules import Schedule
 from tcn.training.task import Task
@@ -68,19 +68,20 @@ class LabelTask(Task):
             chosen: the metrics asked for.
 
         Raises:
-            TypeError: the names of the metrics are a single string.
+            TypeError: the names of the metrics are a single string, or are not names.
             ValueError: a metric is unknown, or one needs the number of classes or channels, which
                 is below 1 or not known.
         """
         super().__init__(net, optimizer=optimizer, lr_scheduler=lr_scheduler)
         self.weights = weights
         self.confusion: dict[str, Tensor] = {}
-        self._modes = modes(chosen.own, chosen.known)
+        self.modes = modes(chosen.own, chosen.known)
         self._monitor = chosen.monitor
         names = _names(chosen)
         self._measured = tuple(name for name in names if name not in chosen.own)
         if self._measured:
             count = _count(self.net, *chosen.classes, self._measured)
+            self._labels = chosen.classes[0], count
             for stage in STAGES:
                 for name in self._measured:
                     setattr(self, f"{stage}_{name}", chosen.known[name].make(count))
@@ -89,7 +90,7 @@ class LabelTask(Task):
     @override
     def monitor(self) -> tuple[str, str]:
         name = self._monitor or self._own_monitor()
-        return f"val_{name}", self._modes[name]
+        return f"val_{name}", self.modes[name]
 
     @abstractmethod
     def _own_monitor(self) -> str:
@@ -106,7 +107,17 @@ class LabelTask(Task):
             yield behind(self.net, self._own_rows("train", batch, index))
 
     def measure(self, stage: str, scores: Tensor, target: Tensor) -> None:
-        """Updates and logs the metrics asked for by name, with rows as ``Measure`` takes them."""
+        """Updates and logs the metrics asked for by name, with rows as ``Measure`` takes them.
+
+        Raises:
+            ValueError: the scores are of another number of classes or channels.
+        """
+        argument, count = self._labels
+        if scores.shape[1] != count:
+            raise ValueError(
+                f"{argument}: {count}, and the net returns {scores.shape[1]}; give as many, or "
+                "leave it out if the net has out_channels"
+            )
         for name in self._measured:
             metric: Metric = getattr(self, f"{stage}_{name}")
             # Most refuse a batch without rows. A metric that keeps its rows needs their shape even
@@ -161,11 +172,14 @@ class LabelTask(Task):
 
 def _names(chosen: Chosen) -> list[str]:
     """The metrics to measure, each once, including the one that chooses the checkpoint."""
-    if isinstance(chosen.metrics, str):
-        raise TypeError(f"metrics: {chosen.metrics!r} is one name; give a list of names")
-    for name in chosen.metrics:
+    given = chosen.metrics
+    if isinstance(given, str):
+        raise TypeError(f"metrics: {given!r} is one name; give a list of names")
+    if not isinstance(given, Sequence):
+        raise TypeError(f"metrics: {given!r} is not a list of names; give one, such as ['f1']")
+    for name in given:
         check_name("metrics", name, {**chosen.own, **chosen.known})
-    names = list(chosen.metrics)
+    names = list(given)
     if chosen.monitor is not None:
         check_name("monitor", chosen.monitor, modes(chosen.own, chosen.known))
         names.append(chosen.monitor)
@@ -173,17 +187,14 @@ def _names(chosen: Chosen) -> list[str]:
 
 
 def _count(net: nn.Module, argument: str, given: int | None, names: Sequence[str]) -> int:
-    said = output_of(net)
-    own = said.classes if isinstance(said, OfClasses) else getattr(net, "out_channels", None)
-    count = own if given is None else given
-    if not isinstance(count, int):
+    count = channels_of(net) if given is None else given
+    if count is None:
         raise ValueError(
             f"{argument}: {', '.join(names)} needs it, and {type(net).__name__} has no "
             f"out_channels to take it from; give how many {argument} there are"
         )
-    if count < 1:
-        raise ValueError(f"{argument}: {count} of them; give 1 or more")
-    return count
+    check_positive(argument, [count])
+    return int(count)
 
 
 def _append(path: Path, epoch: int | str, matrix: Tensor) -> None:

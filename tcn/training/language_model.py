@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -47,6 +48,8 @@ class LanguageModel(Task):
     ``{val,test}_accuracy`` (share of tokens that were ranked first); predicts the probabilities of
     the tokens. For a ``TokenModel``, the vocabulary is computed only for the steps that count.
     """
+
+    modes = MappingProxyType({"loss": "min", "perplexity": "min", "bits": "min", "accuracy": "max"})
 
     def __init__(
         self,
@@ -147,7 +150,7 @@ class LanguageModel(Task):
         return losses.sum() / max(len(target), 1), len(target)
 
     @override
-    def _evaluation_step(self, stage: str, batch: Batch) -> None:
+    def _evaluation_step(self, stage: str, batch: Batch, batch_idx: int) -> None:
         # The base class would compute the loss twice, and the vocabulary takes most of the time.
         self.evaluate(stage, self._output(batch), behind(self.net, batch))
 
@@ -157,10 +160,11 @@ class LanguageModel(Task):
         raw, read = self._raw(rows), self._output_of(rows)
         count = len(target)
         loss = read.losses(raw, target).sum() / max(count, 1)
-        right = read.mean(raw) == target
+        right = (read.mean(raw) == target).sum() / max(count, 1)
+        right = right.where(~loss.isnan(), math.nan)  # no token is ranked first among NaN
         self.log_mean(f"{stage}_loss", loss, count)
         self.log_mean(f"{stage}_bits", loss / math.log(2), count)
-        self.log_mean(f"{stage}_accuracy", right.sum() / max(count, 1), count)
+        self.log_mean(f"{stage}_accuracy", right, count)
         self.log_metric(f"{stage}_perplexity", loss, count)
 
     @override

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from tcn.layers.validation import is_integer
 from tcn.models import SequenceModel
 from tcn.outputs import MASE, NADE, Bernoulli, Categorical, Output
 from tcn.outputs.classes import OfClasses
@@ -11,6 +12,13 @@ def output_of(net: nn.Module) -> Output | None:
     """What ``net.output`` says; None if the net says nothing."""
     said = getattr(net, "output", None)
     return said if isinstance(said, Output) else None
+
+
+def channels_of(net: nn.Module) -> int | None:
+    """How many classes or channels a net returns, None if it does not say."""
+    said = output_of(net)
+    count = said.classes if isinstance(said, OfClasses) else getattr(net, "out_channels", None)
+    return int(count) if is_integer(count) else None
 
 
 def numbers_of(net: nn.Module) -> Output | None:

@@ -38,7 +38,7 @@ class AveragePrecision(Metric):
     """Mean over classes or channels of the area under the precision-recall curve, a sum of steps.
 
     Exact: it keeps all scores until the end of an epoch. Classes and channels without a positive
-    target are left out of the mean, which is NaN if all are.
+    target are left out of the mean, which is NaN if all are, or if a score is.
     """
 
     scores: list[Tensor]
@@ -61,6 +61,8 @@ class AveragePrecision(Metric):
             return torch.tensor(torch.nan, device=self.device)
         if target.ndim == 1:
             target = functional.one_hot(target, scores.shape[1])
+        if (scores.isnan() & (target >= 0)).any():  # they would be taken for the highest
+            return scores.new_tensor(torch.nan)
         found = [
             binary_average_precision(score[of >= 0], of[of >= 0], validate_args=False)
             for score, of in zip(scores.T, target.T, strict=True)
@@ -82,20 +84,62 @@ class BalancedAccuracy(MulticlassConfusionMatrix):
         return (matrix.diagonal()[there > 0] / there[there > 0]).mean()
 
 
+class OfNumbers(Metric):
+    """A metric that is NaN as soon as a score that counts is.
+
+    Other metrics take NaN for the class it stands at: a net that diverged would be as accurate as
+    one that always says 0, and might be kept as the best.
+    """
+
+    broken: Tensor
+
+    def __init__(self, metric: Metric) -> None:
+        super().__init__()
+        self.metric = metric
+        self.add_state("broken", torch.tensor(0), dist_reduce_fx="sum")
+
+    @override
+    def update(self, scores: Tensor, target: Tensor) -> None:
+        """Takes scores ``(rows, classes, *axes)`` and targets, where negative ones do not count."""
+        lost = scores.isnan()
+        lost = lost.any(1) if lost.dim() > target.dim() else lost
+        self.broken += (lost & (target >= 0)).any()
+        self.metric.update(scores, target)
+
+    @override
+    def compute(self) -> Tensor:
+        found: Tensor = self.metric.compute()
+        return found.where(self.broken == 0, torch.nan)
+
+    @override
+    def reset(self) -> None:
+        super().reset()
+        self.metric.reset()
+
+
+def f1_of_classes(classes: int) -> Metric:
+    """The mean of the F1 scores of the classes."""
+    return OfNumbers(MulticlassF1Score(classes, average="macro", validate_args=False))
+
+
+def f1_of_channels(channels: int) -> Metric:
+    """The mean of the F1 scores of the channels, without targets that are not known."""
+    return OfNumbers(
+        MultilabelF1Score(channels, average="macro", ignore_index=UNKNOWN, validate_args=False)
+    )
+
+
 OF_CLASSES = {
     "average_precision": Measure(lambda _: AveragePrecision(), "max"),
-    "balanced_accuracy": Measure(BalancedAccuracy, "max"),
+    "balanced_accuracy": Measure(lambda n: OfNumbers(BalancedAccuracy(n)), "max"),
     "confusion": Measure(lambda n: MulticlassConfusionMatrix(n, validate_args=False), ""),
-    "f1": Measure(lambda n: MulticlassF1Score(n, average="macro", validate_args=False), "max"),
+    "f1": Measure(f1_of_classes, "max"),
 }
 """Metrics of one class among several; each class counts the same, however rare."""
 
 OF_CHANNELS = {
     "average_precision": Measure(lambda _: AveragePrecision(), "max"),
-    "f1": Measure(
-        lambda n: MultilabelF1Score(n, average="macro", ignore_index=UNKNOWN, validate_args=False),
-        "max",
-    ),
+    "f1": Measure(f1_of_channels, "max"),
 }
 """Metrics of yes-or-no channels; each channel counts the same."""
 
@@ -110,9 +154,12 @@ def check_name(argument: str, name: str, known: Iterable[str]) -> None:
     """Refuses a name that is not one of ``known``.
 
     Raises:
+        TypeError: it is not text.
         ValueError: it is not one of them.
     """
     names = sorted(known)
+    if not isinstance(name, str):
+        raise TypeError(f"{argument}: {name!r} is not a name; names are {', '.join(names)}")
     if name not in names:
         hint = nearest(name.removeprefix("val_").removeprefix("test_"), names)
         raise ValueError(f"{argument}: {name!r} is not one of {', '.join(names)}{hint}")

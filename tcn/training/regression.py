@@ -1,5 +1,7 @@
 """The task of predicting numbers."""
 
+from types import MappingProxyType
+
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
@@ -27,6 +29,8 @@ class Regression(Task):
     Its targets are those of the output, ``(batch, targets, time)``, or ``(batch, time)`` without
     ``targets``. Its point forecast is what is measured and predicted.
     """
+
+    modes = MappingProxyType({"loss": "min", "mse": "min"})
 
     def __init__(
         self,

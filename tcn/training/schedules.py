@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from typing_extensions import override
 
-from tcn.layers.validation import check_switch
+from tcn.layers.validation import check_share, check_switch
 
 
 class Schedule(ABC):
@@ -54,7 +54,7 @@ class OneCycle(Schedule):
         """
         if max_lr <= 0:
             raise ValueError(f"max_lr is {max_lr}: give a learning rate above 0")
-        _check_share("rise", rise)
+        check_share("rise", rise)
         check_switch(cycle_momentum=cycle_momentum)
         self.max_lr = max_lr
         self.rise = rise
@@ -116,8 +116,8 @@ class CosineDecay(Schedule):
         Raises:
             ValueError: a share is not between 0 and 1.
         """
-        _check_share("warmup", warmup)
-        _check_share("final", final)
+        check_share("warmup", warmup)
+        check_share("final", final)
         self.warmup = warmup
         self.final = final
 
@@ -133,11 +133,6 @@ class CosineDecay(Schedule):
             return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
 
         return LambdaLR(optimizer, factor)
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}: give a share between 0 and 1")
 
 
 def _used(optimizer: Optimizer) -> set[str]:

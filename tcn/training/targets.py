@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tcn.layers.running import at_least_float32
+from tcn.outputs.checks import as_classes, check_real
 from tcn.training.batch import Batch
 
 IGNORED = -100
@@ -21,10 +22,15 @@ def is_valid(time: int, lengths: Tensor) -> Tensor:
 
 
 def valid_classes(batch: Batch) -> Tensor:
-    """The targets, with those beyond the lengths marked as ignored."""
-    if batch.lengths is None or batch.y.ndim == 1:
-        return batch.y
-    return batch.y.masked_fill(~is_valid(batch.y.shape[-1], batch.lengths), IGNORED)
+    """The targets, int64, with those beyond the lengths marked as ignored.
+
+    Raises:
+        ValueError: they are not integers.
+    """
+    target = as_classes(batch.y)
+    if batch.lengths is None or target.ndim == 1:
+        return target
+    return target.masked_fill(~is_valid(target.shape[-1], batch.lengths), IGNORED)
 
 
 def valid_values(output: Tensor, batch: Batch, *, known: bool = False) -> tuple[Tensor, Tensor]:
@@ -33,7 +39,7 @@ def valid_values(output: Tensor, batch: Batch, *, known: bool = False) -> tuple[
     With ``known``, values whose target is NaN are left out too.
     """
     check_shape(output, batch.y)
-    values, target = output, batch.y
+    values, target = output, as_floats(batch.y)
     if batch.lengths is not None and batch.y.ndim > 2:
         valid = is_valid(batch.y.shape[-1], batch.lengths)
         values, target = output.movedim(-1, 1)[valid], batch.y.movedim(-1, 1)[valid]
@@ -46,11 +52,21 @@ def valid_values(output: Tensor, batch: Batch, *, known: bool = False) -> tuple[
 def valid_rows(output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """Output and target, ``(rows, channels)``: a row for each valid step, or each sequence."""
     check_shape(output, batch.y)
-    values, target = output.movedim(1, -1), batch.y.movedim(1, -1)
+    values, target = output.movedim(1, -1), as_floats(batch.y).movedim(1, -1)
     if batch.lengths is not None and batch.y.ndim > 2:
         valid = _beside(batch.lengths, batch.y[:, 0]).expand(batch.y[:, 0].shape)
         values, target = values[valid], target[valid]
     return at_least_float32(values.flatten(0, -2)), at_least_float32(target.flatten(0, -2))
+
+
+def as_floats(target: Tensor) -> Tensor:
+    """The targets as they are if they are floats, else in float32: labels are often integers.
+
+    Raises:
+        ValueError: they are complex.
+    """
+    check_real(target=target)
+    return target if target.is_floating_point() else target.float()
 
 
 def is_known(batch: Batch) -> Tensor:

@@ -1,7 +1,8 @@
 """What all tasks share: steps, checks, optimizer and schedule."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,7 +19,7 @@ from tcn.layers.compiled import uncompiled, without_wrapper
 from tcn.training.accumulation import Accumulation
 from tcn.training.batch import Batch, Prediction, behind
 from tcn.training.denormals import FlushDenormals
-from tcn.training.finite import complaint
+from tcn.training.finite import check_targets, complaint
 from tcn.training.heads import every_head, weighted
 from tcn.training.processes import process_count, row_of_zeros, shared
 from tcn.training.repetition import without_repetition
@@ -49,12 +50,15 @@ class Task(pl.LightningModule):
 
     Attributes:
         missing: what happens to targets that are NaN, if the task says so; None if not.
+        modes: ``"max"`` or ``"min"`` for the metrics it logs, whichever is better.
 
     Raises:
-        ValueError: in ``fit``, when an input or the training loss is not finite.
+        ValueError: in ``fit``, when an input or the training loss is not finite; anywhere, when a
+            target is NaN and ``missing`` is ``"refuse"``.
     """
 
     missing: Missing | None = None
+    modes: Mapping[str, str] = MappingProxyType({"loss": "min"})
 
     def __init__(
         self,
@@ -166,11 +170,11 @@ class Task(pl.LightningModule):
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluation_step("val", self._own_rows("val", batch, batch_idx))
+        self._evaluation_step("val", self._own_rows("val", batch, batch_idx), batch_idx)
 
     @override
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluation_step("test", self._own_rows("test", batch, batch_idx))
+        self._evaluation_step("test", self._own_rows("test", batch, batch_idx), batch_idx)
 
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
@@ -292,8 +296,9 @@ class Task(pl.LightningModule):
             )
         return int(steps)
 
-    def _evaluation_step(self, stage: str, batch: Batch) -> None:
+    def _evaluation_step(self, stage: str, batch: Batch, batch_idx: int) -> None:
         output, batch = self._output(batch), behind(self.net, batch)
         loss, weight = self.loss(output, batch)
+        check_targets(batch, loss, f"{stage} batch {batch_idx}", self.missing)
         self.log_mean(f"{stage}_loss", loss, weight)
         self.evaluate(stage, output, batch)

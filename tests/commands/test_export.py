@@ -12,30 +12,18 @@ from tcn.commands.training import TCNCLI, build
 from tcn.inference.export import FORMATS, initial_state
 from tcn.inference.pretrained import load_checkpoint, save_pretrained
 from tcn.models import TCN
+from tests.training.running import adding_config
 
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-CONFIG = """
+CONFIG = f"""
 trainer:
   max_epochs: 1
   accelerator: cpu
   enable_progress_bar: false
   enable_model_summary: false
-model:
-  class_path: tcn.training.Regression
-  init_args:
-    net:
-      class_path: tcn.models.SequenceModel
-      init_args:
-        backbone:
-          class_path: tcn.models.TCN
-          init_args: {in_channels: 2, channels: [4], kernel_size: 2}
-        out_channels: 1
-        readout: last
-data:
-  class_path: tcn.data.AddingProblem
-  init_args: {length: 10, train_size: 64, validation_size: 20, test_size: 40}
+{adding_config("out_channels: 1", "length: 10, train_size: 64, validation_size: 20, test_size: 40")}
 """
 
 

@@ -45,9 +45,9 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["ftt"], "tcn: error: ftt: there is no such command; did you mean fit?"),
-        ([], "tcn: error: no command is given; the commands are fit, validate"),
-        (["--hlep"], "--hlep: there is no such command; did you mean --help?"),
+        (["ftt"], "tcn: error: ftt is not a command; did you mean fit?"),
+        ([], "tcn: error: no command given; the commands are fit, validate"),
+        (["--hlep"], "--hlep is not a command; did you mean --help?"),
         (
             ["fit", "--trainr.max_epochs=3"],
             "--trainr.max_epochs; did you mean --trainer?",

@@ -277,6 +277,10 @@ def test_checkpoint_settings_can_be_given(config: Path):
     cli = build(config, ["checkpoint.monitor=val_loss", "checkpoint.save_top_k=2"])
     best, last = callbacks(cli, ModelCheckpoint)
     assert (best.monitor, best.save_top_k, last.monitor) == ("val_loss", 2, None)
+    with pytest.raises(
+        ValueError, match=r"checkpoint.mode: 'max' would keep the worst val_mse; add"
+    ):
+        build(config, ["checkpoint.monitor=val_mse", "checkpoint.mode=max"])
     assert callbacks(build(config, ["trainer.enable_checkpointing=false"]), ModelCheckpoint) == []
     assert build(config, ["trainer.logger=false"]).trainer.loggers == []
 

@@ -192,7 +192,10 @@ class Stream:
 
 
 def follow(net: SequenceModule, data: st.DataObject) -> None:
-    """Any chunks to any rows, states carried back and forth in between, equal PyTorch."""
+    """Any chunks to any rows, states carried back and forth in between, equal PyTorch.
+
+    ``Stream`` asserts it: ``push`` of the outputs, ``compare_states`` of the states.
+    """
     count, seed = data.draw(st.integers(1, 11)), data.draw(st.integers(0, 99))
     stream = Stream(net, count, seed, ahead=data.draw(st.booleans()))
     for _ in range(data.draw(st.integers(1, 5))):

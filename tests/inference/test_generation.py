@@ -247,6 +247,10 @@ TOKENS = torch.tensor([[1, 2]])
         ({"top_p": 0.0}, r"top_p: 0.0 is not in \(0, 1\]"),
         ({"top_p": 1.5}, r"top_p: 1.5 is not in \(0, 1\]"),
         ({"prompt": TOKENS[:, :0]}, r"prompt: empty, of shape \(1, 0\)"),
+        (
+            {"prompt": TOKENS[:0]},
+            r"prompt: shape \(0, .*\) has no rows; give one for each sequence",
+        ),
         ({"prompt": TOKENS[0]}, r"prompt: torch.int64 of shape \(2,\); expected \(batch, time\)"),
         ({"prompt": TOKENS.float()}, "prompt: torch.float32 .* expected .* int64 tokens"),
         ({"prompt": TOKENS + SIZE}, f"tokens from {SIZE + 1} to {SIZE + 2} for a vocabulary of"),

@@ -16,6 +16,7 @@ from tcn.models import LSTM, TCN, SequenceModel
 from tcn.testing import check_sequence_module
 
 quick_check = partial(check_sequence_module, compile_backend=None, export=False)
+"""Raises an AssertionError where a promise is broken; beside it, tests say what is promised."""
 
 
 def streamed(net: SequenceModule, x: Tensor, sizes: list[int]) -> Tensor:
@@ -52,30 +53,41 @@ def test_a_stream_of_the_convolution_is_that_of_the_causal_one() -> None:
 
 @pytest.mark.parametrize("block", ["residual", "preactivation", "separable", "gated"])
 def test_blocks_keep_the_contract(block: str) -> None:
-    quick_check(TCN(2, [4, 4, 5], 3, lookahead=5, block=block))
+    net = TCN(2, [4, 4, 5], 3, lookahead=5, block=block)
+    assert net.latency == net.reach[-1].right == 5
+    quick_check(net)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "rms", "cumulative", "batch"])
 def test_norms_keep_the_contract(norm: str) -> None:
-    quick_check(TCN(2, [4, 3], 3, lookahead=4, norm=norm).eval())
+    net = TCN(2, [4, 3], 3, lookahead=4, norm=norm).eval()
+    assert net.latency == 4
+    quick_check(net)
 
 
 @pytest.mark.parametrize("readout", ["every", "last", "mean", "max", "attention"])
 def test_readouts_keep_the_contract(readout: str) -> None:
-    quick_check(SequenceModel(TCN(2, [4, 3], 3, lookahead=4), 3, readout=readout))
+    net = SequenceModel(TCN(2, [4, 3], 3, lookahead=4), 3, readout=readout)
+    assert net.latency == 4
+    quick_check(net)
 
 
 def test_images_keep_the_contract() -> None:
-    quick_check(TCN(2, [3, 3], 3, lookahead=5, ndim=2, causal=True))
+    net = TCN(2, [3, 3], 3, lookahead=5, ndim=2, causal=True)
+    assert net.latency == net.reach[-1].right == 5
+    quick_check(net)
 
 
 def test_compiled_and_exported() -> None:
-    check_sequence_module(TCN(2, [4, 4], 3, lookahead=3))
+    net = TCN(2, [4, 4], 3, lookahead=3)
+    assert net.latency == 3
+    check_sequence_module(net)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 5, 24)], ids=["global", "local"])
 def test_a_condition_waits_with_the_signal(shape: tuple[int, ...]) -> None:
     net = TCN(2, [4, 4], 3, lookahead=5, modulation=partial(FiLM, condition_channels=5))
+    assert net.latency == 5
     quick_check(net, condition=torch.randn(shape))
 
 

@@ -133,6 +133,8 @@ def test_an_output_of_ones_own_is_saved_once_it_is_registered(tmp_path: Path) ->
         ({}, ValueError, "head: None with out_channels=None; give one of them"),
         ({"head": 2, "out_channels": 2}, ValueError, "head: 2 with out_channels=2; give one"),
         ({"head": 0}, ValueError, "head: 0 must be at least 1"),
+        ({"head": 2**70}, ValueError, "head: 1180591620717411303424 is more than a machine can"),
+        ({"out_channels": 2.0}, TypeError, "out_channels: 2.0 is not an integer"),
         ({"head": 1.5}, TypeError, "head: 1.5 is neither a name nor an Output"),
         ({"head": True}, TypeError, "head: True is neither a name nor an Output"),
         ({"head": "gauss"}, ValueError, "head: no output is named 'gauss'; names are .*normal"),
@@ -141,6 +143,19 @@ def test_an_output_of_ones_own_is_saved_once_it_is_registered(tmp_path: Path) ->
         ({"head": NADE(2), "targets": 2}, ValueError, "targets: 2 with output 'nade', whose"),
         ({"head": "normal", "targets": 0}, ValueError, "targets: 0 must be at least 1"),
         ({"head": AdaptiveSoftmax(8, 9, [3])}, ValueError, "softmax of 8 channels .*channels=4"),
+        ({"head": TCN}, TypeError, "head: the class TCN is neither a name .*; give one of them"),
+        ({"head": TCN(1, [4], 2)}, TypeError, "head: a TCN is neither a name nor an Output; give"),
+        ({"head": NADE}, TypeError, r"head: the class NADE is neither .*; write NADE\(...\)"),
+        (
+            {"head": "normal", "embedding": 9, "tie_weights": True},
+            ValueError,
+            r"tie_weights: .*\(2, 4\) differ; .* and the classes of the head be 9, the vocabulary",
+        ),
+        (
+            {"out_channels": 8, "embedding": 9, "tie_weights": True},
+            ValueError,
+            r"tie_weights: .*\(8, 4\) differ; .* and out_channels be 9, the vocabulary size",
+        ),
         (
             {"head": AdaptiveSoftmax(4, 9, [3]), "zero_head": True},
             ValueError,

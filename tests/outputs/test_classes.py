@@ -82,10 +82,16 @@ def test_targets_that_are_not_classes(target: torch.Tensor, message: str) -> Non
         Categorical(3).loss(torch.zeros(1, 3, 1), target)
 
 
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int32])
+def test_classes_may_be_any_integers(kind: torch.dtype) -> None:
+    raw, target = torch.randn(2, 3, 4), torch.tensor([[0, 1, 2, 1]] * 2)
+    assert Categorical(3).loss(raw, target.to(kind)) == Categorical(3).loss(raw, target)
+
+
 def test_other_wrong_input() -> None:
     with pytest.raises(TypeError, match="classes, which have no order and so no quantiles"):
         Categorical(3).quantile(torch.zeros(1, 3, 1), [0.5])
     with pytest.raises(ValueError, match="values such as 2 are neither 0 nor 1"):
         Bernoulli().check_target(torch.tensor([0.0, 1.0, 2.0]))
-    with pytest.raises(ValueError, match="classes: 0; give 1 or more"):
+    with pytest.raises(ValueError, match="classes: 0 must be at least 1"):
         build({"name": "categorical", "classes": 0})

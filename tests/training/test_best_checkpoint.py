@@ -81,6 +81,15 @@ def test_no_loss_is_no_reason(tmp_path: Path) -> None:
     assert kept(tmp_path) == [1]
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_the_loss_decides_where_the_metric_never_is_a_number(mode: str, tmp_path: Path) -> None:
+    """As the average precision of validation data without a positive; any number is better."""
+    play([(math.nan, 0.4), (math.nan, 0.1), (math.nan, 0.2)], best(tmp_path, mode=mode))
+    assert kept(tmp_path) == [1]
+    play([(math.nan, 0.4), (0.5, 0.9), (math.nan, 0.2)], best(tmp_path / "then", mode=mode))
+    assert kept(tmp_path / "then") == [1]
+
+
 @settings(max_examples=12)
 @given(
     epochs=st.lists(

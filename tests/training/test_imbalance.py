@@ -13,7 +13,10 @@ from torch.utils.data import DataLoader
 from tcn.models import TCN, SequenceModel
 from tcn.training import Batch, BestCheckpoint, Classification, SeedEveryEpoch
 
-SIZES = {"train": 3000, "validation": 3000, "test": 6000}
+SIZES = {"train": 3000, "validation": 3000, "test": 40_000}
+SEEDS = range(6)
+STUDENT = 2.015
+"""Of Student's t with 5 degrees of freedom, 95 % lie below."""
 
 
 def split(name: str) -> Batch:
@@ -47,30 +50,24 @@ class Curve(pl.Callback):
     def precision(self, epoch: int) -> float:
         return float(average_precision_score(self.test.y, self.scores[epoch]))
 
-    def noise(self, epoch: int) -> float:
-        """The deviation of the precision over test sets drawn with replacement."""
-        generator, size = np.random.default_rng(0), len(self.test.y)
-        draws = (generator.integers(size, size=size) for _ in range(50))
-        return float(
-            np.std(
-                [
-                    average_precision_score(self.test.y.numpy()[draw], self.scores[epoch][draw])
-                    for draw in draws
-                ]
-            )
-        )
+    def noise(self, epoch: int, size: int) -> float:
+        """The deviation of the precision over sets of that size, drawn with replacement."""
+        generator, count = np.random.default_rng(0), len(self.test.y)
+        draws = (generator.integers(count, size=size) for _ in range(50))
+        y, scores = self.test.y.numpy(), self.scores[epoch]
+        return float(np.std([average_precision_score(y[draw], scores[draw]) for draw in draws]))
 
 
-def fitted(folder: Path, **settings: Any) -> tuple[Curve, int]:
+def fitted(folder: Path, seed: int, **settings: Any) -> tuple[Curve, int]:
     """The curve of a training, and the epoch that was chosen on the validation data."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     net = SequenceModel(TCN(1, [8] * 3, 3), 2, readout="mean")
     task = Classification(net, optimizer=lambda p: torch.optim.Adam(p, lr=0.01), **settings)
     metric, mode = task.monitor
     curve, best = Curve(), BestCheckpoint(folder, "best", monitor=metric, mode=mode)
     running = pl.Trainer(
         accelerator="cpu", max_epochs=8, logger=False, enable_progress_bar=False,
-        enable_model_summary=False, callbacks=[SeedEveryEpoch(0), curve, best],
+        enable_model_summary=False, callbacks=[SeedEveryEpoch(seed), curve, best],
     )  # fmt: skip
     running.fit(task, loader("train"), loader("validation", 1000))
     return curve, int(torch.load(best.best_model_path, weights_only=True)["epoch"])
@@ -78,17 +75,27 @@ def fitted(folder: Path, **settings: Any) -> tuple[Curve, int]:
 
 @pytest.mark.slow
 def test_three_in_a_hundred(tmp_path: Path) -> None:
-    """The chosen epoch is the best one within the noise of what is measured on other data.
+    """The chosen epoch is the best one within the noise of the set it is chosen on, for each seed.
 
-    Chosen by accuracy, and without weights, it ranks the rare class far worse: always taking the
-    frequent one is right for 97 %.
+    Chosen by accuracy, and without weights, it ranks the rare class worse on average: always taking
+    the frequent one is right for 97 %. By how much depends on the seed, so that it takes a paired
+    test over several, one-sided at 5 %. Measured here, for seeds 0 to 5: 0.492, 0.467, 0.492,
+    0.485, 0.487 and 0.495 with weights, 0.360, 0.474, 0.452, 0.470, 0.357 and 0.295 without: a
+    difference of 0.085 with a standard error of 0.033. On the test data a precision has a deviation
+    of 0.014.
     """
-    curve, chosen = fitted(
-        tmp_path / "weighted", class_weights="balanced", monitor="average_precision"
-    )
-    precisions = [curve.precision(epoch) for epoch in range(8)]
-    noise = curve.noise(chosen)
-    assert precisions[chosen] > max(precisions) - noise
-    assert precisions[chosen] > min(precisions) + 4 * noise  # it mattered
-    plain, by_accuracy = fitted(tmp_path / "plain")
-    assert plain.precision(by_accuracy) < precisions[chosen] - 3 * noise
+    gains = []
+    for seed in SEEDS:
+        curve, chosen = fitted(
+            tmp_path / f"weighted{seed}",
+            seed,
+            class_weights="balanced",
+            monitor="average_precision",
+        )
+        precisions = [curve.precision(epoch) for epoch in range(8)]
+        assert precisions[chosen] > max(precisions) - curve.noise(chosen, SIZES["validation"])
+        assert precisions[chosen] > min(precisions) + 4 * curve.noise(chosen, SIZES["test"])
+        plain, by_accuracy = fitted(tmp_path / f"plain{seed}", seed)
+        gains.append(precisions[chosen] - plain.precision(by_accuracy))
+    error = np.std(gains, ddof=1) / len(gains) ** 0.5
+    assert np.mean(gains) > STUDENT * error

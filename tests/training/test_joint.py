@@ -1,21 +1,12 @@
 """Music with a joint output: the same metric as with independent ones, padding counts nowhere."""
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from tcn.models import GRU, TCN, JointModel, SequenceModel
 from tcn.training import Batch, JointMultiLabel, MultiLabel
-
-
-def measured(task, *batches: Batch) -> dict[str, float]:
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
-    loader = DataLoader(list(batches), batch_size=None)
-    return dict(trainer.test(task, loader, verbose=False)[0])
+from tests.training.running import measured
 
 
 def music(rows: int, keys: int, time: int) -> Batch:

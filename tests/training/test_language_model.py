@@ -168,7 +168,9 @@ def test_net_that_sees_the_token_to_be_predicted_is_refused(options: dict):
 @pytest.mark.parametrize("options", [{"norm": "cumulative"}, {"modulation": SqueezeExcite}])
 def test_net_with_statistics_of_the_past_is_causal(options: dict):
     """Its reach names an axis that a text does not have, which the statistics could cover."""
-    LanguageModel(TokenModel(TCN(6, [6, 6], 3, **options), VOCABULARY))
+    net = TokenModel(TCN(6, [6, 6], 3, **options), VOCABULARY)
+    assert LanguageModel(net).net is net  # not refused, as one that sees the future is
+    assert net.reach[-1].right == 0
 
 
 # The output over the vocabulary.

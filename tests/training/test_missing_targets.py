@@ -4,11 +4,10 @@ import math
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -16,27 +15,9 @@ from tcn.layers import Chain, Conv1d
 from tcn.models import TCN, SequenceModel
 from tcn.training import Batch, MultiLabel, Regression, Task
 from tcn.training.targets import is_known, observed, valid_rows
+from tests.training.running import Passes, measured, trainer
 
 NAN = math.nan
-
-
-class Passes(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x
-
-
-def trainer(**settings: Any) -> pl.Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    return pl.Trainer(accelerator="cpu", **(quiet | {"enable_checkpointing": False} | settings))
-
-
-def measured(task: Task, *batches: Batch) -> dict[str, float]:
-    loader = DataLoader(list(batches), batch_size=None)
-    return dict(trainer().test(task, loader, verbose=False)[0])
 
 
 def test_the_mean_of_what_is_known_by_hand() -> None:
@@ -132,6 +113,21 @@ def test_missing_targets_are_refused_unless_they_are_to_be_ignored(make: Any) ->
     )
     with pytest.raises(ValueError, match=message):
         trainer(max_epochs=1).fit(task, DataLoader([batch], batch_size=None))
+
+
+@pytest.mark.parametrize("make", [Regression, MultiLabel])
+def test_missing_targets_of_validation_are_refused_too(make: Any) -> None:
+    """Those behind the lengths do not count; a net that gives NaN is not the targets' fault."""
+    y = torch.zeros(2, 1, 4)
+    y[1, 0, 2] = NAN
+    batch = Batch(torch.randn(2, 1, 4), y, torch.tensor([4, 4]))
+    with pytest.raises(
+        ValueError, match=r"target y holds 1 .* of 8 in test batch 1: .* leaves NaN"
+    ):
+        measured(make(Passes()), batch._replace(y=torch.zeros(2, 1, 4)), batch)
+    measured(make(Passes()), batch._replace(lengths=torch.tensor([4, 2])))
+    found = measured(make(Passes()), Batch(torch.full((2, 1, 4), NAN), torch.zeros(2, 1, 4)))
+    assert math.isnan(found["test_loss"])
 
 
 def test_what_is_infinite_is_not_missing() -> None:

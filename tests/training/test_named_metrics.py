@@ -7,38 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_lightning.loggers import CSVLogger
 from sklearn import metrics as reference
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from tcn.layers import Chain, Conv1d
 from tcn.models import TCN, SequenceModel
 from tcn.training import Batch, Classification, MultiLabel
+from tests.training.running import Passes, as_loader, trainer
 
 NAMES = ["f1", "average_precision", "balanced_accuracy", "confusion"]
-
-
-class Passes(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x
-
-
-def trainer(**settings: Any) -> pl.Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    return pl.Trainer(accelerator="cpu", **(quiet | {"enable_checkpointing": False} | settings))
-
-
-def as_loader(*batches: Batch) -> DataLoader:
-    return DataLoader(list(batches), batch_size=None)
 
 
 @settings(max_examples=15)
@@ -194,11 +175,56 @@ def test_music_chooses_by_name_too() -> None:
         (lambda: Classification(Passes(), metrics=["f1"]), ValueError,
          "classes: f1 needs it, and Passes has no out_channels .*; give how many classes there"),
         (lambda: Classification(Passes(), metrics=["f1"], classes=0), ValueError,
-         "classes: 0 of them; give 1 or more"),
+         "classes: 0 must be at least 1"),
         (lambda: Classification(Passes(), metrics="f1"), TypeError,
          "metrics: 'f1' is one name; give a list"),
+        (lambda: Classification(Passes(), metrics=None), TypeError,
+         r"metrics: None is not a list of names; give one, such as \['f1'\]"),
+        (lambda: Classification(Passes(), metrics=iter(["f1"]), classes=2), TypeError,
+         "metrics: .*iterator.* is not a list of names"),
+        (lambda: Classification(Passes(), metrics=[1]), TypeError,
+         "metrics: 1 is not a name; names are accuracy, "),
+        (lambda: Classification(Passes(), monitor=["f1"]), TypeError,
+         r"monitor: \['f1'\] is not a name; names are accuracy, "),
+        (lambda: Classification(Passes(), metrics=["f1"], classes=2.0), TypeError,
+         "classes: 2.0 is not an integer"),
     ],
 )  # fmt: skip
 def test_a_wrong_name_is_refused(make: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("count", [1, 4, np.int64(2)])
+def test_another_number_of_classes_than_the_net_returns_is_refused(count: int) -> None:
+    tasks: list[Any] = [Classification(Passes(), metrics=["f1"], classes=count)]
+    tasks.append(MultiLabel(Passes(), metrics=["f1"], channels=count))
+    for task, argument in zip(tasks, ["classes", "channels"], strict=True):
+        batch = Batch(torch.randn(2, 3), torch.tensor([[0, 1, 0]] * 2))
+        if argument == "classes":
+            batch = batch._replace(y=batch.y[:, 0])
+        message = f"{argument}: {count}, and the net returns 3; give as many, or leave it out"
+        with pytest.raises(ValueError, match=message):
+            trainer().test(task, as_loader(batch), verbose=False)
+
+
+def test_a_net_that_gives_no_numbers_is_not_measured() -> None:
+    """All is 0 here, and argmax takes NaN for the class where it stands: it would be right."""
+    x, y = torch.full((4, 2), math.nan), torch.zeros(4, dtype=torch.int64)
+    names = ["f1", "average_precision", "balanced_accuracy"]
+    task = Classification(Passes(), metrics=names, classes=2)
+    (found,) = trainer().test(task, as_loader(Batch(x, y)), verbose=False)
+    channels = MultiLabel(Passes(), metrics=names[:2], channels=2)
+    (music,) = trainer().test(channels, as_loader(Batch(x, torch.ones(4, 2))), verbose=False)
+    assert len(found) == 5
+    assert len(music) == 4
+    assert all(math.isnan(value) for value in [*found.values(), *music.values()])
+    (after,) = trainer().test(task, as_loader(Batch(torch.zeros(4, 2), y)), verbose=False)
+    assert after["test_accuracy"] == 1
+
+
+def test_numbers_that_do_not_count_may_be_none() -> None:
+    x, y = torch.tensor([[3.0, 0], [math.nan, 0]]), torch.tensor([0, -100])
+    task = Classification(Passes(), metrics=["f1", "balanced_accuracy"], classes=2)
+    (found,) = trainer().test(task, as_loader(Batch(x, y)), verbose=False)
+    assert found["test_accuracy"] == found["test_balanced_accuracy"] == 1

@@ -31,18 +31,12 @@ from tcn.training import (
     MultiLabel,
     Regression,
 )
+from tests.training.running import adding_config, measured
 
 
 def model(head: Output | int, targets: int | None = None, **arguments) -> SequenceModel:
     torch.manual_seed(0)
     return SequenceModel(TCN(2, [4, 4], 2), head=head, targets=targets, **arguments)
-
-
-def measured(task, *batches: Batch) -> dict[str, float]:
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
-    return dict(trainer.test(task, DataLoader(list(batches), batch_size=None), verbose=False)[0])
 
 
 @given(
@@ -170,23 +164,6 @@ def test_an_attribute_of_that_name_that_is_no_output_says_nothing() -> None:
     assert measured(task, batch)["test_loss"] == pytest.approx(expected, rel=1e-5)
 
 
-CONFIG = """
-model:
-  class_path: tcn.training.Regression
-  init_args:
-    net:
-      class_path: tcn.models.SequenceModel
-      init_args:
-        backbone:
-          class_path: tcn.models.TCN
-          init_args: {in_channels: 2, channels: [4], kernel_size: 2}
-        head: HEAD
-data:
-  class_path: tcn.data.AddingProblem
-  init_args: {length: 20}
-"""
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -196,7 +173,7 @@ data:
 )
 def test_a_config_names_an_output(text: str, expected: Output, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text(CONFIG.replace("HEAD", text))
+    config.write_text(adding_config(f"head: {text}", "length: 20"))
     assert build(config).model.net.output == expected
 
 

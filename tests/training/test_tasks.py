@@ -8,31 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from tcn.training import Batch, Classification, LanguageModel, MultiLabel, Regression, Task
-
-
-class Passes(nn.Module):
-    """A net that returns its input, so that outputs can be written down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x
-
-
-def as_loader(batches: list) -> DataLoader:
-    return DataLoader(batches, batch_size=None)
-
-
-def measured(task: Task, *batches: Batch) -> dict[str, float]:
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
-    return dict(trainer.test(task, as_loader(list(batches)), verbose=False)[0])
+from tests.training.running import Passes, as_loader, measured
 
 
 def log_odds(probability: float) -> float:
@@ -213,7 +191,7 @@ def test_a_net_without_lengths_takes_whole_batches():
 def test_predictions(task: Task, expected):
     x, lengths = torch.randn(2, 3, 5), torch.tensor([5, 2])
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
-    (prediction,) = trainer.predict(task, as_loader([(x, torch.zeros(2), lengths)]))
+    (prediction,) = trainer.predict(task, as_loader(Batch(x, torch.zeros(2), lengths)))
     assert torch.equal(prediction.y, expected(x))
     assert torch.equal(prediction.lengths, lengths)
 
@@ -237,12 +215,16 @@ def test_wrong_shapes_are_refused():
         MultiLabel(Passes()).loss(x, Batch(x, torch.zeros(2, 1, 5)))
     with pytest.raises(ValueError, match=r"targets are \(batch,\) for outputs"):
         Classification(Passes()).loss(x, Batch(x, torch.zeros(2, dtype=torch.int64)))
-    with pytest.raises(ValueError, match="last is 0: give 1 step or more"):
+    with pytest.raises(ValueError, match="last: 0 must be at least 1"):
         Classification(Passes(), last=0)
     with pytest.raises(
         ValueError, match=r"label_smoothing is 1\.0: give a share from 0 to below 1"
     ):
         Classification(Passes(), label_smoothing=1.0)
+    with pytest.raises(TypeError, match=r"label_smoothing: '0\.1' is not a number; give a share"):
+        Classification(Passes(), label_smoothing="0.1")
+    with pytest.raises(TypeError, match=r"last: 1\.5 is not an integer"):
+        Classification(Passes(), last=1.5)
     task, y = Classification(Passes(), last=1), torch.zeros(2, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"last=1 needs targets \(batch, time\), got \(2,\)"):
         measured(task, Batch(x[..., 0], y))

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
@@ -16,24 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from tcn.layers import Chain, Conv1d
 from tcn.models import TCN, SequenceModel
 from tcn.training import Batch, Classification, MultiLabel, Task
-
-
-class Passes(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return x
-
-
-def trainer(**settings: Any) -> pl.Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    return pl.Trainer(accelerator="cpu", **(quiet | {"enable_checkpointing": False} | settings))
-
-
-def as_loader(*batches: Batch) -> DataLoader:
-    return DataLoader(list(batches), batch_size=None)
+from tests.training.running import Passes, as_loader, trainer
 
 
 def test_a_weighted_loss_by_hand() -> None:
@@ -95,13 +77,14 @@ def test_positive_weights_are_those_of_pytorch() -> None:
     assert found["test_loss"] == pytest.approx(expected.item() / 3)
 
 
-def test_one_positive_weight_is_that_of_every_channel() -> None:
+@pytest.mark.parametrize("one", [2.5, np.float32(2.5), torch.tensor(2.5)])
+def test_one_positive_weight_is_that_of_every_channel(one: Any) -> None:
     x, y = torch.randn(3, 4), torch.randint(2, (3, 4)).float()
-    one, all_of_them = (
+    single, all_of_them = (
         MultiLabel(Passes(), positive_weight=given).loss(x, Batch(x, y))[0]
-        for given in (2.5, [2.5] * 4)
+        for given in (one, [2.5] * 4)
     )
-    assert one == all_of_them
+    assert single == all_of_them
 
 
 def rare(steps: int = 12) -> list[Batch]:
@@ -236,7 +219,19 @@ def test_weights_make_the_loss_choose_the_checkpoint() -> None:
         (lambda: MultiLabel(Passes(), positive_weight=math.nan), ValueError,
          r"positive_weight: \[nan\] are not weights"),
         (lambda: Classification(Passes(), class_weights=2.0), TypeError,
-         "class_weights: 2.0 is not a sequence; give one number for each"),
+         "class_weights: 2.0 is not a sequence of numbers; give a list"),
+        (lambda: Classification(Passes(), class_weights={0: 1.0, 1: 9.0}), TypeError,
+         "class_weights: {0: 1.0, 1: 9.0} is not a sequence of numbers"),
+        (lambda: Classification(Passes(), class_weights=["1", "2"]), TypeError,
+         r"class_weights: \['1', '2'\] is not a sequence of numbers"),
+        (lambda: Classification(Passes(), class_weights=torch.ones(2, 2)), TypeError,
+         "is not a sequence of numbers"),
+        (lambda: Classification(Passes(), class_weights=[10**400, 1]), ValueError,
+         r"class_weights: \[inf, 1.0\] are not weights; give numbers from 0 to 1e\+30"),
+        (lambda: MultiLabel(Passes(), positive_weight=1e39), ValueError,
+         r"positive_weight: \[1e\+39\] are not weights; give numbers from 0 to 1e\+30"),
+        (lambda: MultiLabel(Passes(), positive_weight=True), TypeError,
+         "positive_weight: True is not a sequence of numbers"),
     ],
 )  # fmt: skip
 def test_what_is_not_a_weight_is_refused(make: Any, error: type, message: str) -> None:
@@ -253,3 +248,55 @@ def test_as_many_weights_as_channels(task: Task) -> None:
     y = torch.zeros(2).long() if isinstance(task, Classification) else x
     with pytest.raises(ValueError, match=r"weights?: 2 weights for an output of 3 channels; give"):
         task.loss(x, Batch(x, y))
+
+
+@pytest.mark.parametrize(
+    ("task", "y", "message"),
+    [
+        (Classification, [0, 7], "target: classes from 0 to 7; they lie between 0 and 1"),
+        (Classification, [0, 10**9], "target: classes from 0 to 1000000000; they lie between"),
+        (Classification, [0, -1], "target: classes from -1 to 0; they lie between 0 and 1"),
+        (Classification, [0.0, 1.0], r"target: torch.float32 are not classes; use target.long\(\)"),
+        (MultiLabel, [[0, 1], [0, 5]], "target: 1 values such as 5 are neither 0 nor 1"),
+        (MultiLabel, [[0, 1], [-1, 1]], "target: 1 values such as -1 are neither 0 nor 1"),
+    ],
+)
+def test_what_cannot_be_counted_is_blamed_on_the_targets(task: Any, y: Any, message: str) -> None:
+    """Not on the weights, which nobody gave; nor are there weights for a billion classes."""
+    name = "class_weights" if task is Classification else "positive_weight"
+    weighted = task(SequenceModel(TCN(1, [2], 2), 2, readout="last"), **{name: "balanced"})
+    batch = Batch(torch.randn(2, 1, 4), torch.tensor(y))
+    with pytest.raises(ValueError, match=message):
+        trainer(max_epochs=1).fit(weighted, as_loader(batch))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0, 2], "target: 3 classes or channels in the training data, for an output of 2 channels"),
+        ([0, -1], "target: class -1; classes are numbered from 0"),
+    ],
+)
+def test_classes_that_a_net_of_ones_own_cannot_give(y: list[int], message: str) -> None:
+    """It does not say how many it returns, so that only the first output shows it."""
+    task = Classification(Passes(), class_weights="balanced")
+    with pytest.raises(ValueError, match=message):
+        trainer(max_epochs=1).fit(task, as_loader(Batch(torch.randn(2, 2), torch.tensor(y))))
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.uint8])
+def test_labels_may_be_integers(kind: torch.dtype) -> None:
+    """With the numbers that floats give, weights and metrics included."""
+    x, y = torch.randn(6, 3), torch.arange(18).view(6, 3) % 4 == 0
+    found = []
+    for target in (y.float(), y.to(kind)):
+        torch.manual_seed(0)
+        net = nn.Linear(3, 3)
+        task = MultiLabel(
+            net, positive_weight="balanced", missing="ignore", metrics=["f1"], channels=3
+        )
+        running, loader = trainer(max_epochs=1), as_loader(Batch(x, target))
+        running.fit(task, loader, loader)
+        found.append({name: value.item() for name, value in running.callback_metrics.items()})
+    assert found[0] == found[1]
+    assert len(found[0]) >= 4

@@ -54,8 +54,8 @@ def test_without_a_frequency_steps_are_counted(tsf):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("@data\n", "", r"line 9: 'T1:1990.*' is no header line"),
-        ("@horizon 2", "@horizon", r"line 6: '@horizon' is no header line"),
+        ("@data\n", "", r"line 9: 'T1:1990.*' is not a header line"),
+        ("@horizon 2", "@horizon", r"line 6: '@horizon' is not a header line"),
         ("monthly", "fortnightly", r"frequency 'fortnightly' is unknown; known: 4_seconds"),
         ("T2:2000", "2000", r"line 11: 1 attributes before the values, the header names 2"),
         ("2.5", "two", r"line 10: could not convert string to float: 'two'"),
