@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.frequency import DAY, Frequency, wall_clock
 from tcn.forecasting.gaps import Fill, filled
+from tcn.forecasting.reading import SHOWN
 
 if TYPE_CHECKING:
     from tcn.forecasting.rows import Rows
 
+Integers = NDArray[np.int64]
+
+MOST_ABSENT = 100  # rows put in per row given
 HOUR = 3600 * 10**9  # nanoseconds
 WORKING_DAYS = (
     "If there are none: for working days give freq='B'; for their hours number the rows 0, 1, 2, "
@@ -69,3 +73,53 @@ def skips_weekends(rows: Rows, frequency: Frequency) -> bool:
     daily = not frequency.on_wall_clock or frequency.freq == "D"
     # Day 0, 1970-01-01, was a Thursday.
     return daily and days.max() - days.min() >= 7 and bool(((days + 3) % 7 < 5).all())
+
+
+def absent_rows(rows: Rows, frequency: Frequency, steps: Integers, before: Integers) -> str:
+    """Where rows are absent, and what helps: the message of an error.
+
+    Args:
+        rows: sorted.
+        frequency: of their steps.
+        steps: ``(R,)`` of each row since the first of its series.
+        before: the rows before which others are absent.
+    """
+    absent = steps[before] - steps[before - 1] - 1
+    counts = ", ".join(str(count) for count in absent[:SHOWN])
+    hint = ""
+    if rows.timezone is None and frequency.freq == "h" and (absent == 1).all():
+        hint = (
+            "; if these are hours that the clock skips when summer time begins, give the times "
+            "their zone with Series.dt.tz_localize"
+        )
+    if skips_weekends(rows, frequency):
+        hint += f". No row falls on a Saturday or Sunday. {WORKING_DAYS}"
+    return (
+        f"{rows.argument}: {absent.sum()} rows of freq={frequency.freq!r} are absent in "
+        f"{len(before)} gaps, before {rows.shown(before[:SHOWN])} ({counts} rows); pass "
+        "missing='mask' or fill='forward', 'zero' or 'interpolate', or give another freq"
+        f"{hint}"
+    )
+
+
+def refuse_flood(rows: Rows, frequency: Frequency, steps: Integers, before: Integers) -> None:
+    """A wrong time, or a freq far too fine, would fill the memory with absent rows.
+
+    Args:
+        rows: see :func:`absent_rows`, as for the others.
+        frequency: of their steps.
+        steps: of each row.
+        before: the rows before which others are absent.
+
+    Raises:
+        ValueError: if far more rows would be put in than there are.
+    """
+    absent = steps[before] - steps[before - 1] - 1
+    if absent.sum() <= MOST_ABSENT * len(steps) + 10**6:
+        return
+    longest = before[[absent.argmax()]]
+    raise ValueError(
+        f"{rows.argument}: with freq={frequency.freq!r}, {absent.sum()} rows would be put in "
+        f"between {len(steps)}, {absent.max()} of them before {rows.shown(longest)}; check this "
+        "time, or give a coarser freq"
+    )

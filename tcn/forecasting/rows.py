@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.advice import (
     WORKING_DAYS,
+    absent_rows,
     against_missing,
     against_off_grid,
+    refuse_flood,
     skips_weekends,
 )
 from tcn.forecasting.columns import Columns
@@ -26,7 +28,6 @@ from tcn.forecasting.reading import SHOWN, read_columns, read_numbers, read_time
 from tcn.forecasting.written_dates import written_dates
 
 Missing = Literal["raise", "mask"]
-MOST_ABSENT = 100  # rows put in per row given
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -112,7 +113,7 @@ class Rows:
                 )
             raise ValueError(
                 f"{self.argument}: {len(doubled)} rows have the id and time of another one: "
-                f"{rows._at(doubled)}; {cure}"
+                f"{rows.shown(doubled)}; {cure}"
             )
         return rows
 
@@ -156,7 +157,7 @@ class Rows:
             off = np.flatnonzero(~on_grid)
             raise ValueError(
                 f"{self.argument}: {len(off)} rows are not a whole number of steps of "
-                f"freq={frequency.freq!r} after the first row of their series: {self._at(off)}; "
+                f"freq={frequency.freq!r} after the first row of their series: {self.shown(off)}; "
                 f"{against_off_grid(self, frequency)}, or bring the rows to a regular grid "
                 "(DataFrame.resample)"
             )
@@ -164,8 +165,8 @@ class Rows:
         if not len(before):
             return self
         if not absent_allowed:
-            raise ValueError(self._gaps_message(frequency, steps, before))
-        self._refuse_flood(frequency, steps, before)
+            raise ValueError(absent_rows(self, frequency, steps, before))
+        refuse_flood(self, frequency, steps, before)
         regular = without_gaps(self.times, steps, offsets, frequency, self.timezone)
         if skips_weekends(self, frequency):
             warn(
@@ -279,43 +280,13 @@ class Rows:
             rows = np.flatnonzero(wrong[:, position])
             raise ValueError(
                 f"{self.argument}: column {self.names[position]!r} is {what} in {len(rows)} rows: "
-                f"{self._at(rows)}; {cure}"
+                f"{self.shown(rows)}; {cure}"
             )
 
-    def _at(self, rows: Integers) -> str:
+    def shown(self, rows: Integers) -> str:
+        """Series and times of some rows, for a message."""
         some = rows[:SHOWN]
         times: Any = self.times[some]
         if times.dtype.kind == "M":
             times = localized(times, self.timezone)
         return shown_rows(self.columns, self.ids[self.series[some]], times, total=len(rows))
-
-    def _refuse_flood(self, frequency: Frequency, steps: Integers, before: Integers) -> None:
-        """A wrong time, or a freq far too fine, would fill the memory with absent rows."""
-        absent = steps[before] - steps[before - 1] - 1
-        if absent.sum() <= MOST_ABSENT * len(steps) + 10**6:
-            return
-        longest = before[[absent.argmax()]]
-        raise ValueError(
-            f"{self.argument}: with freq={frequency.freq!r}, {absent.sum()} rows would be put in "
-            f"between {len(steps)}, {absent.max()} of them before {self._at(longest)}; check this "
-            "time, or give a coarser freq"
-        )
-
-    def _gaps_message(self, frequency: Frequency, steps: Integers, before: Integers) -> str:
-        absent = steps[before] - steps[before - 1] - 1
-        some = before[:SHOWN]
-        where = self._at(some)
-        counts = ", ".join(str(count) for count in absent[:SHOWN])
-        hint = ""
-        if self.timezone is None and frequency.freq == "h" and (absent == 1).all():
-            hint = (
-                "; if these are hours that the clock skips when summer time begins, give the times "
-                "their zone with Series.dt.tz_localize"
-            )
-        if skips_weekends(self, frequency):
-            hint += f". No row falls on a Saturday or Sunday. {WORKING_DAYS}"
-        return (
-            f"{self.argument}: {absent.sum()} rows of freq={frequency.freq!r} are absent in "
-            f"{len(before)} gaps, before {where} ({counts} rows); pass missing='mask' or "
-            f"fill='forward', 'zero' or 'interpolate', or give another freq{hint}"
-        )

@@ -134,7 +134,9 @@ class Task(pl.LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         batch = self._own_rows("train", batch, batch_idx)
-        loss, weight = self._training_loss(batch)
+        output = self._output(batch, every_head(self.net) or self)
+        after = behind(self.net, batch)
+        loss, weight = weighted(self.net, output, lambda y: self.loss(y, after))
         where = f"epoch {self.current_epoch}, batch {batch_idx}"
         wrong = complaint(batch, loss, where, self.missing)
         if process_count() > 1:
@@ -187,28 +189,21 @@ class Task(pl.LightningModule):
         """Turns the output of the net into predictions; by default leaves it as it is."""
         return output
 
-    def _training_loss(self, batch: Batch) -> tuple[Tensor, float]:
-        heads, after = every_head(self.net), behind(self.net, batch)
-        output = self._output(batch, heads or self)
-        return weighted(self.net, output, lambda y: self.loss(y, after))
-
     def _output(self, batch: Batch, call: Callable[..., Tensor] | None = None) -> Tensor:
-        call = call or self
         if len(batch.x):
-            return call(batch.x, batch.lengths)
+            return (call or self)(batch.x, batch.lengths)
         # An empty share: few nets accept zero rows, and the others wait for this gradient.
         lengths = batch.lengths
         if lengths is not None:
             lengths = lengths.new_full((1,), batch.x.shape[-1])
         with uncounted(self.net):
-            return call(row_of_zeros(batch.x), lengths)[:0]
+            return (call or self)(row_of_zeros(batch.x), lengths)[:0]
 
     def _own_rows(self, stage: str, batch: Batch, batch_idx: int) -> Batch:
         """The batch without rows that another process has had."""
         batch = Batch(*batch)
-        if process_count() == 1 or self._trainer is None:
-            return batch
-        return without_repetition(batch, batch_idx, self._trainer, stage)
+        alone = process_count() == 1 or self._trainer is None
+        return batch if alone else without_repetition(batch, batch_idx, self.trainer, stage)
 
     def log_mean(self, name: str, value: Tensor, weight: float) -> None:
         """Logs a mean whose weight in the mean over the epoch is ``weight``."""
