@@ -37,8 +37,8 @@ INDIRECT = {
     "torchaudio": "the pipeline of sound, for which its version holds back that of torch",
     "ray": "a dataset of Ray is handed in",
 }
-# Whoever hands over a series of these libraries has them.
-HANDED_IN = {"darts", "gluonts"}
+# Whoever hands over a series or a frame of these libraries has them.
+HANDED_IN = {"darts", "gluonts", "polars"}
 
 
 def normal(name: str) -> str:

@@ -319,7 +319,20 @@ class Forecaster(Settings):
         """The horizon that is asked for; refuses settings that only a fit can follow."""
         trained, horizon = self._trained, self.h if h is None else h
         check_positive("h", [horizon])
-        told, columns = trained.history.missing, trained.history.columns
+        self._refuse_changes(trained.history)
+        columns = trained.history.columns
+        if columns.hist and horizon > trained.net.sizes.h and horizon not in self._told:
+            self._told |= {horizon}  # once, whatever filters other libraries put in between
+            warn(
+                f"h: {horizon} steps are more than the {trained.net.sizes.h} that were trained "
+                f"for; beyond these, {list(columns.hist)}, which are known for the past alone, "
+                "stay at their last values"
+            )
+        return horizon
+
+    def _refuse_changes(self, history: Panel) -> None:
+        """Refuses settings that are not those of the training, which ended with this history."""
+        told, columns = history.missing, history.columns
         if self.missing != told:
             raise ValueError(
                 f"missing: {self.missing!r} was set after fit, which was told {told!r}; call "
@@ -330,14 +343,6 @@ class Forecaster(Settings):
                 f"columns: they were set after fit, which read {columns}; call fit(df) again, or "
                 "set them back"
             )
-        if columns.hist and horizon > trained.net.sizes.h and horizon not in self._told:
-            self._told |= {horizon}  # once, whatever filters other libraries put in between
-            warn(
-                f"h: {horizon} steps are more than the {trained.net.sizes.h} that were trained "
-                f"for; beyond these, {list(columns.hist)}, which are known for the past alone, "
-                "stay at their last values"
-            )
-        return horizon
 
     def _levels(self, level: Sequence[float] | None) -> list[float]:
         trained = self._trained
@@ -413,6 +418,7 @@ class Forecaster(Settings):
             raise ValueError(f"{folder}: {unknown} are not settings of this version of tcn")
         try:
             forecaster = cls(**parameters)
+            forecaster._refuse_changes(trained.history)
             trained.device = device_of(forecaster.accelerator)
         except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]

@@ -71,7 +71,7 @@ _FIELDS: dict[str, Any] = {
     },
     "frequency": {"type": ["integer", "string"]},
     "timezone": _TEXT_OR_NONE,
-    "unit": _TEXT_OR_NONE,
+    "unit": {"enum": ["s", "ms", "us", "ns", None]},
     "missing": {"enum": ["raise", "mask"]},
     "vocabularies": {
         "type": "object",

@@ -17,6 +17,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from tcn.extras import need
 from tcn.forecasting.reading import LIBRARIES, Library, as_narwhals, zone_name
 
 FORMATS = (
@@ -184,6 +185,7 @@ def _fits(values: Any, native: Any) -> bool:
 def _cast(frame: Any, name: str, native: Any) -> Any:
     """The frame, of polars or pyarrow, with a column of this type if that holds its values."""
     if hasattr(frame, "with_columns"):
+        need("a frame of polars", None, "polars")
         import polars as pl
 
         try:

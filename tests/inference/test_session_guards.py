@@ -124,11 +124,16 @@ def test_sampling_no_steps_gives_none(native: bool | None) -> None:
         session.sample(torch.tensor([0, 1]), torch.zeros(1, 3, TOKENS))
 
 
-@pytest.mark.parametrize("dilation", [2**30 + 1, 2**32 + 1, 2**62])
+@pytest.mark.parametrize("dilation", [2**30 + 1, 2**32 + 1, 2**48])
 def test_a_past_beyond_all_memory_is_refused_by_name(dilation: int) -> None:
     net = TCN(1, [1], 5, dilations=[dilation], norm="none").eval()
     with pytest.raises(ValueError, match=r"net: TCN\..*dilation: remembered steps: \d{10,}"):
         StreamSession(net).push(torch.randn(1, 1, 200))
+
+
+def test_a_dilation_beyond_any_machine_is_refused_when_the_net_is_built() -> None:
+    with pytest.raises(ValueError, match=rf"dilations: {2**62} is more than a machine can hold"):
+        TCN(1, [1], 5, dilations=[2**62], norm="none")
 
 
 @pytest.mark.parametrize(
