@@ -137,6 +137,16 @@ def test_signal_of_a_deep_vertical_stack_stays():
             assert 0.05 < told.std() < 2
 
 
+def test_a_shortcut_carries_on_what_a_layer_adds_nothing_to():
+    """Not past the first layer, whose input has the present in it."""
+    first, second, _ = PixelCNN(4, 4, 3, first_kernel_size=3).stacks
+    h, told = torch.randn(2, 4, 5, 5), torch.randn(2, 8, 5, 5)
+    for layer, expected in ((first, torch.zeros_like(h)), (second, h)):
+        torch.nn.init.zeros_(layer.residual.weight)
+        torch.nn.init.zeros_(layer.residual.bias)
+        assert torch.equal(layer.look_left(h, told, None, Context())[0], expected)
+
+
 def test_a_class_is_its_one_hot_vector_and_matters():
     net = small(classes=3, modulation=FiLM)
     images, classes = torch.randint(2, (4, 1, 5, 5)).float(), torch.tensor([0, 2, 1, 0])
