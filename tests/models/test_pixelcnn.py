@@ -147,6 +147,13 @@ def test_a_shortcut_carries_on_what_a_layer_adds_nothing_to():
         assert torch.equal(layer.look_left(h, told, None, Context())[0], expected)
 
 
+def test_values_of_every_kind_are_scaled_to_lie_from_minus_one_to_one():
+    ends = torch.tensor([-1.0, 1.0])
+    assert torch.equal(small().scaled(torch.tensor([0.0, 1.0])), ends)
+    assert torch.equal(small(output=Categorical(256)).scaled(torch.tensor([0, 255])), ends)
+    assert torch.equal(small(output=Logistics(2, levels=256)).scaled(ends), ends)
+
+
 def test_a_class_is_its_one_hot_vector_and_matters():
     net = small(classes=3, modulation=FiLM)
     images, classes = torch.randint(2, (4, 1, 5, 5)).float(), torch.tensor([0, 2, 1, 0])
