@@ -2,6 +2,7 @@
 
     session.py     many streams at once, each in a row of its own
     generation.py  sequences, a step at a time
+    images.py      images, a pixel at a time
     export.py      ONNX and torch.export, whole sequences or streams
     pretrained.py  a net as a folder of JSON and safetensors, pushed to and loaded from the hub
     checkpoint.py  the weights of a net from a checkpoint of its training
@@ -15,6 +16,7 @@ the net) and unchanged.py (whether the net is still what its data says).
 
 from tcn.inference.export import export, initial_state
 from tcn.inference.generation import generate
+from tcn.inference.images import generate_images
 from tcn.inference.pretrained import (
     from_pretrained,
     load_checkpoint,
@@ -28,6 +30,7 @@ __all__ = [
     "export",
     "from_pretrained",
     "generate",
+    "generate_images",
     "initial_state",
     "load_checkpoint",
     "push_to_hub",

@@ -7,7 +7,6 @@ samples          s3   s4   s5        s3 = sample(y2) is the input that gives y3
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import SupportsIndex, TypeGuard
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tcn.inference.checks import check_net, check_rate, check_tensor
-from tcn.inference.sampling import Sampler, Tokens, sampler_of, vocabulary_of
+from tcn.inference.sampling import Sampler, Tokens, generator_of, sampler_of, vocabulary_of
 from tcn.inference.session import StreamSession
 from tcn.layers import SequenceModule
 from tcn.layers.validation import check_positive
@@ -70,7 +69,7 @@ def generate(
     net = check_net(net)
     check_rate(net)
     check_tensor("prompt", prompt)
-    generator = _generator(seed)
+    generator = generator_of(seed)
     sampler = sampler_of(net, output, temperature, top_k, top_p, generator)
     categorical = isinstance(sampler, Tokens)
     _check_prompt(net, prompt, categorical=categorical)
@@ -132,21 +131,6 @@ def _in_blocks(
 def _last(y: Tensor) -> Tensor:
     """The last step's outputs, ``(batch, out_channels)``; of a readout, they are all there is."""
     return y if y.dim() == 2 else y[..., -1]
-
-
-def _generator(seed: SupportsIndex | torch.Generator | None) -> torch.Generator:
-    if isinstance(seed, torch.Generator):
-        return seed
-    if seed is None:
-        return torch.default_generator
-    try:
-        return torch.Generator().manual_seed(operator.index(seed))
-    except TypeError as error:
-        raise TypeError(
-            f"seed: {seed!r} is neither an integer, a torch.Generator nor None"
-        ) from error
-    except (RuntimeError, ValueError, OverflowError) as error:
-        raise ValueError(f"seed: {seed!r} must fit into 64 bits") from error
 
 
 def _check_prompt(net: SequenceModule, prompt: Tensor, *, categorical: bool) -> None:

@@ -8,8 +8,9 @@ it is the largest logit, without a special case.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
-from typing import SupportsFloat
+from typing import SupportsFloat, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -259,6 +260,27 @@ def _check_categorical(
 def _check_number(name: str, value: object) -> None:
     if not isinstance(value, SupportsFloat):
         raise TypeError(f"{name}: {value!r} is not a number; pass a float")
+
+
+def generator_of(seed: SupportsIndex | torch.Generator | None) -> torch.Generator:
+    """Where random numbers come from: a new generator for an integer, PyTorch's own for None.
+
+    Raises:
+        TypeError: it is neither an integer, a generator nor None.
+        ValueError: the integer is too large.
+    """
+    if isinstance(seed, torch.Generator):
+        return seed
+    if seed is None:
+        return torch.default_generator
+    try:
+        return torch.Generator().manual_seed(operator.index(seed))
+    except TypeError as error:
+        raise TypeError(
+            f"seed: {seed!r} is neither an integer, a torch.Generator nor None"
+        ) from error
+    except (RuntimeError, ValueError, OverflowError) as error:
+        raise ValueError(f"seed: {seed!r} must fit into 64 bits") from error
 
 
 def vocabulary_of(net: SequenceModule) -> int | None:

@@ -8,6 +8,7 @@ from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
 from tcn.models.lenet import LeNet5
 from tcn.models.modern_tcn import LargeKernel, LargeKernelTCN
+from tcn.models.pixelcnn import PixelCNN
 from tcn.models.recurrent import GRU, LSTM, RNN
 from tcn.models.resnet import ResNet, resnet, small_resnet
 from tcn.models.sequence import SequenceModel
@@ -29,6 +30,7 @@ __all__ = [
     "LargeKernel",
     "LargeKernelTCN",
     "LeNet5",
+    "PixelCNN",
     "ResNet",
     "SequenceModel",
     "TokenModel",
