@@ -103,6 +103,17 @@ def test_changes_depend_on_seed_and_epoch_alone() -> None:
     assert first[0].y.shape == (16, 4)
 
 
+def test_every_batch_of_every_epoch_is_changed_anew() -> None:
+    """All images are alike, so that their order is not what makes the difference."""
+    data = noise(augmentation=[HorizontalFlip()], validation_size=8)
+    data.dataset("train").images[:] = torch.arange(6, dtype=torch.uint8)
+    first, second = epoch(data.train_dataloader(), 0)
+    later, _ = epoch(data.train_dataloader(), 1)
+    assert len(first.x) == len(second.x) == 16
+    assert not torch.equal(first.x, second.x)
+    assert not torch.equal(first.x, later.x)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_make_the_same_batches(workers: int) -> None:
     """Workers that live for several epochs are told the epoch by the indices they get."""
