@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What is imported under another name than it is installed by.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "lightning_fabric": "pytorch-lightning",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
@@ -25,6 +26,7 @@ EXTRAS = {
     "tcn/training": "training",
     "tcn/data": "training",
     "tcn/forecasting": "forecasting",
+    "tcn/vision": "images",
     "tcn/commands/training.py": "training",
     "tcn/commands/parsing.py": "training",
     "benchmarks": "peers",
@@ -142,6 +144,7 @@ def test_a_missing_package_is_answered_with_its_extra(monkeypatch: pytest.Monkey
         ("import tcn.training", "tcn.training needs the extra 'training': pip install"),
         ("import tcn.data", "tcn.data needs the extra 'training': pip install"),
         ("import tcn.forecasting", "tcn.forecasting needs the extra 'forecasting': pip install"),
+        ("import tcn.vision", "tcn.vision needs the extra 'images': pip install"),
         ("import tcn.commands.training", "tcn.commands.training needs the extra 'training'"),
         ("from tcn.commands import main; main(['fit'])", "tcn fit needs the extra 'training'"),
         (

@@ -4,7 +4,7 @@ import gzip
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
@@ -29,6 +29,25 @@ def opened_member(archive: RemoteFile, name: str) -> Iterator[IO[bytes]]:
             yield stream
     except _DAMAGE as error:
         raise ValueError(f"{path}: not a whole archive ({error})") from error
+
+
+def members(archive: RemoteFile, names: Sequence[str]) -> dict[str, bytes]:
+    """Files inside a tar archive, in whatever folder there; it is read once.
+
+    Raises:
+        ValueError: the archive is damaged or lacks one of the files.
+    """
+    path = locate(archive)
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path) as tarred:
+            for member in tarred:
+                name = PurePosixPath(member.name).name
+                if name in names:
+                    found[name] = _found(tarred.extractfile(member), path, name).read()
+    except _DAMAGE as error:
+        raise ValueError(f"{path}: not a whole archive ({error})") from error
+    return {name: _found(found.get(name), path, name) for name in names}
 
 
 @contextmanager

@@ -141,7 +141,7 @@ class WholeOrder(DistributedSampler[int]):
     which makes other batches of them, and to come out even it hands out some sequences twice.
     """
 
-    def __init__(self, order: Sampler[int], size: int) -> None:
+    def __init__(self, order: Sampler[Any], size: int) -> None:
         """Wraps an order.
 
         Args:
@@ -153,7 +153,7 @@ class WholeOrder(DistributedSampler[int]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass."""
-        if isinstance(self.order, EpochShuffle):
+        if hasattr(self.order, "set_epoch"):
             self.order.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[int]:
@@ -161,7 +161,7 @@ class WholeOrder(DistributedSampler[int]):
 
 
 def batches(
-    dataset: SequenceDataset, batch_size: int, order: Sampler[int] | None = None
+    dataset: SequenceDataset, batch_size: int, order: Sampler[Any] | None = None
 ) -> DataLoader[Batch]:
     """Loads ``dataset`` in batches, in its own order unless another is given.
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from tcn.data.fetch import RemoteFile, locate
-from tcn.data.loading import Split, TensorSequences, check_at_least, derived_generator
+from tcn.data.loading import Split, TensorSequences, check_at_least
 from tcn.data.pixels import PixelDataModule
+from tcn.data.splitting import chosen_for
 
 MEAN = 0.1307
 STANDARD_DEVIATION = 0.3081
@@ -106,21 +107,11 @@ class SequentialMNIST(PixelDataModule):
             locate(FILES[f"{part} images"]), locate(FILES[f"{part} labels"])
         )
         if split != "test":
-            chosen = self._chosen(split, len(images))
+            key = self.seed, "mnist split"
+            chosen = chosen_for(split, len(images), self.validation_size, *key)
             images, labels = images[chosen], labels[chosen]
         values = (images.float() / 255 - MEAN) / STANDARD_DEVIATION
         return TensorSequences(self.sequences(values), labels)
-
-    def _chosen(self, split: Split, available: int) -> Tensor:
-        if self.validation_size >= available:
-            raise ValueError(
-                f"validation_size must leave some of the {available} images for training, "
-                f"got {self.validation_size}"
-            )
-        shuffled = torch.randperm(available, generator=derived_generator(self.seed, "mnist split"))
-        if split == "validation":
-            return shuffled[: self.validation_size]
-        return shuffled[self.validation_size :]
 
 
 def read_images(images_path: Path, labels_path: Path) -> tuple[Tensor, Tensor]:

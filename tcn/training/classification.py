@@ -27,8 +27,10 @@ class Classification(LabelTask):
     """Mean cross entropy, in nats, over all sequences or over all their valid steps.
 
     Targets: int64 classes, ``(batch,)`` for outputs ``(batch, classes)`` or ``(batch, time)`` for
-    ``(batch, classes, time)``; -100 is ignored. Logs ``*_loss``, ``{val,test}_accuracy`` and, with
-    ``last``, ``{val,test}_last_accuracy``; predicts the probabilities of the classes.
+    ``(batch, classes, time)``; -100 is ignored. In training they may be probabilities shaped like
+    the output, such as those of mixed images (``tcn.vision.Mixup``). Logs ``*_loss``,
+    ``{val,test}_accuracy`` and, with ``last``, ``{val,test}_last_accuracy``; predicts the
+    probabilities of the classes.
 
     The best checkpoint is chosen by the accuracy, or by the loss if there is a target at each step
     or if ``last`` or ``class_weights`` is given.
@@ -70,7 +72,8 @@ class Classification(LabelTask):
                 one pass through the training data when a fit begins, and kept in its checkpoints.
             metrics: further metrics, in which each class counts the same however rare: ``f1``;
                 ``average_precision`` (exact: all scores are kept until the end of the epoch);
-                ``balanced_accuracy`` (the mean recall); ``confusion``, the confusion matrix.
+                ``balanced_accuracy`` (the mean recall); ``confusion``, the confusion matrix. And
+                ``top5_accuracy``, the share of targets among the five likeliest classes.
             monitor: the metric that chooses the best checkpoint: ``loss``, ``accuracy``,
                 ``last_accuracy`` with ``last``, or one of ``metrics``, which is then measured.
             classes: the number of classes, for ``metrics``; by default ``out_channels`` of the net.
@@ -115,6 +118,8 @@ class Classification(LabelTask):
         smoothing = self.label_smoothing if self.training else 0.0
         logits = self._logits(output)
         weights = self.weights.of(logits) if self.weights.present else None
+        if self.training and batch.y.is_floating_point() and batch.lengths is None:
+            return _soft_cross_entropy(logits, batch.y, smoothing, weights)
         return _cross_entropy(logits, valid_classes(batch), smoothing, weights)
 
     @override
@@ -184,3 +189,34 @@ def _cross_entropy(
         label_smoothing=smoothing,
     )
     return total / (weight or 1), weight
+
+
+def _soft_cross_entropy(
+    output: Tensor, target: Tensor, smoothing: float, weights: Tensor | None
+) -> tuple[Tensor, float]:
+    """As ``_cross_entropy``, of probabilities; a class weighs as much of a target as is of it."""
+    if output.shape != target.shape:
+        raise ValueError(
+            f"output {tuple(output.shape)} and target {tuple(target.shape)} do not fit: targets "
+            "that are floats are probabilities of the classes, shaped like the output"
+        )
+    if can_be_looked_at(target):
+        _check_probabilities(target)
+    target = at_least_float32(target)
+    weight: float = target[:, 0].numel()
+    if weights is not None:
+        weight = float((target.movedim(1, -1) * weights).sum())
+    total = functional.cross_entropy(
+        at_least_float32(output), target, weights, reduction="sum", label_smoothing=smoothing
+    )
+    return total / (weight or 1), weight
+
+
+def _check_probabilities(target: Tensor) -> None:
+    off = (target.sum(1) - 1).abs() > 1e-3
+    if off.any() or (target < 0).any():
+        raise ValueError(
+            f"target: {target.dtype} of which the lowest is {float(target.min()):g} and "
+            f"{int(off.sum())} sums over the classes are not 1; give probabilities, or classes as "
+            "integers"
+        )

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 from torchmetrics.classification import (
+    MulticlassAccuracy,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
     MultilabelF1Score,
@@ -117,6 +118,17 @@ class OfNumbers(Metric):
         self.metric.reset()
 
 
+def top5_accuracy(classes: int) -> Metric:
+    """The share of targets that are among the five classes with the highest scores.
+
+    Raises:
+        ValueError: there are no more than five classes.
+    """
+    if classes <= 5:
+        raise ValueError(f"metrics: 'top5_accuracy' of {classes} classes is always 1; leave it out")
+    return OfNumbers(MulticlassAccuracy(classes, top_k=5, average="micro", validate_args=False))
+
+
 def f1_of_classes(classes: int) -> Metric:
     """The mean of the F1 scores of the classes."""
     return OfNumbers(MulticlassF1Score(classes, average="macro", validate_args=False))
@@ -134,8 +146,9 @@ OF_CLASSES = {
     "balanced_accuracy": Measure(lambda n: OfNumbers(BalancedAccuracy(n)), "max"),
     "confusion": Measure(lambda n: MulticlassConfusionMatrix(n, validate_args=False), ""),
     "f1": Measure(f1_of_classes, "max"),
+    "top5_accuracy": Measure(top5_accuracy, "max"),
 }
-"""Metrics of one class among several; each class counts the same, however rare."""
+"""Metrics of one class among several; each class counts the same but for ``top5_accuracy``."""
 
 OF_CHANNELS = {
     "average_precision": Measure(lambda _: AveragePrecision(), "max"),
