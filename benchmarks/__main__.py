@@ -13,6 +13,7 @@ from benchmarks.grid.provenance import available_cores
 from benchmarks.grid.runs import OURS, ROOT, known_tasks, select
 from benchmarks.grid.scheduler import Stopped
 from benchmarks.grid.store import Store
+from benchmarks.images.options import add_parser as add_images
 from benchmarks.report.summary import summarize
 from benchmarks.studies.quick import RESULTS as QUICK_RESULTS
 from benchmarks.studies.quick import print_summary, quick_runs
@@ -45,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     actions = parser.add_subparsers(
         required=True,
-        metavar="quick|run|search|memory_curve|ablations|report|many_to_one|speed|forecasting",
+        metavar="quick|run|search|memory_curve|ablations|report|many_to_one|speed|forecasting|"
+        "images",
     )
     _add_quick(actions)
     _add_run(actions)
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_many_to_one(actions)
     _add_speed(actions)
     add_forecasting(actions)
+    add_images(actions)
     return parser
 
 

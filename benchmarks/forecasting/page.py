@@ -14,7 +14,7 @@ from benchmarks.grid.overview import clock
 from benchmarks.grid.results import Result
 from benchmarks.grid.store import Store
 from benchmarks.report.page import commit_name, write_pages
-from benchmarks.report.tables import Best, Section, Table
+from benchmarks.report.tables import Best, Section, Table, spread
 
 UNITS = {
     "mse": ("MSE", 3),
@@ -139,16 +139,6 @@ def _row(
 def _tested(metric: str, runs: Sequence[Result]) -> list[float]:
     values = [each.test.get(f"test_{metric}") for each in runs]
     return [value for value in values if value is not None]
-
-
-def spread(values: Sequence[float], decimals: int) -> str:
-    """The mean, followed by the sample standard deviation if there are several values."""
-    if not values:
-        return "–"
-    mean = f"{statistics.fmean(values):.{decimals}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values):.{decimals}f}"
 
 
 def _published(data: str, horizon: int, metrics: Sequence[str]) -> list[list[str]]:

@@ -17,6 +17,8 @@ LARGEST_SEED = 2**32 - 1  # numpy's
 class Run:
     """One model trained on one task from one seed.
 
+    ``task`` is the place of its configs: ``"jsb"``, ``"images/mnist"``.
+
     ``settings`` says whose they are: ``"ours"`` or a folder next to ours, such as ``"paper"``. In
     ``"search"`` the settings are ours with some overridden, and ``seed`` is also the trial.
     """
@@ -85,9 +87,7 @@ def select(
     if settings not in whose:
         raise ValueError(f"unknown settings {settings!r}; known: {whose}")
     seeds = list(seeds)
-    for seed in seeds:
-        if not 0 <= seed <= LARGEST_SEED:
-            raise ValueError(f"--seeds: {seed} is not from 0 to {LARGEST_SEED}")
+    check_seeds(seeds)
     chosen = []
     for task in tasks:
         if task not in known_tasks(settings):
@@ -101,3 +101,14 @@ def select(
                 raise ValueError(f"unknown model {model!r} for {where}; known: {available}")
             chosen += [Run(task, model, seed, settings) for seed in seeds]
     return list(dict.fromkeys(chosen))
+
+
+def check_seeds(seeds: Iterable[int]) -> None:
+    """Refuses seeds that NumPy does not take.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            raise ValueError(f"--seeds: {seed} is not from 0 to {LARGEST_SEED}")

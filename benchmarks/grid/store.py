@@ -76,13 +76,17 @@ class Store:
         write_atomically(path, (text + "\n").encode())
         return path
 
-    def results(self, settings: str = OURS) -> Iterator[Result]:
+    def results(self, settings: str = OURS, tasks: str = "*") -> Iterator[Result]:
         """Every result made with these settings, by task, model and seed.
+
+        Args:
+            settings: whose.
+            tasks: a pattern of their names: ``"images/*"`` are those under ``configs/images``.
 
         Raises:
             ValueError: a file is not a result, or is that of another run.
         """
-        some = Run("*", "*", 0, settings)
+        some = Run(tasks, "*", 0, settings)
         paths = self.folder.glob(f"{some.group}/{some.model}/{some.number}*.json")
         found = (self._read_in_place(path) for path in paths if NUMBERED.fullmatch(path.name))
         yield from sorted(found, key=lambda each: each.run)

@@ -1,5 +1,6 @@
 """Tables of words and numbers, rendered in both forms of a report by one macro."""
 
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,3 +27,13 @@ class Section(NamedTuple):
     title: str
     note: str
     tables: Sequence[Table]
+
+
+def spread(values: Sequence[float], decimals: int) -> str:
+    """The mean, followed by the sample standard deviation if there are several values."""
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):.{decimals}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.{decimals}f}"

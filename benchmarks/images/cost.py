@@ -1,0 +1,37 @@
+"""What one image costs a net, in multiplications with an addition."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+SIZES = {"MNIST": (1, 28, 28), "FashionMNIST": (1, 28, 28), "BinarizedMNIST": (1, 28, 28),
+         "CIFAR10": (3, 32, 32)}  # fmt: skip
+"""Channels, height and width of the images of a data module."""
+
+
+def multiply_adds(config: Mapping[str, Any]) -> int:
+    """Of the forward pass for one image, by the resolved config of a result."""
+    data = config["data"]
+    channels, *sizes = SIZES[data["class_path"].rsplit(".", 1)[1]]
+    padding = 2 * data["init_args"].get("padding", 0)
+    net = built(config["model"]["init_args"]["net"]).eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        net(torch.zeros(1, channels, *(size + padding for size in sizes)))
+    return int(counter.get_total_flops()) // 2
+
+
+def built(said: Any) -> Any:
+    """The object that a config names by ``class_path`` and ``init_args``, and those in it."""
+    if isinstance(said, list):
+        return [built(each) for each in said]
+    if not isinstance(said, dict):
+        return said
+    if "class_path" not in said:
+        return {name: built(each) for name, each in said.items()}
+    module, name = said["class_path"].rsplit(".", 1)
+    made = getattr(importlib.import_module(module), name)
+    return made(**built(said.get("init_args", {})))
