@@ -20,6 +20,7 @@ TITLES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
+    "mnist_10000": "Sequence or image? 10,000 images of MNIST",
     "binarized_mnist": "Binarized MNIST",
 }
 COLUMNS = {

@@ -4,6 +4,7 @@ from tcn.models.alexnet import AlexNet, ZFNet
 from tcn.models.all_convolutional import AllConvolutional
 from tcn.models.densenet import DenseNet, densenet, small_densenet
 from tcn.models.googlenet import GoogLeNet
+from tcn.models.image_scan import ImageScan
 from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
 from tcn.models.lenet import LeNet5
@@ -26,6 +27,7 @@ __all__ = [
     "AllConvolutional",
     "DenseNet",
     "GoogLeNet",
+    "ImageScan",
     "JointModel",
     "LargeKernel",
     "LargeKernelTCN",
