@@ -384,8 +384,8 @@ def test_a_part_may_not_hide_an_attribute() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(10))
-def test_a_hundred_random_strided_nets_are_exported(part: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", range(4))
+def test_forty_random_strided_nets_are_exported(part: int, tmp_path: Path) -> None:
     """export() runs each file on other sizes than it was traced with, and compares."""
     exported, began = set[str](), time.process_time()
 
