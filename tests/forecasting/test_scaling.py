@@ -115,7 +115,7 @@ def test_a_constant_series_has_scale_1_and_comes_back_exactly(name: str, value: 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("name", ["standard", "robust", "minmax", "mean"])
-@pytest.mark.parametrize("magnitude", [2.0**700, 2.0**-700])  # whose squares are no float64
+@pytest.mark.parametrize("magnitude", [2.0**700, 2.0**-700])  # whose squares are not float64
 def test_statistics_of_huge_and_tiny_values(name: str, magnitude: float) -> None:
     values = [5.0, 1.0, 2.0, 4.0, 3.0]
     usual = SeriesScaler(name).fit(panel_of(values))

@@ -58,7 +58,7 @@ def test_the_inverse_leads_back_and_the_rest_of_the_batch_is_nothing(
 def test_windows_of_huge_values(name: str) -> None:
     x = torch.tensor([[[5.0, 1, 2, 4, 3]]])
     scaled, usual = WindowScaler(name, 1).scale(x)
-    huge, statistics = WindowScaler(name, 1).scale(x * 2.0**80)  # its square is no float32
+    huge, statistics = WindowScaler(name, 1).scale(x * 2.0**80)  # its square is not a float32
     torch.testing.assert_close(huge, scaled, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(statistics[1], usual[1] * 2.0**80, rtol=1e-5, atol=0)
 

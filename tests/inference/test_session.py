@@ -832,7 +832,7 @@ def check_long_run(name: str, steps: int, chunk: int, native: bool | None) -> in
         y = session.push(x)
         recent = torch.cat([recent, x], -1)[..., -window:]
         if begin in (steps // 10 // chunk * chunk, steps - chunk):
-            gc.collect()  # what waits to be collected is no leak
+            gc.collect()  # what waits to be collected is not a leak
             memory.append((tracemalloc.get_traced_memory()[0], resident()))
     tracemalloc.stop()
     # Around PyTorch's layers some ten kilobytes settle; a state that grew would take far more.

@@ -154,7 +154,7 @@ def test_hand_computed_values() -> None:
 
 
 def test_a_maximum_may_be_minus_infinity() -> None:
-    # What does not exist is no value: a window of -inf alone has the maximum -inf, not 0.
+    # What does not exist is not a value: a window of -inf alone has the maximum -inf, not 0.
     x = torch.full((1, 1, 4), -torch.inf)
     assert (MaxPool1d(2, stride=1)(x) == -torch.inf).all()
     assert (MaxPool1d(2, stride=1)(x, torch.tensor([3]))[..., :3] == -torch.inf).all()

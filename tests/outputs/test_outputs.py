@@ -257,7 +257,7 @@ def test_quantiles_never_cross(given: Output, data: st.DataObject) -> None:
     assert values.shape == (len(q), 1, 1, 1)
     assert values.dtype == torch.float32
     assert (values.diff(dim=0) >= 0).all()
-    # The order in which they are asked for is no matter.
+    # The order in which they are asked for does not matter.
     assert torch.equal(given.quantile(raw, q[::-1]).flip(0), values)
 
 

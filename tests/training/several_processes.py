@@ -115,7 +115,7 @@ class Gaps(SequenceDataModule):
 
 
 class Spoiled(AddingProblem):
-    """One value of the training data, in the share of the last process, is no number."""
+    """One value of the training data, in the share of the last process, is not a number."""
 
     def make_dataset(self, split: str) -> TensorSequences:
         made = super().make_dataset(split)

@@ -46,7 +46,7 @@ def test_nan_becomes_null_with_a_note(tmp_path, make_result):
     [
         ("{", "is not JSON"),
         ("[]", "schema None"),
-        ("\udcff\udcfe", "is not JSON"),  # bytes that are no text
+        ("\udcff\udcfe", "is not JSON"),  # bytes that are not text
         ('{"schema": 99}', "result schema 99, this program reads 1"),
         ('{"schema": 1, "task": "x"}', "lacks or adds the fields"),
     ],
