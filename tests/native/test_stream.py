@@ -137,7 +137,7 @@ def test_an_output_may_be_a_part() -> None:
     x = builder.input(9)
     y = builder.part(builder.part(builder.linear(x, torch.eye(9)), 2, 6), 3, 2)
     for _ in range(3):  # whose places must not be that of the output
-        x = builder.linear(x, torch.eye(9))
+        x = builder.linear(x, 2 * torch.eye(9))
     program = builder.build(y, ())
     assert program is not None
     numbers = torch.arange(18.0).view(1, 9, 2)
