@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
@@ -134,13 +133,12 @@ def test_memory_does_not_grow():
     assert resident() - before < 5 << 20
 
 
-def nested(classes: int) -> PixelCNN:
-    """Its condition has as many channels as the native program's would have."""
-
-    def modulation(channels: int, condition_channels: int) -> nn.Module:
-        return Chain(a=AddCondition(channels, condition_channels))
-
-    return small(classes=classes, modulation=modulation)
+def twice_conditioned() -> PixelCNN:
+    """Its condition has as many channels as what the native program is told of two layers."""
+    net = small(classes=2 * 10)
+    first = next(iter(net.stacks))
+    first.across = Chain(a=AddCondition(10, 20), b=AddCondition(10, 20), gate=Gate())
+    return net.eval()
 
 
 def with_gate(module: nn.Module) -> PixelCNN:
@@ -160,7 +158,7 @@ DECLINED: dict[str, Callable[[], PixelCNN]] = {
     "a hook": hooked,
     "an unknown module": lambda: with_gate(nn.Softplus()),
     "a memory": lambda: with_gate(CumulativeNorm(10)),
-    "a nested condition": partial(nested, 2 * 10),
+    "a second condition": twice_conditioned,
 }
 
 
@@ -176,7 +174,7 @@ def test_what_has_no_native_form_is_drawn_by_pytorch(what: str):
 
 
 @needs_library
-def test_under_autocast_pytorch_draws():
+def test_under_autocast_it_is_not_native():
     net = small()
     generate_images(net, 2, 4, seed=0, native=True)
     with torch.autocast("cpu"), pytest.raises(ValueError, match="native: True"):
