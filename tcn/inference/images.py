@@ -38,7 +38,8 @@ def generate_images(
 ) -> Tensor:
     """Draws images, or what is missing of images whose first rows are given.
 
-    The result is that of the net evaluated anew for every value, under the same random numbers.
+    The result is that of the net evaluated anew for every value, under the same random numbers, in
+    a small part of the time. The weights are those that the net has when it is called.
 
     Args:
         net: in evaluation mode.
