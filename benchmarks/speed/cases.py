@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from benchmarks.speed.contestants import PEER, ChannelsFirst, Net, convolutional, recurrent
 from benchmarks.speed.timing import Action
-from tcn.inference import StreamSession, generate
+from tcn.inference import StreamSession, generate, generate_images
 from tcn.layers import Chain, GatedBlock, SequenceModule, SkipSum, fold_weight_norm
-from tcn.models import GRU, LSTM, TCN, SequenceModel
+from tcn.models import GRU, LSTM, TCN, PixelCNN, SequenceModel
 
 OURS = "tcn"
 ADDING = Net(2, (24,) * 8, 8)
@@ -68,6 +68,7 @@ def cases() -> Iterator[tuple[str, Builder]]:
     yield "stream", lambda: streaming(MNIST, 64)
     yield "stream, caches cold", lambda: cold_streaming(MNIST)
     yield "generation", generation
+    yield "images", drawing
 
 
 def training(
@@ -270,4 +271,28 @@ def generation() -> Case:
         },
         unit="sample",
         units=samples,
+    )
+
+
+def drawing(features: int = 32, layers: int = 6, batch: int = 16, size: int = 28) -> Case:
+    """Binary images drawn side by side, and a pixel of them by the whole net evaluated anew."""
+    net = PixelCNN(1, features, layers).eval()
+    images = generate_images(net, batch, size, seed=0)
+
+    @torch.inference_mode()
+    def anew() -> None:
+        net.output.sample(net(images)[..., 0, 0], 1)
+
+    pixels, slow = batch * size**2, "whole net for each pixel"
+    actions: dict[str, Action] = {
+        OURS: lambda: generate_images(net, batch, size, seed=0),
+        "tcn, PyTorch layers": lambda: generate_images(net, batch, size, seed=0, native=False),
+        slow: anew,
+    }
+    return Case(
+        "images",
+        f"PixelCNN, {layers} layers, {features} features, {batch} images of {size} x {size}",
+        actions,
+        unit="pixel",
+        units=dict.fromkeys(actions, pixels) | {slow: batch},
     )

@@ -74,12 +74,12 @@ def compile_stream(net: SequenceModule) -> StreamProgram | None:
         _check(net)
         builder = Builder()
         x = _input(builder, net)
-        y, states = _translate(builder, net, x)
+        y, states = translate(builder, net, x)
         return builder.build(y, states)
-    except _Declined as reason:
-        _log_once(str(reason))
+    except Declined as reason:
+        log_once(str(reason))
         return None
-    except _Misfit as misfit:
+    except Misfit as misfit:
         names = (name for name, module in net.named_modules() if module is misfit.module)
         place = ".".join(filter(None, (type(net).__name__, next(names, ""))))
         raise ValueError(f"net: {place}: {misfit}; load weights that fit, or build it anew") from (
@@ -87,11 +87,11 @@ def compile_stream(net: SequenceModule) -> StreamProgram | None:
         )
 
 
-class _Declined(Exception):  # noqa: N818 (not an error: PyTorch serves)
+class Declined(Exception):  # noqa: N818 (not an error: PyTorch serves)
     """Why a net does not run natively."""
 
 
-class _Misfit(Exception):  # noqa: N818 (compile_stream makes a ValueError of it)
+class Misfit(Exception):  # noqa: N818 (compile_stream makes a ValueError of it)
     """A layer whose parameters do not fit it."""
 
     def __init__(self, module: nn.Module, reason: str) -> None:
@@ -100,27 +100,33 @@ class _Misfit(Exception):  # noqa: N818 (compile_stream makes a ValueError of it
 
 
 @functools.cache
-def _log_once(reason: str) -> None:
+def log_once(reason: str) -> None:
+    """Says why PyTorch serves, once for each reason."""
     logger.info("native stream: %s; PyTorch serves instead", reason)
 
 
 def _check(net: SequenceModule) -> None:
     """Declines nets that no layer would refuse."""
-    if library() is None:
-        raise _Declined("no native library")
+    check_mode(net)
     if net.ndim != 1:
-        raise _Declined(f"{type(net).__name__} has {net.ndim} axes")
+        raise Declined(f"{type(net).__name__} has {net.ndim} axes")
     if obstacles := net.streaming_obstacles():
-        raise _Declined(f"{type(net).__name__} does not stream: {obstacles[0]}")
+        raise Declined(f"{type(net).__name__} does not stream: {obstacles[0]}")
     if getattr(net, "latency", 0):
-        raise _Declined(f"{type(net).__name__} looks ahead")
+        raise Declined(f"{type(net).__name__} looks ahead")
+
+
+def check_mode(net: SequenceModule) -> None:
+    """Declines a net of whatever layers for its mode, the type of its weights or where they are."""
+    if library() is None:
+        raise Declined("no native library")
     if any(module.training for module in net.modules()):
-        raise _Declined(f"{type(net).__name__} is in training mode (call eval())")
+        raise Declined(f"{type(net).__name__} is in training mode (call eval())")
     for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            raise _Declined(f"{name} is {tensor.dtype}")
+            raise Declined(f"{name} is {tensor.dtype}")
         if tensor.device.type != "cpu":
-            raise _Declined(f"{name} is on {tensor.device}")
+            raise Declined(f"{name} is on {tensor.device}")
 
 
 def _input(builder: Builder, net: SequenceModule) -> Value:
@@ -135,23 +141,29 @@ def _in_channels(module: nn.Module) -> int:
         for name in ("in_channels", "channels", "num_features"):
             if isinstance(count := getattr(layer, name, None), int):
                 return count
-    raise _Declined(f"{type(module).__name__} does not say how many channels it takes")
+    raise Declined(f"{type(module).__name__} does not say how many channels it takes")
 
 
-def _translate(builder: Builder, module: nn.Module, x: Value) -> tuple[Value, States]:
+def translate(builder: Builder, module: nn.Module, x: Value) -> tuple[Value, States]:
+    """Writes down what a module does to a value; returns its output and the form of its state.
+
+    Raises:
+        Declined: if the module has no native form.
+        Misfit: if its parameters do not fit it.
+    """
     activation = _activation(module)
     if activation is not None:
         return builder.activate(x, activation.function, *activation.parameters), ()
     for kind in type(module).__mro__:
-        if kind in _TRANSLATORS and _behaves_as(module, kind):
+        if kind in _TRANSLATORS and behaves_as(module, kind):
             try:
                 return _TRANSLATORS[kind](builder, module, x)
             except ValueError as error:
-                raise _Misfit(module, str(error)) from error
-    raise _Declined(f"{type(module).__name__} has no native form")
+                raise Misfit(module, str(error)) from error
+    raise Declined(f"{type(module).__name__} has no native form")
 
 
-def _behaves_as(module: nn.Module, kind: type) -> bool:
+def behaves_as(module: nn.Module, kind: type) -> bool:
     """Whether a layer's class computes what ``kind`` does, of which it may be a subclass."""
     methods = ("advance", "forward", "modulate", "_read", "apply_head")
     return all(getattr(type(module), name, None) is getattr(kind, name, None) for name in methods)
@@ -163,7 +175,7 @@ def _behaves_as(module: nn.Module, kind: type) -> bool:
 def _chain(builder: Builder, chain: Chain, x: Value) -> tuple[Value, States]:
     states = []
     for module in chain:
-        x, state = _translate(builder, module, x)
+        x, state = translate(builder, module, x)
         states.append(state)
     return x, tuple(states)
 
@@ -172,7 +184,7 @@ def _add(builder: Builder, add: Add, x: Value) -> tuple[Value, States]:
     builder.share(x)
     total, states = None, []
     for module in add:
-        y, state = _translate(builder, module, x)
+        y, state = translate(builder, module, x)
         total = y if total is None else _sum(builder, total, y)
         states.append(state)
     assert total is not None
@@ -181,7 +193,7 @@ def _add(builder: Builder, add: Add, x: Value) -> tuple[Value, States]:
 
 def _sum(builder: Builder, a: Value, b: Value) -> Value:
     if a.channels != b.channels:  # PyTorch knows what one channel plus several is
-        raise _Declined(f"a sum of {a.channels} and {b.channels} channels has no native form")
+        raise Declined(f"a sum of {a.channels} and {b.channels} channels has no native form")
     return builder.add(a, b)
 
 
@@ -189,21 +201,21 @@ def _skip_sum(builder: Builder, skip_sum: SkipSum, x: Value) -> tuple[Value, Sta
     total, states = None, []
     for block in skip_sum.blocks:
         builder.share(x)
-        hidden, state = _translate(builder, block.body, x)
+        hidden, state = translate(builder, block.body, x)
         builder.share(hidden)
-        skip = _translate(builder, block.skip, hidden)[0]
+        skip = translate(builder, block.skip, hidden)[0]
         total = skip if total is None else _sum(builder, total, skip)
         states.append(state)
         if block is not skip_sum.blocks[-1]:  # whose residual output nobody reads
-            shortcut = _translate(builder, block.shortcut, x)[0]
-            x = _sum(builder, shortcut, _translate(builder, block.residual, hidden)[0])
+            shortcut = translate(builder, block.shortcut, x)[0]
+            x = _sum(builder, shortcut, translate(builder, block.residual, hidden)[0])
     assert total is not None
     return total, tuple(states)
 
 
 def _sequence_model(builder: Builder, net: SequenceModel, x: Value) -> tuple[Value, States]:
-    y, past = _translate(builder, net.backbone, x)
-    y, read = _translate(builder, net.readout, y)
+    y, past = translate(builder, net.backbone, x)
+    y, read = translate(builder, net.readout, y)
     if not isinstance(net.head, nn.Linear):  # the output has a last layer of its own
         return y, (past, read)
     return builder.linear(y, net.head.weight, net.head.bias), (past, read)
@@ -223,9 +235,9 @@ def _last(builder: Builder, readout: Last, x: Value) -> tuple[Value, States]:
 
 def _convolution(builder: Builder, layer: Conv1d, x: Value) -> tuple[Value, States]:
     if layer.stride != (1,):
-        raise _Declined(f"a convolution with stride={layer.stride[0]} has no native form")
+        raise Declined(f"a convolution with stride={layer.stride[0]} has no native form")
     if x.channels != layer.in_channels:
-        raise _Declined(f"a convolution of {layer.in_channels} channels is given {x.channels}")
+        raise Declined(f"a convolution of {layer.in_channels} channels is given {x.channels}")
     sizes = (layer.out_channels, layer.in_channels // layer.groups, layer.kernel_size[0])
     check_size("weight", layer.weight, *sizes)
     return builder.convolve(
@@ -245,7 +257,7 @@ def _dropout(builder: Builder, layer: Dropout, x: Value) -> tuple[Value, States]
 def _gate(builder: Builder, gate: Gate, x: Value) -> tuple[Value, States]:
     activation = _activation(gate.activation)
     if activation is None:
-        raise _Declined(f"a gate with {type(gate.activation).__name__} has no native form")
+        raise Declined(f"a gate with {type(gate.activation).__name__} has no native form")
     return builder.gate(x, activation.function, *activation.parameters), ()
 
 

@@ -5,7 +5,8 @@
     rows above    v v v v v v     vertical stack: once a row, its state is the rows it needs
     this row      h h h . . .     horizontal stack: once a pixel, its state the pixels it needs
 
-A pixel thus costs one evaluation of the net for one position; all others have been computed.
+A pixel thus costs one evaluation of the net for one position; all others have been computed. Of a
+float32 net on the CPU it is one native call (:mod:`tcn.inference.pixels`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import torch
 from torch import Tensor
 
 from tcn.inference.checks import in_training
+from tcn.inference.pixels import Pixels, part_of, pixels_of
 from tcn.inference.sampling import generator_of
 from tcn.layers import Context, State
 from tcn.layers.compiled import uncompiled
-from tcn.layers.validation import check_positive, per_axis
+from tcn.layers.validation import check_positive, check_switch, per_axis
 from tcn.models import PixelCNN
 
 
@@ -32,10 +34,12 @@ def generate_images(
     condition: Tensor | None = None,
     given: Tensor | None = None,
     seed: SupportsIndex | torch.Generator | None = None,
+    native: bool | None = None,
 ) -> Tensor:
     """Draws images, or what is missing of images whose first rows are given.
 
-    The result is that of the net evaluated anew for every value, under the same random numbers.
+    The result is that of the net evaluated anew for every value, under the same random numbers, in
+    a small part of the time. The weights are those that the net has when it is called.
 
     Args:
         net: in evaluation mode.
@@ -48,6 +52,7 @@ def generate_images(
             upper half; they are kept as they are. What follows given pixels of other places would
             not be drawn from the right distribution.
         seed: of the random numbers, or a generator of them; PyTorch's global ones if None.
+        native: whether the native library evaluates the horizontal stack; None for wherever it can.
 
     Returns:
         ``(count, in_channels, height, width)``: integers if the net's values are classes, otherwise
@@ -56,8 +61,8 @@ def generate_images(
     Raises:
         TypeError: naming the argument, if the net is another, or something else than the expected
             tensor or number is given.
-        ValueError: if the net is in training mode, or an argument does not fit it; naming the
-            argument and the cure.
+        ValueError: if the net is in training mode, an argument does not fit it, or ``native`` is
+            True and cannot be; naming the argument and the cure.
     """
     net = _checked(net)
     check_positive("count", [count])
@@ -73,53 +78,47 @@ def generate_images(
         images[:, :, :rows] = given
     context = net.context_of(condition, images)
     _check_local(context, images)
+    generator = generator_of(seed)
+    if native is not None:
+        check_switch(native=native)
     with torch.no_grad():
-        _draw(net, images, rows, context, generator_of(seed))
+        _draw(net, images, rows, context, generator, pixels_of(net, count, native))
     return images
 
 
 def _draw(
-    net: PixelCNN, images: Tensor, begin: int, context: Context, generator: torch.Generator
+    net: PixelCNN,
+    images: Tensor,
+    begin: int,
+    context: Context,
+    generator: torch.Generator,
+    pixels: Pixels,
 ) -> None:
     """Draws the rows from ``begin`` on, in place."""
     states: list[State | None] = [None] * len(net.stacks)
     if begin:
         x = net.scaled(images[:, :, :begin])
-        states = net.stacks.rows(x, states, _part(context, slice(begin)))[1]
+        states = net.stacks.rows(x, states, part_of(context, slice(begin)))[1]
     for row in range(begin, images.shape[2]):
         here = slice(row, row + 1)
-        x, at, first = images[:, :, here], _part(context, here), states[0]
+        x, at = images[:, :, here], part_of(context, here)
         told, states = net.stacks.rows(net.scaled(x), states, at)
-        _draw_row(net, x, told, at, generator)
-        # It has gone through the first layer unseen and before it was drawn: once more.
-        states[0] = net.stacks.after_row(net.scaled(x), first, at)
+        pixels.begin(told, at)
+        _draw_row(net, x[:, :, 0], generator, pixels)
+        # The first layer must not have seen it before it was drawn.
+        states[0] = net.stacks.with_row(net.scaled(x), states[0])
 
 
-def _draw_row(
-    net: PixelCNN,
-    row: Tensor,
-    told: Sequence[Tensor],
-    context: Context,
-    generator: torch.Generator,
-) -> None:
-    """Draws a row ``(batch, colors, 1, width)`` in place, told by the vertical stack."""
-    states: list[State | None] = [None] * len(net.stacks)
-    for column in range(row.shape[3]):
-        here = slice(column, column + 1)
-        pixel, at, first = row[..., here], _part(context, slice(None), here), states[0]
-        of_layers = [each[..., here] for each in told]
-        features, states = net.stacks.pixel(net.scaled(pixel), of_layers, states, at)
+def _draw_row(net: PixelCNN, row: Tensor, generator: torch.Generator, pixels: Pixels) -> None:
+    """Draws a row ``(batch, colors, width)`` in place."""
+    scaled = torch.zeros_like(row[..., 0], dtype=net.head.raw.weight.dtype)
+    for column in range(row.shape[2]):
+        pixels.advance(scaled)
+        pixel = row[..., column]
         for color in range(net.in_channels):
-            raw = net.per_value(net.head(features, net.scaled(pixel), at))[:, :, color]
-            pixel[:, color] = net.output.sample(raw, 1, generator)[0].to(pixel.dtype)
-        states[0] = net.stacks.after_pixel(net.scaled(pixel), first, at)
-
-
-def _part(context: Context, rows: slice, columns: slice = slice(None)) -> Context:
-    """The context of some of the pixels; its tensors lie as images do."""
-    local = context.local_condition
-    condition = context.condition if local is None else local[:, :, rows, columns]
-    return context._replace(condition=condition, streaming=True)
+            raw = pixels.raw(color, scaled[:, :color])
+            pixel[:, color] = net.output.sample(raw, 1, generator)[0]
+            scaled = net.scaled(pixel)
 
 
 def _checked(net: Any) -> PixelCNN:

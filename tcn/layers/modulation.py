@@ -36,7 +36,7 @@ class _Conditioned(SequenceModule):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """Each step has its own condition, so nothing is remembered."""
-        return self.modulate(x, self._project(x, context.condition)), ()
+        return self.modulate(x, self.project(x, context.condition)), ()
 
     def needs(self, want: Grid) -> Grid:
         """The same positions."""
@@ -47,9 +47,14 @@ class _Conditioned(SequenceModule):
         condition = context.condition
         if condition is not None and condition.dim() > 2:
             condition = have.take(condition, Grid.whole(have.sizes))
-        return self.modulate(x, self._project(x, condition))
+        return self.modulate(x, self.project(x, condition))
 
-    def _project(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def project(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """What :meth:`modulate` takes with ``x``.
+
+        Raises:
+            ValueError: if the condition is missing or does not fit ``x``.
+        """
         check_input_of_any_rank(self, x, self.channels)
         expected = (
             f"(batch, {self.condition_channels}) for the whole sequence or "

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tcn.layers import Chain, Context, Conv2d, Dropout, Gate, State
 from tcn.layers.blocks.recipe import Builder, modulate
 from tcn.layers.passing import advance, call
+from tcn.models.one_step import advance_step, with_latest
 
 
 class PixelLayer(nn.Module):
@@ -101,8 +102,8 @@ class PixelLayer(nn.Module):
             The next layer's ``v``, what the horizontal stack is told, ``(batch, 2 * features,
             rows, width)``, and the state after these rows.
         """
-        v, state = advance(self.vertical, v, state, context)
-        told = advance(self.link, v, None, context)[0].transpose(2, 3)
+        v, state = advance_step(self.vertical, v, state, context)
+        told = advance_step(self.link, v, None, context)[0].transpose(2, 3)
         if self.down is not None:
             v = advance(self.down, v, None, context)[0]
         return v, told, state
@@ -122,12 +123,12 @@ class PixelLayer(nn.Module):
             The next layer's ``h``, the skip output, ``(batch, features, rows, pixels)``, and the
             state after these pixels.
         """
-        seen, state = advance(self.horizontal, h, state, context)
+        seen, state = advance_step(self.horizontal, h, state, context)
         gated = advance(self.across, seen + told, None, context)[0]
-        skip = advance(self.skip, gated, None, context)[0]
+        skip = advance_step(self.skip, gated, None, context)[0]
         if self.residual is None:
             return gated, skip, state
-        residual = advance(self.residual, gated, None, context)[0]
+        residual = advance_step(self.residual, gated, None, context)[0]
         return (h + residual if self.has_shortcut else residual), skip, state
 
 
@@ -155,7 +156,7 @@ class PixelStacks(nn.ModuleList):
 
         Args:
             x: ``(batch, channels, rows, width)``. Of the last row only the first layer's state
-                depends; see :meth:`after_row`.
+                depends; see :meth:`with_row`.
             states: of the rows before these, one per layer.
             context: of these rows.
 
@@ -170,10 +171,14 @@ class PixelStacks(nn.ModuleList):
             after.append(state)
         return told, after
 
-    def after_row(self, x: Tensor, state: State | None, context: Context) -> State:
-        """The first layer's state of the vertical stack after a row, from that before it."""
-        first = next(iter(self)).vertical
-        return first.advance(x.transpose(2, 3), state, on_its_side(context, x))[1]
+    def with_row(self, x: Tensor, state: State | None) -> State:
+        """The first layer's state after a row that it has not seen, with the row in its place.
+
+        Args:
+            x: the row, ``(batch, channels, 1, width)``.
+            state: of the vertical stack, as :meth:`rows` returned it for this row.
+        """
+        return with_latest(x.transpose(2, 3), state)
 
     def pixel(
         self, x: Tensor, told: Sequence[Tensor], states: Sequence[State | None], context: Context
@@ -182,7 +187,7 @@ class PixelStacks(nn.ModuleList):
 
         Args:
             x: ``(batch, channels, 1, 1)``. Only the first layer's state depends on it; see
-                :meth:`after_pixel`.
+                :meth:`with_pixel`.
             told: by the vertical stack, ``(batch, 2 * features, 1, 1)`` per layer.
             states: of the pixels before this one, one per layer.
             context: of this pixel.
@@ -195,9 +200,14 @@ class PixelStacks(nn.ModuleList):
         assert skips is not None
         return skips, after
 
-    def after_pixel(self, x: Tensor, state: State | None, context: Context) -> State:
-        """The first layer's state of the horizontal stack after a pixel, from that before it."""
-        return next(iter(self)).horizontal.advance(x, state, context)[1]
+    def with_pixel(self, x: Tensor, state: State | None) -> State:
+        """The first layer's state after a pixel that it has not seen, with the pixel in its place.
+
+        Args:
+            x: the pixel, ``(batch, channels, 1, 1)``.
+            state: of the horizontal stack, as :meth:`pixel` returned it for this pixel.
+        """
+        return with_latest(x, state)
 
 
 class ColorHead(nn.Module):
@@ -232,6 +242,34 @@ class ColorHead(nn.Module):
             later[before - 1] = later[before - 1] + call(convolution, x[:, :before], context)
         raw = call(self.raw, F.relu(torch.cat([first, *later], dim=1)), context)
         return raw.unflatten(1, (self.colors, -1)).transpose(1, 2).flatten(1, 2)
+
+    def hidden_of(self, features: Tensor, context: Context) -> Tensor:
+        """What the hidden layers of all colors know of earlier pixels alone.
+
+        Args:
+            features: of one pixel, ``(batch, features, 1, 1)``.
+            context: of this pixel.
+
+        Returns:
+            ``(batch, features * colors)``.
+        """
+        return advance_step(self.hidden, F.relu(features), None, context)[0].flatten(1)
+
+    def raw_of(self, color: int, hidden: Tensor, earlier: Tensor) -> Tensor:
+        """The raw numbers of one color of one pixel, ``(batch, size)``.
+
+        Args:
+            color: its number.
+            hidden: see :meth:`hidden_of`.
+            earlier: the colors of the pixel before this one, ``(batch, color)``.
+        """
+        hidden = hidden.chunk(self.colors, dim=1)[color]
+        if color:
+            weight: Tensor = self.earlier[color - 1].weight  # type: ignore[assignment]
+            hidden = hidden + F.linear(earlier, weight.flatten(1))
+        weight = self.raw.weight.flatten(1).chunk(self.colors)[color]
+        bias = None if self.raw.bias is None else self.raw.bias.chunk(self.colors)[color]
+        return F.linear(F.relu(hidden), weight, bias)
 
 
 def on_its_side(context: Context, x: Tensor) -> Context:

@@ -34,11 +34,26 @@ LARGEST = 1 << 30
 
 @dataclass(eq=False)
 class Value:
-    """A vector of channels that every step has; ``shared`` once it has several readers."""
+    """A vector of channels that every step has.
+
+    Attributes:
+        channels: how many.
+        padding: further channels that whatever makes it may write to.
+        shared: whether it has several readers.
+        whole: the value of which this is a part; None if it has a place of its own.
+        begin: the part's first channel in the whole.
+    """
 
     channels: int
     padding: int = 0
     shared: bool = False
+    whole: Value | None = None
+    begin: int = 0
+
+    @property
+    def placed(self) -> Value:
+        """The value whose place it lies in: the whole, or itself."""
+        return self if self.whole is None else self.whole
 
 
 @dataclass(frozen=True)
@@ -156,9 +171,12 @@ def weights_read(operations: Sequence[Operation]) -> int:
 def place(
     operations: Sequence[Operation], inputs: Sequence[Value], output: Value
 ) -> tuple[dict[Value | None, int], int]:
-    """Where each value lies in the frame; places are used again after a value's last reader."""
-    last_use = {value: index for index, op in enumerate(operations) for value in op.reads()}
-    last_use[output] = len(operations)
+    """Where each value lies in the frame; places are used again after a value's last reader.
+
+    A part lies inside its whole, whose place is kept until the last reader of any part.
+    """
+    last_use = {value.placed: index for index, op in enumerate(operations) for value in op.reads()}
+    last_use[output.placed] = len(operations)
     places: dict[Value | None, int] = {}
     taken: dict[Value, tuple[int, int]] = {}  # begin and end of the values alive
     frame_size = 0
@@ -181,4 +199,6 @@ def place(
             put(operation.target)
         for value in [value for value in taken if last_use.get(value, -1) <= index]:
             del taken[value]
+    for value in [output, *(value for operation in operations for value in operation.reads())]:
+        places[value] = places[value.placed] + value.begin
     return places, frame_size

@@ -101,6 +101,22 @@ class Builder:
             )
         return self._condition
 
+    def part(self, x: Value, begin: int, channels: int) -> Value:
+        """Some adjacent channels of a value, read where they are: nothing is computed or copied.
+
+        It may begin anywhere, and be a part of a part. The whole counts as shared from then on.
+
+        Raises:
+            ValueError: if ``x`` is of another builder, or has no such channels.
+        """
+        self._check_own(x)
+        check_number("begin", begin, 0, x.channels - 1)
+        check_number("channels", channels, 1, x.channels - begin)
+        whole = self.share(x.placed)
+        part = Value(channels, shared=True, whole=whole, begin=x.begin + begin)
+        self._values.add(part)
+        return part
+
     # ---------------------------------------------------------------- operations
 
     def convolve(

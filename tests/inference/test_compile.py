@@ -323,7 +323,7 @@ DECLINED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 @pytest.mark.parametrize("what", DECLINED)
 def test_declined_with_one_line_in_the_log(what: str, caplog: pytest.LogCaptureFixture) -> None:
     build, reason = DECLINED[what]
-    compiler._log_once.cache_clear()
+    compiler.log_once.cache_clear()
     with caplog.at_level(logging.INFO, logger="tcn.inference.compile"):
         assert compile_stream(build().eval()) is None  # type: ignore[arg-type]
         assert compile_stream(build().eval()) is None  # type: ignore[arg-type]
@@ -342,7 +342,7 @@ def test_declined_without_the_library(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(compiler, "library", lambda: None)
-    compiler._log_once.cache_clear()
+    compiler.log_once.cache_clear()
     with caplog.at_level(logging.INFO, logger="tcn.inference.compile"):
         assert compile_stream(TCN(1, [2], 2).eval()) is None
     assert caplog.messages == ["native stream: no native library; PyTorch serves instead"]

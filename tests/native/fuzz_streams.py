@@ -30,7 +30,7 @@ def program(draw: Any) -> Any:
 
 
 def operation(draw: Any, builder: Builder, x: Any) -> tuple[Any, Any]:
-    channels, kind = x.channels, draw.integer(0, 7)
+    channels, kind = x.channels, draw.integer(0, 8)
     if kind <= 2:
         outputs, groups = draw.integer(1, 20), 1
         if draw.chance(0.3):
@@ -50,6 +50,9 @@ def operation(draw: Any, builder: Builder, x: Any) -> tuple[Any, Any]:
         return builder.add(
             builder.linear(builder.share(x), torch.randn(channels, channels)), x
         ), None
+    if kind == 7:
+        begin = draw.integer(0, channels - 1)
+        return builder.part(x, begin, draw.integer(1, channels - begin)), None
     name, *parameters = draw.pick(*ACTIVATIONS)
     return builder.activate(x, name, *parameters), None
 

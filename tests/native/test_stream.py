@@ -93,6 +93,58 @@ def test_nan_stays_nan(instruction_set: str, function: str) -> None:
 
 
 @given(
+    widths=st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 40)),
+    rows=st.integers(1, 19),
+    time=st.integers(1, 20),
+    function=st.sampled_from(["sigmoid", "relu"]),
+)
+def test_parts_are_read_like_slices(
+    instruction_set: str, widths: tuple[int, int, int], rows: int, time: int, function: str
+) -> None:
+    """Any two adjacent parts, of a condition and of what is computed; read last, by everything."""
+    before, width, behind = widths
+    channels = before + 2 * width + behind
+    weight, narrow = seeded(channels, 3), seeded(3, channels, seed=1)
+    builder = Builder()
+    x, condition = builder.input(3), builder.condition(channels)
+    made = builder.linear(x, weight)
+    both = builder.part(made, before, 2 * width)
+    first, second = builder.part(both, 0, width), builder.part(both, width, width)
+    told = builder.part(condition, before, width)
+    for _ in range(3):  # whose places must not be those of what is still to be read
+        x = builder.linear(builder.linear(x, weight), narrow)
+    y = builder.add(builder.linear(first, torch.eye(width)), told)
+    y = builder.multiply(builder.activate(second, function), y)
+    y = builder.modulate(
+        builder.add(y, builder.gate(both)), builder.part(condition, before, 2 * width)
+    )
+    y, past = builder.convolve(builder.add(y, second), torch.ones(width, 1, 2), groups=width)
+    built = builder.build(builder.part(y, 0, width), (past,))
+    assert built is not None
+
+    values, of_steps = seeded(rows, 3, time, seed=2), seeded(rows, channels, time, seed=3)
+    z = torch.einsum("oc,nct->not", weight, values)
+    one, two = z[:, before : before + width], z[:, before + width : before + 2 * width]
+    scale, shift = (of_steps[:, before + i * width :][:, :width] for i in (0, 1))
+    expected = getattr(torch, function)(two) * (one + scale) + one.tanh() * two.sigmoid()
+    expected = F.pad(expected * (1 + scale) + shift + two, (1, 0))
+    found = built.rows(rows).push(values, condition=of_steps)
+    torch.testing.assert_close(found, expected[..., 1:] + expected[..., :-1], atol=1e-4, rtol=1e-4)
+
+
+def test_an_output_may_be_a_part() -> None:
+    builder = Builder()
+    x = builder.input(9)
+    y = builder.part(builder.part(builder.linear(x, torch.eye(9)), 2, 6), 3, 2)
+    for _ in range(3):  # whose places must not be that of the output
+        x = builder.linear(x, 2 * torch.eye(9))
+    program = builder.build(y, ())
+    assert program is not None
+    numbers = torch.arange(18.0).view(1, 9, 2)
+    assert program.rows(1).push(numbers).tolist() == [[[10.0, 11.0], [12.0, 13.0]]]
+
+
+@given(
     groups=st.sampled_from([1, 1, 2, 3]),
     inputs=st.integers(1, 35),
     outputs=st.integers(1, 70),

@@ -55,6 +55,15 @@ MISFITS: dict[str, tuple[Callable[[Builder, Value], object], str]] = {
     "product": (lambda b, x: b.multiply(x, b.linear(x, ONES(3, 2))), "b: 3 channels; expected 2"),
     "modulation": (lambda b, x: b.modulate(x, x), "by: 2 channels; expected 4"),
     "gate": (lambda b, x: b.gate(b.linear(x, ONES(3, 2))), "x: 3 channels; a gate halves"),
+    "part before": (lambda b, x: b.part(x, -1, 1), "begin: -1 is not an integer from 0 to 1"),
+    "part behind": (lambda b, x: b.part(x, 2, 1), "begin: 2 is not an integer from 0 to 1"),
+    "part of nothing": (lambda b, x: b.part(x, 0, 0), "channels: 0 is not an integer from 1 to 2"),
+    "part beyond": (lambda b, x: b.part(x, 1, 2), "channels: 2 is not an integer from 1 to 1"),
+    "part that wraps": (lambda b, x: b.part(x, 1, 2**64), "channels: .* from 1 to 1"),
+    "half a channel": (lambda b, x: b.part(x, 0.5, 1), "begin: 0.5 is not an integer"),
+    "part beyond a part": (lambda b, x: b.part(b.part(x, 1, 1), 1, 1), "begin: 1 .* 0 to 0"),
+    "part of another": (lambda b, x: b.part(Builder().input(2), 0, 1), "value: of another builder"),
+    "part as a sum": (lambda b, x: b.add(b.part(x, 0, 1), x), "b: 2 channels; expected 1"),
     "function": (lambda b, x: b.activate(x, "step"), "function: 'step' is not one of identity"),
     "parameters": (lambda b, x: b.activate(x, "clamp", 1.0), r"parameters: \(1.0,\) of 'clamp'"),
     "more parameters": (lambda b, x: b.gate(x, "elu", 1, 1, 1, 1), "parameters: .*'elu'; it has 3"),
@@ -96,6 +105,16 @@ def test_a_value_that_was_changed_in_place_is_not_read_again() -> None:
     builder.activate(y, "relu")
     with pytest.raises(ValueError, match=r"value: .*share\(\) what is read"):
         builder.multiply(y, y)
+
+
+def test_what_has_parts_is_not_changed_in_place() -> None:
+    builder = Builder()
+    y = builder.scale(builder.input(2), torch.tensor([2.0, 3.0]), torch.zeros(2))
+    second = builder.part(y, 1, 1)
+    changed = builder.activate(y, "relu")
+    both = builder.add(builder.part(changed, 1, 1), second)
+    # Channel 1 is -3 before and 0 behind relu: by hand.
+    assert built(builder, both).rows(1).push(-ONES(1, 2, 1)).tolist() == [[[-3.0]]]
 
 
 def test_a_value_is_added_to_itself() -> None:

@@ -108,6 +108,7 @@ def test_a_row_says_how_many_times_longer_than_ours(monkeypatch: pytest.MonkeyPa
     lambda: cases.recurrent_training(LSTM, 4, 9, 2, 3),
     lambda: cases.streaming(TINY, 1),
     lambda: cases.streaming(TINY, 3),
+    lambda: cases.drawing(3, 2, 2, 4),
 ])  # fmt: skip
 def test_every_kind_of_case_runs(build) -> None:
     case = build()
