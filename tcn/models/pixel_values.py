@@ -8,9 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers.validation import SIZE_NAMES
-from tcn.outputs import Output
+from tcn.outputs import Logistics, MuLaw, Output
 from tcn.outputs import output as output_of
 from tcn.outputs.checks import can_be_looked_at
+
+LEVELS = 256
+"""What a value of an image of 8 bits may be."""
+
+
+def gives_probabilities(output: Output) -> bool:
+    """Whether the output gives each value of a pixel a probability, rather than a density.
+
+    Those of mu-law are of levels that lie closer together near 0, as those of images do not.
+    """
+    return output.support in ("binary", "class", "unit") and not isinstance(output, MuLaw)
 
 
 def output_for_images(given: str | Output) -> Output:
@@ -18,12 +29,16 @@ def output_for_images(given: str | Output) -> Output:
 
     Raises:
         TypeError: neither a name nor an output.
-        ValueError: no output has this name, its targets are other numbers or several together, or
-            it has weights of its own.
+        ValueError: no output has this name, it is of sound by default, its targets are other
+            numbers or several together, or it has weights of its own.
     """
     found = output_of(given, "output")
-    bounded = found.support in ("binary", "class", "unit")
-    if not bounded or found.event is not None or isinstance(found, nn.Module):
+    if isinstance(given, str) and isinstance(found, Logistics):
+        raise ValueError(
+            f"output: {given!r} means levels={found.levels}, those of sound; give "
+            f"tcn.outputs.Logistics(levels={LEVELS}) for images of 8 bits"
+        )
+    if not gives_probabilities(found) or found.event is not None or isinstance(found, nn.Module):
         raise ValueError(
             f"output: {found.name!r} is not one for the values of images; use 'bernoulli' for 0 "
             "and 1, Categorical(256) for bytes, or Logistics(levels=256) for bytes scaled to lie "

@@ -13,7 +13,7 @@ from torch.nn import functional
 from tcn.inference import from_pretrained, save_pretrained
 from tcn.layers import Context, FiLM
 from tcn.models import PixelCNN
-from tcn.outputs import Bernoulli, Categorical, Logistics
+from tcn.outputs import Bernoulli, Categorical, Logistics, MuLaw
 from tcn.testing import check_sequence_module
 
 
@@ -188,6 +188,11 @@ def test_saved_and_loaded(tmp_path):
         ({"classes": 0}, "classes: 0 must be at least 1"),
         ({"dropout": 1.0}, r"dropout: 1.0 is not in \[0, 1\)"),
         ({"layers": 0}, "layers: 0 must be at least 1"),
+        (
+            {"output": "logistics"},
+            r"output: .logistics. means levels=65536, .*Logistics\(levels=256\)",
+        ),
+        ({"output": MuLaw()}, "output: .mu_law. is not one for the values of images"),
         ({"output": "normal"}, "output: 'normal' is not one for the values of images; .*Logistics"),
     ],
 )
