@@ -111,6 +111,7 @@ def check_range(name: str, x: Tensor, output: Output) -> None:
         return
     if output.support == "class":
         last = _levels(output) - 1
+        x = x.long()  # bytes compared with 300 would be compared with 44
         wrong, right = (x < 0) | (x > last), f"levels from 0 to {last}"
         cure = f"use Categorical({int(x.max()) + 1}) for more levels" if x.numel() else ""
         if x.numel() and x.min() < 0:
@@ -132,13 +133,20 @@ def class_weights(condition: Tensor | None, classes: int | None, images: Tensor)
     """A condition as layers read it; int64 classes become one-hot.
 
     Args:
-        condition: ``(batch,)`` classes, or what layers read: ``(batch, classes)`` floats.
+        condition: ``(batch,)`` classes, or what layers read: floats ``(batch, classes)``, or
+            ``(batch, classes, height, width)``.
         classes: of the net; None if it has none.
         images: as many as conditions.
 
     Raises:
+        TypeError: if it is not a tensor.
         ValueError: if it is missing or superfluous, does not fit, or has another class.
     """
+    if condition is not None and not isinstance(condition, Tensor):
+        raise TypeError(
+            f"condition: {type(condition).__name__} is not a tensor; use "
+            "torch.as_tensor(condition), one class for each image"
+        )
     if classes is None:
         if condition is None:
             return None
@@ -148,23 +156,30 @@ def class_weights(condition: Tensor | None, classes: int | None, images: Tensor)
         )
     if condition is None:
         raise _wrong_condition("None", classes, images)
-    if condition.is_floating_point():
+    shape = (len(images), classes)
+    if condition.is_floating_point() and condition.shape in (shape, (*shape, *images.shape[2:])):
         return condition
-    if condition.shape != images.shape[:1] or condition.dtype == torch.bool:
+    if (
+        condition.is_floating_point()
+        or condition.shape != images.shape[:1]
+        or condition.dtype == torch.bool
+    ):
         found = f"{condition.dtype} of shape {tuple(condition.shape)}"
         raise _wrong_condition(found, classes, images)
+    condition = condition.long()
     if can_be_looked_at(condition):
         wrong = condition[(condition < 0) | (condition >= classes)]
         if len(wrong):
             raise _wrong_condition(f"class {int(wrong[0])}", classes, images)
-    return nn.functional.one_hot(condition.long(), classes)
+    return nn.functional.one_hot(condition, classes)
 
 
 def _wrong_condition(found: str, classes: int, images: Tensor) -> ValueError:
-    count = len(images)
+    count, sizes = len(images), tuple(images.shape[2:])
     return ValueError(
         f"condition: {found} for a net of {classes} classes; pass ({count},) integers from 0 to "
-        f"{classes - 1}, or ({count}, {classes}) floats, the weights of the classes"
+        f"{classes - 1}, or ({count}, {classes}) floats, the weights of the classes, or of every "
+        f"pixel {(count, classes, *sizes)}"
     )
 
 
