@@ -156,15 +156,17 @@ def class_weights(condition: Tensor | None, classes: int | None, images: Tensor)
         )
     if condition is None:
         raise _wrong_condition("None", classes, images)
-    shape = (len(images), classes)
-    if condition.is_floating_point() and condition.shape in (shape, (*shape, *images.shape[2:])):
+    if condition.is_floating_point() and condition.shape[:2] == (len(images), classes):
+        sizes = tuple(images.shape[2:])
+        if condition.dim() > 2 and condition.shape[2:] != sizes:
+            raise ValueError(
+                f"condition: shape {tuple(condition.shape)} for images of {sizes}; give one for "
+                f"each of their pixels, {(len(images), classes, *sizes)}"
+            )
         return condition
-    if (
-        condition.is_floating_point()
-        or condition.shape != images.shape[:1]
-        or condition.dtype == torch.bool
-    ):
-        found = f"{condition.dtype} of shape {tuple(condition.shape)}"
+    found = f"{condition.dtype} of shape {tuple(condition.shape)}"
+    whole = not condition.is_floating_point() and condition.dtype != torch.bool
+    if not whole or condition.shape != images.shape[:1]:
         raise _wrong_condition(found, classes, images)
     condition = condition.long()
     if can_be_looked_at(condition):
@@ -175,11 +177,10 @@ def class_weights(condition: Tensor | None, classes: int | None, images: Tensor)
 
 
 def _wrong_condition(found: str, classes: int, images: Tensor) -> ValueError:
-    count, sizes = len(images), tuple(images.shape[2:])
+    count = len(images)
     return ValueError(
         f"condition: {found} for a net of {classes} classes; pass ({count},) integers from 0 to "
-        f"{classes - 1}, or ({count}, {classes}) floats, the weights of the classes, or of every "
-        f"pixel {(count, classes, *sizes)}"
+        f"{classes - 1}, or ({count}, {classes}) floats, the weights of the classes"
     )
 
 

@@ -215,12 +215,6 @@ BINARY = torch.zeros(2, 3, 4, 5)
         (Categorical(4), BINARY, TypeError, r"float32, .* integers from 0 to 3; use \(images \* 3"),
         (Categorical(4), BINARY.long() + 4, ValueError, r"such as 4, .* 0 to 3; .*Categorical\(5"),
         (Categorical(4), BINARY.long() - 1, ValueError, "such as -1, .* count levels from 0 on"),
-        (
-            "bernoulli",
-            BINARY[..., :0],
-            ValueError,
-            r"shape \(2, 3, 4, 0\) has no pixels; give at l",
-        ),
         (Logistics(2, 256), BINARY + 255, ValueError, "such as 255, .*; use images / 127.5 - 1"),
         (Logistics(2, 256), BINARY.byte(), TypeError, "uint8, .*; use images / 127.5 - 1"),
         (Logistics(2, 256), BINARY * math.nan, ValueError, "such as nan, .* from -1 to 1"),
@@ -240,7 +234,11 @@ def test_wrong_images_are_refused(output, images: Tensor, error: type, message: 
         (3, torch.tensor([-1, 2]), "class -1 for a net of 3 classes"),
         (3, torch.tensor([0]), r"torch.int64 of shape \(1,\) for a net of 3 classes; pass \(2,\)"),
         (3, torch.zeros(2, 4), r"torch.float32 of shape \(2, 4\) for a net of 3 classes; pass"),
-        (3, torch.zeros(2, 3, 4, 5), r".*\(2, 3, 4, 5\) .* of every pixel \(2, 3, 5, 4\)"),
+        (
+            3,
+            torch.zeros(2, 3, 4, 5),
+            r"shape \(2, 3, 4, 5\) for images of \(5, 4\); give .*\(2, 3, 5, 4\)",
+        ),
     ],
 )
 def test_wrong_classes_are_refused(classes: int | None, condition: Tensor | None, message: str):
@@ -251,12 +249,14 @@ def test_wrong_classes_are_refused(classes: int | None, condition: Tensor | None
 def test_classes_that_are_no_tensor_and_modulations_that_are_no_builder_are_refused():
     with pytest.raises(TypeError, match=r"^condition: list is not a tensor; use torch.as_tensor"):
         small(classes=3).loss(torch.zeros(2, 1, 5, 4), [0, 1])
-    with pytest.raises(TypeError, match="^modulation: 'film' is not a builder; give a class"):
+    with pytest.raises(TypeError, match=r"^modulation: 'film' is not a builder; give a class"):
         small(classes=3, modulation="film")
 
 
-def test_no_images_have_no_bits():
+def test_no_images_have_no_bits_and_no_pixels_are_refused():
     assert small().bits_per_dimension(torch.zeros(0, 1, 5, 4)).shape == (0,)
+    with pytest.raises(ValueError, match=r"x: shape \(2, 1, 0, 4\) has no pixels; give at least"):
+        small()(torch.zeros(2, 1, 0, 4))
 
 
 def test_bytes_are_compared_with_numbers_beyond_a_byte():
