@@ -132,7 +132,7 @@ class Stream:
     """
 
     def __init__(self, net: SequenceModule, rows: int, seed: int, *, ahead: bool = False) -> None:
-        """With ``ahead``, past taps are added up ahead as of a large net."""
+        """With ``ahead``, past taps are added up ahead as for a large net."""
         with mock.patch.object(stream, "CACHED_WEIGHTS", 0 if ahead else stream.CACHED_WEIGHTS):
             program = compile_stream(net)
         assert program is not None

@@ -212,7 +212,7 @@ def test_gates_that_were_not_kept() -> None:
 
 
 def test_a_transposed_gradient_of_the_memory() -> None:
-    """It comes in any order of its axes: the same gradients as of one that does not."""
+    """It comes in any order of its axes: the same gradients as for one that does not."""
     results = []
     for order in (lambda g: g, lambda g: g.t().contiguous().t()):
         x = STEPS.clone().requires_grad_()

@@ -378,7 +378,7 @@ def test_autocast_on_any_machine(kind: type, dtype: torch.dtype) -> None:
     net, x = kind(2, 6), torch.randn(3, 2, 20)
     with torch.autocast("cpu", dtype):
         y = net(x)
-        again = net(x.to(dtype))  # as of a layer before, which autocast has run in that type
+        again = net(x.to(dtype))  # as from a layer before, which autocast has run in that type
     assert (y - net(x)).abs().max() < 0.05
     assert (again - net(x)).abs().max() < 0.05
     y.float().sum().backward()

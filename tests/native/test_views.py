@@ -40,7 +40,7 @@ VIEWS: dict[str, Callable[..., Tensor]] = {
 
 
 def check(function: Callable[..., Tensor], tensors: Sequence[Tensor], view: str) -> None:
-    """The function and its gradients are the same of the views as of copies without views."""
+    """The function and its gradients are the same for views as for copies."""
     plain = [
         tensor.resolve_neg().clone(memory_format=torch.contiguous_format) for tensor in tensors
     ]
