@@ -55,6 +55,7 @@ class ImageScan(nn.Module):
             raise ValueError(f"order: {order!r} is none of {', '.join(get_args(Order))}")
         self.net = net
         self.order = order
+        self.out_channels = net.out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         """Reads ``(batch, channels, height, width)``.

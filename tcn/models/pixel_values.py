@@ -8,9 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers.validation import SIZE_NAMES
-from tcn.outputs import Output
+from tcn.outputs import Logistics, MuLaw, Output
 from tcn.outputs import output as output_of
 from tcn.outputs.checks import can_be_looked_at
+
+LEVELS = 256
+"""What a value of an image of 8 bits may be."""
+
+
+def gives_probabilities(output: Output) -> bool:
+    """Whether the output gives each value of a pixel a probability, rather than a density.
+
+    Those of mu-law are of levels that lie closer together near 0, as those of images do not.
+    """
+    return output.support in ("binary", "class", "unit") and not isinstance(output, MuLaw)
 
 
 def output_for_images(given: str | Output) -> Output:
@@ -18,12 +29,16 @@ def output_for_images(given: str | Output) -> Output:
 
     Raises:
         TypeError: neither a name nor an output.
-        ValueError: no output has this name, its targets are other numbers or several together, or
-            it has weights of its own.
+        ValueError: no output has this name, it is of sound by default, its targets are other
+            numbers or several together, or it has weights of its own.
     """
     found = output_of(given, "output")
-    bounded = found.support in ("binary", "class", "unit")
-    if not bounded or found.event is not None or isinstance(found, nn.Module):
+    if isinstance(given, str) and isinstance(found, Logistics):
+        raise ValueError(
+            f"output: {given!r} means levels={found.levels}, those of sound; give "
+            f"tcn.outputs.Logistics(levels={LEVELS}) for images of 8 bits"
+        )
+    if not gives_probabilities(found) or found.event is not None or isinstance(found, nn.Module):
         raise ValueError(
             f"output: {found.name!r} is not one for the values of images; use 'bernoulli' for 0 "
             "and 1, Categorical(256) for bytes, or Logistics(levels=256) for bytes scaled to lie "
@@ -96,6 +111,7 @@ def check_range(name: str, x: Tensor, output: Output) -> None:
         return
     if output.support == "class":
         last = _levels(output) - 1
+        x = x.long()  # bytes compared with 300 would be compared with 44
         wrong, right = (x < 0) | (x > last), f"levels from 0 to {last}"
         cure = f"use Categorical({int(x.max()) + 1}) for more levels" if x.numel() else ""
         if x.numel() and x.min() < 0:
@@ -117,13 +133,20 @@ def class_weights(condition: Tensor | None, classes: int | None, images: Tensor)
     """A condition as layers read it; int64 classes become one-hot.
 
     Args:
-        condition: ``(batch,)`` classes, or what layers read: ``(batch, classes)`` floats.
+        condition: ``(batch,)`` classes, or what layers read: floats ``(batch, classes)``, or
+            ``(batch, classes, height, width)``.
         classes: of the net; None if it has none.
         images: as many as conditions.
 
     Raises:
+        TypeError: if it is not a tensor.
         ValueError: if it is missing or superfluous, does not fit, or has another class.
     """
+    if condition is not None and not isinstance(condition, Tensor):
+        raise TypeError(
+            f"condition: {type(condition).__name__} is not a tensor; use "
+            "torch.as_tensor(condition), one class for each image"
+        )
     if classes is None:
         if condition is None:
             return None
@@ -133,16 +156,24 @@ def class_weights(condition: Tensor | None, classes: int | None, images: Tensor)
         )
     if condition is None:
         raise _wrong_condition("None", classes, images)
-    if condition.is_floating_point():
+    if condition.is_floating_point() and condition.shape[:2] == (len(images), classes):
+        sizes = tuple(images.shape[2:])
+        if condition.dim() > 2 and condition.shape[2:] != sizes:
+            raise ValueError(
+                f"condition: shape {tuple(condition.shape)} for images of {sizes}; give one for "
+                f"each of their pixels, {(len(images), classes, *sizes)}"
+            )
         return condition
-    if condition.shape != images.shape[:1] or condition.dtype == torch.bool:
-        found = f"{condition.dtype} of shape {tuple(condition.shape)}"
+    found = f"{condition.dtype} of shape {tuple(condition.shape)}"
+    whole = not condition.is_floating_point() and condition.dtype != torch.bool
+    if not whole or condition.shape != images.shape[:1]:
         raise _wrong_condition(found, classes, images)
+    condition = condition.long()
     if can_be_looked_at(condition):
         wrong = condition[(condition < 0) | (condition >= classes)]
         if len(wrong):
             raise _wrong_condition(f"class {int(wrong[0])}", classes, images)
-    return nn.functional.one_hot(condition.long(), classes)
+    return nn.functional.one_hot(condition, classes)
 
 
 def _wrong_condition(found: str, classes: int, images: Tensor) -> ValueError:

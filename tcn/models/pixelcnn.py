@@ -74,7 +74,7 @@ class PixelCNN(SequenceModule):
         kernel_size: int = 3,
         first_kernel_size: int = 7,
         classes: int | None = None,
-        modulation: Callable[..., nn.Module] = AddCondition,
+        modulation: Callable[..., nn.Module] | None = None,
         dropout: float = 0.0,
     ) -> None:
         """Builds stacks and head.
@@ -91,12 +91,13 @@ class PixelCNN(SequenceModule):
             first_kernel_size: the same of the first layer.
             classes: how many classes, or numbers of another kind, images are conditioned on.
             modulation: a builder called with the channels and ``classes``, which conditions both
-                stacks inside their gates: :class:`tcn.layers.AddCondition` as in the paper
-                (section 2.3), or :class:`tcn.layers.FiLM`.
+                stacks inside their gates, such as :class:`tcn.layers.FiLM`; None for
+                :class:`tcn.layers.AddCondition`, as in the paper (section 2.3).
             dropout: share of the horizontal stack's features dropped in training.
 
         Raises:
-            TypeError: if a number is not one, or ``output`` is neither a name nor an output.
+            TypeError: if a number is not one, ``output`` is neither a name nor an output, or
+                ``modulation`` is not a builder.
             ValueError: if a number is out of range, a kernel is not odd, or the output is not one
                 for images.
         """
@@ -109,6 +110,13 @@ class PixelCNN(SequenceModule):
         check_probability("dropout", dropout)
         if classes is not None:
             check_positive("classes", [classes])
+        if modulation is None:
+            modulation = AddCondition
+        if not callable(modulation):
+            raise TypeError(
+                f"modulation: {modulation!r} is not a builder; give a class such as "
+                "tcn.layers.AddCondition or tcn.layers.FiLM"
+            )
         self.output = output_for_images(output)
         self.classes = classes
         self.in_channels = in_channels
@@ -174,7 +182,7 @@ class PixelCNN(SequenceModule):
         A value is a color of a pixel: 3072 of them in an image of 32 x 32 pixels. Source: as there.
         """
         nats = self.negative_log_likelihood(images, condition)
-        return nats / (images[0].numel() * math.log(2))
+        return nats / (images.shape[1:].numel() * math.log(2))
 
     # -------------------------------------------------------------------- checks
 
@@ -208,6 +216,8 @@ class PixelCNN(SequenceModule):
         streaming: bool,
     ) -> tuple[Tensor, Context]:
         check_images("x", x, self.in_channels, self.output)
+        if 0 in x.shape[2:]:
+            raise ValueError(f"x: shape {tuple(x.shape)} has no pixels; give at least one")
         condition = self.context_of(condition, x).condition
         return super()._enter(x, lengths, condition, mask, streaming=streaming)
 

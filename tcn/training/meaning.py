@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from tcn.layers.validation import is_integer
-from tcn.models import SequenceModel
+from tcn.models import PixelCNN, SequenceModel
 from tcn.outputs import MASE, NADE, Bernoulli, Categorical, Output
 from tcn.outputs.classes import OfClasses
 
@@ -76,6 +76,8 @@ def classes_of(net: nn.Module, rows: Tensor) -> OfClasses:
 
 def raw_of(net: nn.Module, output: Tensor) -> Tensor:
     """The net's output in the form that ``net.output`` reads."""
+    if isinstance(net, PixelCNN):
+        return net.per_value(output)
     return net.raw(output) if isinstance(net, SequenceModel) else output
 
 

@@ -14,7 +14,7 @@ from tcn.data.archives import members
 from tcn.data.fetch import RemoteFile, locate
 from tcn.vision.augmentation import Augmentation
 from tcn.vision.images import Targets
-from tcn.vision.loading import ImageDataModule, Part
+from tcn.vision.loading import ImageDataModule, Part, as_folder
 
 ARCHIVE = RemoteFile(
     "cifar10/cifar-10-binary.tar.gz",
@@ -25,7 +25,7 @@ FILES: dict[Part, tuple[str, ...]] = {
     "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
     "test": ("test_batch.bin",),
 }
-PATTERNS: dict[Part, str] = {"train": "data_batch_*.bin*", "test": "test_batch*.bin*"}
+PATTERNS: dict[Part, str] = {"train": "data_batch_*.bin", "test": "test_batch*.bin"}
 SHAPE = (3, 32, 32)
 RECORD = 1 + 3 * 32 * 32
 """Bytes of an image: its label, then red, green and blue, row by row."""
@@ -72,7 +72,8 @@ class CIFAR10(ImageDataModule):
             seed: decides the split, the training order and the changes.
 
         Raises:
-            TypeError: a number is not an integer, or a change is not an ``Augmentation``.
+            TypeError: a number is not an integer, ``folder`` is not a path, or a change is not an
+                ``Augmentation``.
             ValueError: a number is out of range, ``targets`` is unknown, or pixels are the targets
                 of images that are changed.
         """
@@ -85,7 +86,7 @@ class CIFAR10(ImageDataModule):
             seed=seed,
         )
         self.out_channels = 10 if targets == "class" else 3
-        self.folder = None if folder is None else Path(folder).expanduser()
+        self.folder = None if folder is None else as_folder("folder", folder)
 
     @override
     def prepare_data(self) -> None:
@@ -133,10 +134,13 @@ def read_records(content: bytes, name: str) -> tuple[Tensor, Tensor]:
 def _files(folder: Path, pattern: str) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is not a folder; give one that holds {pattern}")
-    paths = sorted(folder.glob(pattern))
+    # No more than these: a name may go on, as that of a download that has not ended.
+    paths = sorted(path for end in ("", ".gz") for path in folder.glob(pattern + end))
     names = [path.name.removesuffix(".gz") for path in paths]
     if not paths:
-        raise ValueError(f"folder: {folder} holds no file {pattern}; unpack the archive there")
+        raise ValueError(
+            f"folder: {folder} holds no file {pattern} or {pattern}.gz; unpack the archive there"
+        )
     if len(set(names)) < len(names):
         raise ValueError(
             f"folder: {folder} holds a file both plain and gzip-ed, of {sorted(names)}; remove one"

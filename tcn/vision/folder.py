@@ -14,7 +14,7 @@ from tcn.data.splitting import chosen_for
 from tcn.layers.validation import check_positive, check_switch, per_axis
 from tcn.vision.augmentation import Augmentation
 from tcn.vision.images import Targets
-from tcn.vision.loading import ImageDataModule, Part
+from tcn.vision.loading import ImageDataModule, Part, as_folder
 
 DEEP = frozenset({"I", "F"})
 """Modes of Pillow with more than 8 bits to a value; so are those that begin with ``I;``."""
@@ -28,8 +28,10 @@ class ImageFolder(ImageDataModule):
         pictures/cat/1.png    pictures/cat/2.jpg    pictures/dog/1.png
 
     The classes are the names of the folders, in alphabetic order. All images are read when a stage
-    is set up, and kept in memory as bytes; files and folders whose names begin with a dot are left
-    out. A photograph is turned as its camera says, and transparency is ignored.
+    is set up, and kept in memory as bytes. Files beside the class folders are left out, and so are
+    files and folders whose names begin with a dot; everything else must be an image. A photograph
+    is turned as its camera says, transparency is ignored, and of an animation the first picture is
+    read. A class folder may be a link; within it, files may.
     """
 
     def __init__(
@@ -62,11 +64,12 @@ class ImageFolder(ImageDataModule):
             seed: decides the splits, the training order and the changes.
 
         Raises:
-            TypeError: a number is not an integer, ``color`` is not a bool, or a change is not an
-                ``Augmentation``.
-            ValueError: a number is out of range, or there is no such folder, it has no class
-                folders or one of them is empty. When read: files are not images or not of one size,
-                or the test images are of other classes.
+            TypeError: a number is not an integer, a folder is not a path, ``color`` is not a bool,
+                or a change is not an ``Augmentation``.
+            ValueError: a number is out of range, there is no such folder, it has no class folders,
+                or a single one to classify, one of them is empty, or training and test images are
+                the same. When read: files are not images or not of one size, the test images are
+                of other classes, or no images are left for training.
         """
         super().__init__(
             batch_size=batch_size,
@@ -76,14 +79,24 @@ class ImageFolder(ImageDataModule):
             seed=seed,
         )
         check_switch(color=color)
-        self.folder = Path(folder).expanduser()
-        self.test = Path(test).expanduser() if isinstance(test, str | Path) else test
+        self.folder = as_folder("folder", folder)
+        self.test = as_folder("test", test) if isinstance(test, str | Path) else test
         if not isinstance(self.test, Path):
             check_at_least("test", self.test, 1)
+        elif self.test.resolve() == self.folder.resolve():
+            raise ValueError(
+                f"test: {self.test} is the folder of the training images; give another one, or how "
+                "many of them to set aside"
+            )
         self.color = color
         self.size = None if size is None else per_axis("size", size, 2)
         check_positive("size", self.size or ())
         self.class_names = tuple(files_by_class("folder", self.folder))
+        if targets == "class" and len(self.class_names) < 2:
+            raise ValueError(
+                f"folder: {self.folder} has one class folder, {self.class_names[0]!r}, and nothing "
+                "to tell it from; add those of the other classes, or give targets='values'"
+            )
         self.in_channels = 3 if color else 1
         self.out_channels = len(self.class_names) if targets == "class" else self.in_channels
 
@@ -92,6 +105,11 @@ class ImageFolder(ImageDataModule):
         if isinstance(self.test, Path):
             return self._read("folder" if part == "train" else "test")
         images, labels = self._read("folder")
+        if self.test >= len(images):
+            raise ValueError(
+                f"test: {self.test} of the {len(images)} images of {self.folder} leave none for "
+                "training; set fewer aside"
+            )
         split: Split = "validation" if part == "test" else "train"
         chosen = chosen_for(split, len(images), self.test, self.seed, "test images")
         return images[chosen], labels[chosen]
@@ -127,7 +145,7 @@ def files_by_class(argument: str, root: Path) -> dict[str, list[Path]]:
     if not folders:
         raise ValueError(f"{argument}: {root} has no folders; put the images of each class in one")
     found = {
-        folder.name: sorted(p for p in folder.rglob("*") if p.is_file() and _counts(p, root))
+        folder.name: sorted(p for p in folder.rglob("*") if _is_entry(p) and _counts(p, root))
         for folder in folders
     }
     if empty := [name for name, files in found.items() if not files]:
@@ -153,8 +171,8 @@ def read_images(paths: Sequence[Path], *, color: bool, size: tuple[int, ...] | N
     for path in paths:
         try:
             images.append(read_image(path, color=color, size=size))
-        # SyntaxError is what Pillow raises for some broken PNG files.
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Decoders raise what they like: SyntaxError for some PNG files, RuntimeError for AVIF.
+        except Exception as error:
             broken[path] = error
     if broken:
         told = "".join(f"\n  {path}: {error}" for path, error in broken.items())
@@ -174,6 +192,8 @@ def read_images(paths: Sequence[Path], *, color: bool, size: tuple[int, ...] | N
 
 def read_image(path: Path, *, color: bool, size: tuple[int, ...] | None) -> Tensor:
     """One image, ``(channels, height, width)`` uint8; takes what ``read_images`` takes."""
+    if not path.is_file():  # to open a pipe would wait for ever
+        raise ValueError("neither a file nor a link to one; links to folders are not followed")
     with Image.open(path) as opened:
         if opened.mode in DEEP or opened.mode.startswith("I;"):
             raise ValueError(f"mode {opened.mode} has more than 8 bits to a value; save it with 8")
@@ -182,6 +202,11 @@ def read_image(path: Path, *, color: bool, size: tuple[int, ...] | None) -> Tens
         image = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BILINEAR)
     values = torch.from_numpy(numpy.array(image))
     return values.movedim(-1, 0).contiguous() if color else values.unsqueeze(0)
+
+
+def _is_entry(path: Path) -> bool:
+    """Whether a path is to be read, or to be named as what cannot be: all but folders."""
+    return path.is_symlink() or not path.is_dir()
 
 
 def _counts(path: Path, root: Path) -> bool:

@@ -3,6 +3,7 @@
 import functools
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pytorch_lightning.utilities import rank_zero_info
@@ -148,6 +149,17 @@ class ImageDataModule(SequenceDataModule):
             chosen = chosen_for(split, len(images), self.validation_size, *key)
             parts[split] = images[chosen], labels[chosen]
         return parts
+
+
+def as_folder(argument: str, given: str | Path) -> Path:
+    """The path, ``~`` being the home of the user.
+
+    Raises:
+        TypeError: it is not a path.
+    """
+    if not isinstance(given, str | Path):
+        raise TypeError(f"{argument}: {given!r} is not a path; give a folder, such as 'pictures'")
+    return Path(given).expanduser()
 
 
 def _check_targets(targets: str, augmentation: object) -> None:

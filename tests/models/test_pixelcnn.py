@@ -13,7 +13,7 @@ from torch.nn import functional
 from tcn.inference import from_pretrained, save_pretrained
 from tcn.layers import Context, FiLM
 from tcn.models import PixelCNN
-from tcn.outputs import Bernoulli, Categorical, Logistics
+from tcn.outputs import Bernoulli, Categorical, Logistics, MuLaw
 from tcn.testing import check_sequence_module
 
 
@@ -188,6 +188,11 @@ def test_saved_and_loaded(tmp_path):
         ({"classes": 0}, "classes: 0 must be at least 1"),
         ({"dropout": 1.0}, r"dropout: 1.0 is not in \[0, 1\)"),
         ({"layers": 0}, "layers: 0 must be at least 1"),
+        (
+            {"output": "logistics"},
+            r"output: .logistics. means levels=65536, .*Logistics\(levels=256\)",
+        ),
+        ({"output": MuLaw()}, "output: .mu_law. is not one for the values of images"),
         ({"output": "normal"}, "output: 'normal' is not one for the values of images; .*Logistics"),
     ],
 )
@@ -228,9 +233,38 @@ def test_wrong_images_are_refused(output, images: Tensor, error: type, message: 
         (3, torch.tensor([0, 3]), "class 3 for a net of 3 classes; pass .* from 0 to 2"),
         (3, torch.tensor([-1, 2]), "class -1 for a net of 3 classes"),
         (3, torch.tensor([0]), r"torch.int64 of shape \(1,\) for a net of 3 classes; pass \(2,\)"),
-        (3, torch.zeros(2, 4), r"shape \(2, 4\) does not fit"),
+        (3, torch.zeros(2, 4), r"torch.float32 of shape \(2, 4\) for a net of 3 classes; pass"),
+        (
+            3,
+            torch.zeros(2, 3, 4, 5),
+            r"shape \(2, 3, 4, 5\) for images of \(5, 4\); give .*\(2, 3, 5, 4\)",
+        ),
     ],
 )
 def test_wrong_classes_are_refused(classes: int | None, condition: Tensor | None, message: str):
     with pytest.raises(ValueError, match=f"^condition: {message}"):
-        small(classes=classes).loss(torch.zeros(2, 1, 4, 4), condition)
+        small(classes=classes).loss(torch.zeros(2, 1, 5, 4), condition)
+
+
+def test_classes_that_are_no_tensor_and_modulations_that_are_no_builder_are_refused():
+    with pytest.raises(TypeError, match=r"^condition: list is not a tensor; use torch.as_tensor"):
+        small(classes=3).loss(torch.zeros(2, 1, 5, 4), [0, 1])
+    with pytest.raises(TypeError, match=r"^modulation: 'film' is not a builder; give a class"):
+        small(classes=3, modulation="film")
+
+
+def test_no_images_have_no_bits_and_no_pixels_are_refused():
+    assert small().bits_per_dimension(torch.zeros(0, 1, 5, 4)).shape == (0,)
+    with pytest.raises(ValueError, match=r"x: shape \(2, 1, 0, 4\) has no pixels; give at least"):
+        small()(torch.zeros(2, 1, 0, 4))
+
+
+def test_bytes_are_compared_with_numbers_beyond_a_byte():
+    """300 as a byte is 44: level and class 200 would look like too many."""
+    levels = BINARY.byte() + 200
+    net = small(3, output=Categorical(300))
+    assert torch.equal(net.loss(levels), net.loss(levels.long()))
+    classes = torch.tensor([200, 0], dtype=torch.uint8)
+    net = small(classes=300)
+    images = torch.zeros(2, 1, 5, 4)
+    assert torch.equal(net.loss(images, classes), net.loss(images, classes.long()))

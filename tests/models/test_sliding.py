@@ -20,9 +20,15 @@ from tcn.layers import (
     Dense,
     Dropout,
     Flatten,
+    Gate,
+    GroupNorm,
+    LocallyConnected1d,
     LocallyConnected2d,
     MaxPool1d,
     MaxPool2d,
+    PyramidPool,
+    ResidualBlock,
+    SqueezeExcite,
 )
 from tcn.models import VGG, LeNet5, conv_to_dense, dense_to_conv, resnet
 
@@ -107,8 +113,52 @@ def test_the_net_is_not_changed_and_what_is_slid_can_be_saved(tmp_path) -> None:
 def test_nets_that_cannot_be_slid() -> None:
     with pytest.raises(ValueError, match=r"net: ResNet has 0 layers Flatten.*takes inputs of any"):
         dense_to_conv(resnet(18, 3, 10))
+    with pytest.raises(TypeError, match="net: Sequential is not a Chain; put its layers into one"):
+        dense_to_conv(nn.Sequential(Dense(8, 3)))
+    with pytest.raises(
+        ValueError, match=r"net: nothing Dense is behind 0 \(Flatten\); put a Dense"
+    ):
+        dense_to_conv(Chain(Flatten(2, (4,)), nn.ReLU()))
+    with pytest.raises(ValueError, match=r"net: 1 \(PReLU\) .*: put it behind the first Dense"):
+        dense_to_conv(Chain(Flatten(2, (4,)), nn.PReLU(8), Dense(8, 3)))
     net = Chain(flatten=Flatten(2, (4,)), norm=BatchNorm(8), dense=Dense(8, 3))
     with pytest.raises(ValueError, match=r"net: norm \(BatchNorm\) behind Flatten, .*\(4,\)"):
+        dense_to_conv(net)
+
+
+def test_layers_behind_the_first_dense_one_need_only_treat_positions_alike() -> None:
+    """A gate takes halves of the channels; nested chains; two parts that would get one name."""
+    nested = Chain(f=Flatten(2, (4,)), d=Dense(8, 6))
+    behind = Chain(gate=Gate(), relu=nn.ReLU())
+    net = Chain(a=nested, a_d=behind, last=Dense(3, 2)).double().eval()
+    x = torch.randn(2, 2, 9, dtype=torch.float64)
+    torch.testing.assert_close(dense_to_conv(net)(x), windows(net, x, (4,), (1,)), **EXACT)
+
+
+def test_what_is_frozen_and_what_is_evaluated_stays_so() -> None:
+    net = picture().train()
+    net.conv.eval()
+    net.dense.weight.requires_grad_(False)
+    slid = dense_to_conv(net)
+    assert [part.training for part in slid] == [False, True, True, True]
+    assert [p.requires_grad for p in slid.dense.parameters()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (SqueezeExcite(2), r"net: 0 \(SqueezeExcite\) reads all of its input"),
+        (PyramidPool((4,), flat=False), r"net: 0 \(PyramidPool\) reads all of its input"),
+        (GroupNorm(2), r"net: 0 \(GroupNorm\) reads all of its input"),
+        (LocallyConnected1d(2, 2, 4, 3), r"net: 0 \(LocallyConnected1d\) has filters for \(4,\)"),
+        (ResidualBlock(2, 2, 3, modulation=SqueezeExcite), r"net: 0 \(SqueezeExcite\) reads all"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_layers_bound_to_their_window_are_refused(part: nn.Module, message: str) -> None:
+    """They would run on larger inputs, and return other numbers than the net on each window."""
+    net = Chain(part, Flatten(2, (4,)), Dense(8, 3))
+    with pytest.raises(ValueError, match=f"{message}.*x.unfold"):
         dense_to_conv(net)
 
 
@@ -144,5 +194,7 @@ def test_a_matrix_by_hand() -> None:
 def test_what_has_no_matrix() -> None:
     with pytest.raises(TypeError, match="layer: MaxPool1d has no matrix; give a convolution"):
         conv_to_dense(MaxPool1d(2), 4)
+    with pytest.raises(ValueError, match="sizes: 3 steps on axis -1 do not fill one window of 5"):
+        conv_to_dense(Conv1d(1, 1, 5, padding="valid"), 3)
     with pytest.raises(ValueError, match=r"sizes: \(4, 4\) has 2 values for 1 axes"):
         conv_to_dense(Conv1d(1, 1, 2), (4, 4))

@@ -81,7 +81,9 @@ def test_a_folder_of_unpacked_files_is_read(tmp_path: Path) -> None:
 def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"folder: .*/none is not a folder; give one that holds"):
         CIFAR10(folder=tmp_path / "none").setup("test")
-    with pytest.raises(ValueError, match=r"holds no file test_batch\*.bin\*; unpack the archive"):
+    with pytest.raises(
+        ValueError, match=r"holds no file test_batch\*.bin or test_batch\*.bin.gz; unpack"
+    ):
         CIFAR10(folder=tmp_path).setup("test")
     (tmp_path / "data_batch_1.bin").write_bytes(records(1)[0])
     packed = tmp_path / "data_batch_1.bin.gz"
@@ -89,8 +91,14 @@ def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds a file both plain and gzip-ed, of .*; remove one"):
         CIFAR10(folder=tmp_path).setup("fit")
     (tmp_path / "data_batch_1.bin").unlink()
+    for rest in ("data_batch_2.bin.gz.part", "data_batch_3.bin.bak"):  # of no one's images
+        (tmp_path / rest).write_bytes(records(1)[0])
     with pytest.raises(ValueError, match=r"data_batch_1.bin.gz: not a whole gzip file"):
         CIFAR10(folder=tmp_path).setup("fit")
+    packed.write_bytes(gzip.compress(records(7)[0]))
+    assert len(CIFAR10(folder=tmp_path, validation_size=2).dataset("train")) == 5
+    with pytest.raises(TypeError, match="folder: 3 is not a path; give a folder, such as"):
+        CIFAR10(folder=3)
 
 
 @pytest.mark.requires_data("cifar10")

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers import Conv2d
-from tcn.models import SequenceModel
-from tcn.outputs import MSE, Bernoulli, Categorical, Logistics, Output
+from tcn.models import PixelCNN, SequenceModel
+from tcn.outputs import MSE, Bernoulli, Categorical, Logistics, MuLaw, Output
 from tcn.training import Batch
 from tcn.vision import DensityEstimation
 from tests.training.running import as_loader, measured, trainer
+from tests.vision.test_loading import noise
 
 
 class Says(nn.Module):
@@ -69,7 +70,7 @@ def test_a_net_with_a_head_is_trained() -> None:
     assert task.monitor == ("val_bits_per_dimension", "min")
 
 
-@pytest.mark.parametrize("output", [MSE(), None], ids=["points", "silent"])
+@pytest.mark.parametrize("output", [MSE(), MuLaw(), None], ids=["points", "sound", "silent"])
 def test_nets_without_probabilities_are_refused(output: Output | None) -> None:
     net = nn.Identity() if output is None else Says(output, [0.0])
     with pytest.raises(TypeError, match=r"which gives no probability of a pixel's value; give a"):
@@ -85,3 +86,39 @@ def test_values_beyond_the_output_are_refused() -> None:
     task = DensityEstimation(Says(Bernoulli(), [0.0]))
     with pytest.raises(ValueError, match="are neither 0 nor 1, which output 'bernoulli' is for"):
         measured(task, Batch(x, x))
+
+
+@pytest.mark.parametrize("colors", [1, 3])
+@pytest.mark.parametrize("output", [Bernoulli(), Categorical(4), Logistics(2, 4)])
+def test_a_net_of_pixels_is_measured_as_it_measures_itself(output: Output, colors: int) -> None:
+    """Whatever the data module hands in as ``x``: floats from -1 to 1 beside levels."""
+    levels = torch.randint(2 if output == Bernoulli() else 4, (5, colors, 4, 3))
+    values = levels / 1.5 - 1
+    target = {"binary": levels.float(), "class": levels, "unit": values}[output.support]
+    net = PixelCNN(colors, 4, 2, output=output)
+    task, batches = (
+        DensityEstimation(net),
+        (Batch(values[:3], target[:3]), Batch(values[3:], target[3:])),
+    )
+    found = measured(task, *batches)
+    with torch.no_grad():
+        nats, bits = net.negative_log_likelihood(target), net.bits_per_dimension(target)
+    assert found["test_nats"] == pytest.approx(nats.mean().item(), rel=1e-5)
+    assert found["test_bits_per_dimension"] == pytest.approx(bits.mean().item(), rel=1e-5)
+    trainer(max_epochs=1, limit_val_batches=0).fit(task, as_loader(*batches))
+    (predicted,) = trainer().predict(task, as_loader(batches[0]))
+    assert predicted.y.shape == target[:3].shape
+
+
+def test_levels_are_those_of_the_images() -> None:
+    data = noise(targets="values")
+    task = DensityEstimation(PixelCNN(data.in_channels, 2, 1, output=Logistics(2)))
+    with pytest.raises(ValueError, match=r"net: its output has levels=65536, .*\(levels=256\)"):
+        trainer().test(task, data)
+    task = DensityEstimation(PixelCNN(data.in_channels, 2, 1, output=Logistics(2, 256)))
+    assert trainer().test(task, data, verbose=False)[0]["test_bits_per_dimension"] < 16
+
+
+def test_nets_that_are_told_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"net: PixelCNN with classes=3, .*classes=None, or min"):
+        DensityEstimation(PixelCNN(1, 2, 1, classes=3))

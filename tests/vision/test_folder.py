@@ -1,5 +1,7 @@
 """Folders of pictures, whole and broken."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy
@@ -91,6 +93,7 @@ def test_scaling_keeps_the_proportions(tmp_path: Path) -> None:
     wide[:, :4, 0] = wide[:, 4:12, 2] = wide[:, 12:, 1] = 255
     for number in range(3):
         picture(tmp_path / "a" / f"{number}.png", wide)
+    (tmp_path / "b").symlink_to("a")
     images, _ = folder(tmp_path, size=8, test=1, validation_size=1).read("train")
     assert images[0].amax(dim=(1, 2)).tolist() == [0, 0, 255]
     assert images[0, 2].unique().tolist() == [255]
@@ -125,3 +128,47 @@ def test_folders_without_pictures_are_refused(pictures: Path, tmp_path: Path) ->
         folder(pictures, test=0)
     with pytest.raises(TypeError, match="color: 'no' is not True or False"):
         folder(pictures, color="no")
+
+
+def test_links_and_pipes_that_are_no_images_are_named(pictures: Path) -> None:
+    """A link to nothing, one to a folder, and a pipe, which would keep a reader waiting."""
+    (pictures / "cat" / "gone.png").symlink_to(pictures / "cat" / "none.png")
+    (pictures / "cat" / "dogs").symlink_to(pictures / "dog")
+    os.mkfifo(pictures / "dog" / "pipe.png")
+    with pytest.raises(ValueError, match="folder: 3 of 14 files are not images") as caught:
+        folder(pictures).setup("fit")
+    for name in ("cat/gone.png", "cat/dogs", "dog/pipe.png"):
+        assert f"{name}: neither a file nor a link to one" in str(caught.value)
+
+
+def test_whatever_a_decoder_raises_names_the_file(pictures: Path) -> None:
+    """The decoder of AVIF raises RuntimeError; half a file is enough."""
+    path = pictures / "cat" / "half.avif"
+    picture(path, numpy.zeros((8, 6, 3), numpy.uint8))
+    content = bytearray(path.read_bytes())
+    content[-8:] = bytes(8)
+    path.write_bytes(content[:-8])
+    with pytest.raises(ValueError, match=r"folder: 1 of 12 files .*\n.*cat/half.avif: "):
+        folder(pictures).setup("fit")
+
+
+def test_training_and_test_images_are_others(pictures: Path) -> None:
+    with pytest.raises(ValueError, match=r"test: .* is the folder of the training images; give"):
+        folder(pictures, test=pictures / ".." / pictures.name)
+    with pytest.raises(
+        ValueError, match=r"test: 11 of the 11 images of .* leave none for training"
+    ):
+        folder(pictures, test=11).setup("fit")
+
+
+def test_one_class_is_enough_for_density_estimation_alone(pictures: Path) -> None:
+    shutil.rmtree(pictures / "dog")
+    with pytest.raises(ValueError, match=r"folder: .* has one class folder, 'cat', and nothing to"):
+        folder(pictures)
+    assert len(folder(pictures, targets="values", test=1).dataset("train")) == 2
+
+
+@pytest.mark.parametrize("argument", ["folder", "test"])
+def test_folders_are_paths(pictures: Path, argument: str) -> None:
+    with pytest.raises(TypeError, match=f"{argument}(: None is not a path; give| must be an int)"):
+        folder(pictures, **{argument: None})
