@@ -10,7 +10,8 @@ from benchmarks.grid.overview import clock
 from benchmarks.grid.results import Result
 from benchmarks.grid.store import Store
 from benchmarks.images.cost import multiply_adds
-from benchmarks.images.runs import PIPELINE
+from benchmarks.images.runs import IMAGES, NOTES
+from benchmarks.notes.questions import QUESTIONS
 from benchmarks.report.page import write_pages
 from benchmarks.report.plots import inline, look, svg
 from benchmarks.report.report import provenance
@@ -27,31 +28,38 @@ COLUMNS = {
     "accuracy": ("accuracy (%) ↑", 100.0, 2),
     "top5_accuracy": ("top 5 (%) ↑", 100.0, 2),
     "nats": ("nats per image ↓", 1.0, 2),
+    "mse": ("MSE ↓", 1.0, 5),
+    "sparsity": ("sparsity of the maps", 1.0, 3),
     "bits_per_dimension": ("bits per value ↓", 1.0, 4),
 }
 """Metrics in the order of columns: heading, scale, decimals. The first of a task is drawn."""
 
 
-def write_page(store: Store) -> tuple[Path, Path]:
-    """Writes both files into the folder of image results.
+HEADINGS = {IMAGES: "Images", NOTES: "Questions"}
+
+
+def write_page(store: Store, pipeline: str = IMAGES) -> tuple[Path, Path]:
+    """Writes both files into the folder of the pipeline's results.
 
     Raises:
         ValueError: there are no results.
     """
-    found = list(store.results(tasks=f"{PIPELINE}/*"))
+    found = list(store.results(tasks=f"{pipeline}/*"))
     if not found:
         raise ValueError(
-            f"no results in {store.folder / PIPELINE}; make some with `python -m benchmarks images`"
+            f"no results in {store.folder / pipeline}; make some with `python -m benchmarks "
+            f"{pipeline}`"
         )
     groups = {task: list(each) for task, each in groupby(found, key=lambda result: result.task)}
     curves = {task: _figure(task, results) for task, results in groups.items()}
     content = {
+        "heading": HEADINGS[pipeline],
         "sections": [section(task, results) for task, results in groups.items()],
         "provenance": provenance(found),
         "figures": {_name(task): inline(curves[task]) for task in groups},
     }
     files = {f"{_name(task)}.svg": text for task, text in curves.items()}
-    return write_pages("benchmarks.images", content, store.folder / PIPELINE, figures=files)
+    return write_pages("benchmarks.images", content, store.folder / pipeline, figures=files)
 
 
 def section(task: str, results: Sequence[Result]) -> Section:
@@ -66,11 +74,19 @@ def section(task: str, results: Sequence[Result]) -> Section:
     ]  # fmt: skip
     best = _best(metrics[0], by_model)
     rows = [_row(model, runs, metrics, best) for model, runs in by_model.items()]
-    return Section(_name(task), TITLES.get(_name(task), _name(task)), "", [Table(heads, rows)])
+    asked = QUESTIONS.get(_name(task))
+    note = "" if asked is None else f"{asked.compared} {asked.answer}".strip()
+    return Section(_name(task), _title(task), note, [Table(heads, rows)])
+
+
+def _title(task: str) -> str:
+    """The question, or the name of the data."""
+    name = _name(task)
+    return QUESTIONS[name].title if name in QUESTIONS else TITLES.get(name, name)
 
 
 def _name(task: str) -> str:
-    return task.removeprefix(f"{PIPELINE}/")
+    return task.split("/", 1)[1]
 
 
 def _metrics(results: Sequence[Result]) -> list[str]:
@@ -142,7 +158,7 @@ def _figure(task: str, results: Sequence[Result]) -> str:
             label = look(each.model).label if each.model not in labeled else None
             labeled.add(each.model)
             axes.plot(*zip(*known, strict=True), label=label, **look(each.model).line())
-        axes.set_title(f"{TITLES.get(_name(task), _name(task))}: validation {heading}")
+        axes.set_title(f"{_title(task)}: validation {heading}")
         axes.set_xlabel("minutes of training")
         axes.legend()
 
