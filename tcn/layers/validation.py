@@ -204,6 +204,16 @@ def unsaid(name: str, spectrogram: str, image: str, choices: Sequence[object]) -
     )
 
 
+def check_positions(module: nn.Module, x: Tensor) -> None:
+    """Refuses an input without positions, for a module that reads those of sequences and images."""
+    if x.dim() not in (3, 4):
+        raise ValueError(
+            f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}, which reads "
+            "positions: expected (batch, channels, time) or (batch, channels, height, time); of "
+            "one position add the axis, x.unsqueeze(-1)"
+        )
+
+
 def check_rank(module: nn.Module, x: Tensor, ndim: int) -> None:
     """Refuses an input of another rank, for a module that takes any number of channels."""
     if x.dim() != ndim + 2:
