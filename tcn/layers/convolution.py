@@ -17,6 +17,7 @@ from tcn.layers.validation import (
     Padding,
     check_channels,
     check_input,
+    check_ndim,
     check_positive,
     check_state,
     check_switch,
@@ -192,6 +193,5 @@ def convolution(ndim: int) -> type[Convolution]:
     Raises:
         ValueError: if ``ndim`` is neither 1 nor 2.
     """
-    if ndim not in CONVOLUTIONS:
-        raise ValueError(f"ndim: {ndim!r}; sequences are 1 (time), images and spectrograms 2")
+    check_ndim(ndim)
     return CONVOLUTIONS[ndim]

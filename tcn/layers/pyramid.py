@@ -15,7 +15,7 @@ from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
 from tcn.layers.state import State
-from tcn.layers.validation import check_positive, check_switch
+from tcn.layers.validation import check_positions, check_positive, check_switch
 from tcn.saving.description import recorded
 
 
@@ -68,7 +68,12 @@ class PyramidPool(SequenceModule):
         self.levels, self.pool, self.flat = tuple(levels), pool, flat
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
-        """Pools the whole sequence."""
+        """Pools the whole sequence.
+
+        Raises:
+            ValueError: if the input has no positions.
+        """
+        check_positions(self, x)
         if context.mask is None:
             pooled = [self._adaptive(x, parts) for parts in self.levels]
         else:

@@ -17,7 +17,7 @@ from tcn.layers.normalization import WHOLE_TIME
 from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
 from tcn.layers.state import State
-from tcn.layers.validation import check_positive, check_state, wrong_state
+from tcn.layers.validation import check_positions, check_positive, check_state, wrong_state
 from tcn.saving.description import recorded
 
 
@@ -45,6 +45,7 @@ class Readout(SequenceModule):
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """The readout of everything so far."""
+        check_positions(self, x)
         known = self.remember(x, state, context.mask)
         return self.read(known, x.dtype), known
 

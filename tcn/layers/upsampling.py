@@ -15,6 +15,7 @@ from tcn.layers.reach import Reach
 from tcn.layers.running import valid_steps
 from tcn.layers.state import State
 from tcn.layers.validation import (
+    check_ndim,
     check_positive,
     check_rank,
     check_state,
@@ -69,8 +70,7 @@ class Upsample(SequenceModule):
                 which sees the present alone, or none in 2-D for ``"linear"``.
         """
         super().__init__()
-        if ndim not in (1, 2):
-            raise ValueError(f"ndim: {ndim!r}; sequences are 1 (time), images and spectrograms 2")
+        check_ndim(ndim)
         if mode not in MODES:
             raise ValueError(f"mode: {mode!r} is not one of {', '.join(map(repr, MODES))}")
         if mode == "nearest" and padding is not None:

@@ -33,12 +33,23 @@ def as_float(value: Real | Tensor) -> float:
         return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
+def check_ndim(ndim: int) -> None:
+    """Refuses a number of axes that no layer has; True is not 1.
+
+    Raises:
+        ValueError: if ``ndim`` is neither 1 nor 2.
+    """
+    if not is_integer(ndim) or ndim not in (1, 2):
+        raise ValueError(f"ndim: {ndim!r}; sequences are 1 (time), images and spectrograms 2")
+
+
 def per_axis(name: str, value: T | Sequence[T], ndim: int) -> tuple[T, ...]:
     """One value per axis; a single one is repeated.
 
     Raises:
-        ValueError: if the number of values is not ``ndim``.
+        ValueError: if the number of values is not ``ndim``, or there is no such number of axes.
     """
+    check_ndim(ndim)
     single = isinstance(value, str) or not hasattr(value, "__len__")
     values: Any = (value,) * ndim if single else tuple(value)  # type: ignore[arg-type]
     if len(values) != ndim:
@@ -98,6 +109,11 @@ def check_share(name: str, value: object, *, all_of_it: bool = True) -> None:
 
 def check_input(module: nn.Module, x: Tensor, channels: int, ndim: int) -> None:
     """Refuses an input whose rank, channel count or type does not fit, naming both shapes."""
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"x: {type(x).__name__} for {type(module).__name__}, which takes tensors; use "
+            "torch.as_tensor(x)"
+        )
     if x.dim() == ndim + 2 and x.shape[1] == channels:
         if not (x.is_floating_point() or x.is_complex()):
             raise TypeError(
@@ -186,6 +202,16 @@ def unsaid(name: str, spectrogram: str, image: str, choices: Sequence[object]) -
         f"(height, time): {name}={spectrogram} for a spectrogram, {name}={image} for an image; "
         f"the choices are {', '.join(map(repr, choices))}"
     )
+
+
+def check_positions(module: nn.Module, x: Tensor) -> None:
+    """Refuses an input without positions, for a module that reads those of sequences and images."""
+    if x.dim() not in (3, 4):
+        raise ValueError(
+            f"x: shape {tuple(x.shape)} does not fit {type(module).__name__}, which reads "
+            "positions: expected (batch, channels, time) or (batch, channels, height, time); of "
+            "one position add the axis, x.unsqueeze(-1)"
+        )
 
 
 def check_rank(module: nn.Module, x: Tensor, ndim: int) -> None:

@@ -128,7 +128,8 @@ class AlexNet(Classifier):
         if form not in ALEXNETS:
             raise ValueError(f"form: {form!r} is not one of {', '.join(map(repr, ALEXNETS))}")
         features = _features(in_channels, ALEXNETS[form], ndim)
-        sizes = steps_behind(features, input_size or INPUT_SIZES[form], ndim)
+        input_size = INPUT_SIZES[form] if input_size is None else input_size
+        sizes = steps_behind(features, input_size, ndim)
         head = dense_head(
             256, sizes, classes, width=4096, dropout=dropout,
             dropout_last=form != "one_weird_trick",

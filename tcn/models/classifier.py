@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tcn.layers import Chain, Context, Dense, Dropout, Flatten
+from tcn.layers import Chain, Context, Dense, Dropout, Flatten, SequenceModule
 from tcn.layers.pooling import AVERAGE_POOLS, MAX_POOLS
+from tcn.layers.reach import Geometry, InSeries
 from tcn.layers.validation import (
     SIZE_NAMES,
     check_input,
@@ -41,22 +44,39 @@ class Classifier(Chain):
         return super()._enter(x, lengths, condition, mask, streaming=streaming)
 
     def _check_sizes(self, x: Tensor) -> None:
-        """Refuses images smaller than one step of the last layers."""
-        for axis, rate in enumerate(self._all_rates()):
-            if x.shape[axis + 2] >= rate or (axis == self.ndim - 1 and self.streams):
+        """Refuses images too small for the layers with windows, or for one step of the last."""
+        for axis, least in enumerate(self._least_sizes()):
+            if x.shape[axis + 2] >= least or (axis == self.ndim - 1 and self.streams):
                 continue
             names = SIZE_NAMES[self.ndim].split(", ")
             raise ValueError(
                 f"x: shape {tuple(x.shape)}, {names[axis]} {x.shape[axis + 2]}; "
-                f"{type(self).__name__} strides over {rate} steps of it at a time: enlarge or pad "
-                f"x to at least {rate}"
+                f"{type(self).__name__} needs {least} of it: enlarge or pad x to at least {least}"
             )
 
-    def _all_rates(self) -> tuple[int, ...]:
-        """Input steps per step of the last layer that has an axis, per axis."""
-        if "_rates_found" not in vars(self):
-            self._rates_found = tuple(int(rate) for rate in self.rates)
-        return self._rates_found
+    def _least_sizes(self) -> tuple[int, ...]:
+        """The fewest input steps that every layer has enough of, per axis."""
+        if "_least_found" not in vars(self):
+            before = InSeries(itertools.takewhile(lambda part: not _reads_out(part), self))
+            wanted = [1] * self.ndim
+            for part in self:
+                if isinstance(part, Flatten) and self.ndim == 2:  # a sequence may be shorter
+                    wanted = list(part.sizes)
+            axes = range(-self.ndim, 0)
+            self._least_found = tuple(map(least_size, [before] * self.ndim, axes, wanted))
+        return self._least_found
+
+
+def _reads_out(part: nn.Module) -> bool:
+    return isinstance(part, SequenceModule) and part.reads_out
+
+
+def least_size(features: Geometry, axis: int, steps: int = 1) -> int:
+    """The fewest steps of which ``features`` make so many, each of its rate at least."""
+    size = steps * math.ceil(features.rate_along(axis))
+    while features.out_steps(size, axis) < steps:
+        size += 1
+    return size
 
 
 class Placing(NamedTuple):
@@ -133,13 +153,14 @@ def steps_behind(features: Any, input_size: int | Sequence[int], ndim: int) -> t
     """
     given = per_axis("input_size", input_size, ndim)
     check_positive("input_size", given)
+    least = tuple(least_size(features, axis) for axis in range(-ndim, 0))
     sizes = tuple(
         features.out_steps(size, axis) for size, axis in zip(given, range(-ndim, 0), strict=True)
     )
     if min(sizes) < 1:
         raise ValueError(
-            f"input_size: {given} is too small, nothing is left of it behind the convolutions; "
-            "give a larger one"
+            f"input_size: {given} is too small, nothing is left of it behind the convolutions and "
+            f"pools; give at least {least}"
         )
     return sizes
 

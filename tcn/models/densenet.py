@@ -194,6 +194,7 @@ def small_densenet(
     Raises:
         ValueError: if the depth cannot be shared out among three blocks.
     """
+    check_positive("depth", [depth])
     convolutions = 6 if compact else 3
     layers, rest = divmod(depth - 4, convolutions)
     if layers < 1 or rest:

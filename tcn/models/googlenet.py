@@ -140,8 +140,10 @@ class GoogLeNet(Classifier):
                 build = functools.partial(
                     _auxiliary, recipe, classes, auxiliary_dropout, placing, paper
                 )
-                sizes = steps_behind(parts["early"], input_size, ndim)
-                heads = {"auxiliary1": build(512, sizes), "auxiliary2": build(528, sizes)}
+                heads = {
+                    name: build(channels, parts["early"], input_size)
+                    for name, channels in (("auxiliary1", 512), ("auxiliary2", 528))
+                }
         super().__init__(**parts)
         # Beside the chain, not in it: only `all_heads` calls them.
         self.auxiliary1, self.auxiliary2 = heads.get("auxiliary1"), heads.get("auxiliary2")
@@ -265,13 +267,14 @@ def _auxiliary(
     placing: Placing,
     paper: bool,
     channels: int,
-    sizes: tuple[int, ...],
+    early: nn.Module,
+    input_size: int | Sequence[int],
 ) -> Chain:
     """Mean of windows -> 1x1 to 128 -> dense 1024 -> dense; figure 3 of the paper."""
     pool: nn.Module
     if paper:
         pool = placing.average_pool(5, 3, "valid")
-        sizes = steps_behind(pool, sizes, placing.ndim)
+        sizes = steps_behind(Chain(early, pool), input_size, placing.ndim)
     else:
         pool, sizes = PyramidPool((4,), pool="average", flat=False), (4,) * placing.ndim
     flatten = Flatten(128, sizes)

@@ -19,6 +19,7 @@ from tcn.layers import (
     initialize,
 )
 from tcn.layers.pooling import AVERAGE_POOLS, MAX_POOLS
+from tcn.layers.validation import check_ndim
 from tcn.models.classifier import Classifier, steps_behind
 from tcn.models.digit_codes import DIGIT_CODES
 from tcn.saving.description import recorded
@@ -107,6 +108,7 @@ class LeNet5(Classifier):
                 f"classes: {classes} with form='1998', whose codes are those of the "
                 f"{len(DIGIT_CODES)} digits; use form='modern'"
             )
+        check_ndim(ndim)
         layers = (_first_form if form == "1998" else _modern_form)(in_channels, ndim)
         sizes = steps_behind(Chain(**layers), input_size, ndim)
         flatten = Flatten(120, sizes)

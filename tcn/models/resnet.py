@@ -184,6 +184,7 @@ def small_resnet(
     Raises:
         ValueError: if the depth is not ``6 n + 2``.
     """
+    check_positive("depth", [depth])
     count, rest = divmod(depth - 2, 6)
     if count < 1 or rest:
         raise ValueError(f"depth: {depth} is not 6 n + 2, such as one of {SMALL_DEPTHS}")
@@ -199,6 +200,11 @@ def _block_of(block: str | Block) -> tuple[Block, int]:
         if block not in BLOCKS:
             raise ValueError(f"block: {block!r} is not one of {', '.join(map(repr, BLOCKS))}")
         block = BLOCKS[block]
+    if not callable(block):
+        raise TypeError(
+            f"block: {block!r} is not a block; give one of {', '.join(map(repr, BLOCKS))}, or a "
+            "class such as tcn.layers.BasicBlock"
+        )
     cls = block.func if isinstance(block, functools.partial) else block
     return block, getattr(cls, "REDUCTION", 1)
 

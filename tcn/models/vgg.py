@@ -83,6 +83,8 @@ class VGG(Classifier):
         if is_integer(stages) or not stages:
             raise ValueError(f"stages: {stages}; give convolutions per stage, such as (1, 1, 2)")
         check_positive("stages", stages)
+        if is_integer(widths):
+            raise ValueError(f"widths: {widths}; give one per stage, such as {WIDTHS}")
         if len(stages) != len(widths):
             raise ValueError(
                 f"widths: {tuple(widths)} for the {len(stages)} stages of {tuple(stages)}; give "

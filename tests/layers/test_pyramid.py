@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from tcn.layers import PyramidPool
+from tcn.layers import Attention, Last, Max, Mean, PyramidPool
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -59,3 +60,9 @@ def test_what_is_wrong_is_named(arguments: dict, message: str) -> None:
 def test_it_does_not_stream() -> None:
     with pytest.raises(TypeError, match="whose end a stream does not know"):
         PyramidPool().step(torch.randn(1, 2, 6))
+
+
+@pytest.mark.parametrize("layer", [PyramidPool(), Mean(), Last(), Max(), Attention(4)], ids=repr)
+def test_inputs_without_positions_are_refused(layer: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"x: shape \(2, 4\) does not fit .*; of one position add"):
+        layer(torch.zeros(2, 4))

@@ -1,5 +1,6 @@
 """The nets for images: sizes as published, both ranks, streams, and what they refuse."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -302,7 +303,7 @@ def net() -> nn.Module:
     ((2, 64, 64, 3), r"shape \(2, 64, 64, 3\).*channels seem to be last: use x\.movedim\(-1, 1\)"),
     ((3, 64, 64), r"shape \(3, 64, 64\).*an axis is missing: x\.unsqueeze\(0\) for the batch"),
     ((2, 3, 31, 64), r"shape \(2, 3, 31, 64\), height 31; .* to at least 32"),
-    ((2, 3, 64, 8), r"shape \(2, 3, 64, 8\), time 8; .* strides over 32 steps"),
+    ((2, 3, 64, 8), r"shape \(2, 3, 64, 8\), time 8; .* needs 32 of it: enlarge"),
 ])  # fmt: skip
 def test_images_that_do_not_fit(net: nn.Module, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -341,11 +342,62 @@ def test_an_image_of_another_size_than_the_dense_layers() -> None:
     (lambda: ResNet(3, 10, ()), r"blocks: \(\); give blocks per stage"),
     (lambda: DenseNet(3, 10, ()), r"blocks: \(\); give layers per block"),
     (lambda: VGG(3, 10, (1, 1), widths=(4,)), r"widths: \(4,\) for the 2 stages"),
+    (lambda: VGG(3, 10, (1, 1), widths=4), r"widths: 4; give one per stage, such as \(64,"),
+    (lambda: AlexNet(input_size=0), "input_size: 0 must be at least 1"),
+    (lambda: GoogLeNet(3, 10, input_size=64), r"input_size: \(64, 64\) .* at least \(79, 79\)"),
+    (lambda: LeNet5(ndim=3), "ndim: 3; sequences are 1"),
+    (lambda: ResNet(3, 10, (1,), ndim="2"), "ndim: '2'; sequences are 1"),
+    (lambda: BasicBlock(4, 4, ndim=True), "ndim: True; sequences are 1"),
     (lambda: BasicBlock(4, 4, shortcut="none"), "shortcut: 'none' is not one of 'projection'"),
 ])  # fmt: skip
 def test_arguments_that_do_not_fit(build: Build, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_arguments_of_another_type() -> None:
+    with pytest.raises(TypeError, match="block: 3 is not a block; give one of 'basic', 'bottlen"):
+        ResNet(3, 10, (1,), block=3)
+    for build in (small_resnet, partial(small_densenet, growth=12)):
+        with pytest.raises(TypeError, match="depth: '40' is not an integer"):
+            build("40")
+    with pytest.raises(TypeError, match=r"x: list for ResNet, .*; use torch.as_tensor\(x\)"):
+        resnet(18)([[1.0]])
+
+
+SIZED: dict[str, Build] = {
+    "all convolutional": AllConvolutional,
+    "all convolutional, A": partial(AllConvolutional, form="A"),
+    "LeNet-5": partial(LeNet5, 3),
+    "GoogLeNet": partial(GoogLeNet, 3, 10, auxiliary=False),
+    "VGG": partial(VGG, 3, 10, (1, 1), widths=(4, 4), width=8, input_size=17),
+    "ResNet": partial(ResNet, 3, 10, (1, 1, 1), channels=4),
+    "DenseNet": partial(DenseNet, 3, 10, (1, 1), growth=4),
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+@pytest.mark.parametrize("ndim", [1, 2])
+def test_the_size_that_is_asked_for_is_enough_and_needed(name: str, ndim: int) -> None:
+    """The cure works; one step less is too small. A sequence before dense layers may be shorter."""
+    net = SIZED[name](ndim=ndim).eval()
+    with pytest.raises(ValueError, match=r"to at least \d+$") as caught:
+        net(torch.randn(1, 3, *[1] * ndim))
+    least = int(str(caught.value).split()[-1])
+    assert net(torch.randn(1, 3, *[least] * ndim)).shape == (1, 10)
+    with pytest.raises(ValueError, match=f"to at least {least}$"):
+        net(torch.randn(1, 3, *[least - 1] * ndim))
+
+
+@pytest.mark.parametrize("build", [LeNet5, ZFNet, AlexNet, partial(GoogLeNet, 3, 10)])
+@pytest.mark.parametrize("ndim", [1, 2])
+def test_the_size_to_build_for_that_is_asked_for_is_enough(build: Build, ndim: int) -> None:
+    with pytest.raises(ValueError, match=r"input_size: .* give at least \(\d+") as caught:
+        build(input_size=3, ndim=ndim)
+    least = re.findall(r"\d+", str(caught.value))[-1]
+    build(input_size=int(least), ndim=ndim)
+    with pytest.raises(ValueError, match="is too small"):
+        build(input_size=int(least) - 1, ndim=ndim)
 
 
 def test_layers_alone_refuse_gray_images() -> None:

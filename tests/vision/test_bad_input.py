@@ -18,7 +18,7 @@ COLOR = torch.zeros(2, 3, 32, 32)
         (COLOR[:, :1], ValueError, r"shape \(2, 1, 32, 32\) does not fit .*; repeat the one chann"),
         (COLOR.movedim(1, -1), ValueError, "the channels seem to be last: use x.movedim"),
         (COLOR.byte(), TypeError, r"x: torch.uint8 for .*; use x.float\(\), and / 255 if"),
-        (COLOR[..., :3], ValueError, r"\(2, 3, 32, 3\).* strides over 4 steps of it at a time"),
+        (COLOR[..., :3], ValueError, r"\(2, 3, 32, 3\).* [49] of it: enlarge or pad"),
         (COLOR[0], ValueError, r"an axis is missing: x.unsqueeze\(0\) for the batch"),
     ],
     ids=["gray", "channels last", "bytes", "small", "one image"],
