@@ -84,6 +84,31 @@ def test_a_linear_skip_can_repeat_the_season() -> None:
     torch.testing.assert_close(points(net, batch), batch.target[..., 3:], **CLOSE)
 
 
+def test_a_linear_skip_reads_what_is_known_for_the_past_alone() -> None:
+    # By hand: the first of two targets falls by 7 in step 2 where an announcement stood two rows
+    # ago; the covariate known for the future too, which comes second, has no part in it.
+    sizes = Sizes(h=3, input_size=4, targets=2, past=2, future=1)
+    backbone = backbone_of("tcn", sizes, width=3, layers=None, kernel_size=2, dropout=0.0)
+    net = ForecastNet(backbone, sizes, window_scaler="identity", skip="linear")
+    assert net.hist_skip is not None
+    with torch.no_grad():
+        net.hist_skip.weight[1, 2] = -7.0
+    batch = batch_of(sizes)
+    expected = torch.zeros(3, 2, 3)
+    expected[:, 0, 1] = -7 * batch.exogenous[:, 0, 2]
+    torch.testing.assert_close(points(net, batch), expected, **CLOSE)
+
+
+def test_the_known_future_is_read_beside_a_bounded_code() -> None:
+    # By hand: tanh(1000) = tanh(2000) = 1, so a code ten times beyond all others changes nothing.
+    sizes = Sizes(h=3, input_size=4, future=1, past=1)
+    net, batch = net_of(sizes, skip="none"), batch_of(sizes)
+    constants = net.constants(batch.static, batch.categories)
+    code = torch.full((3, 3 * 8), 1000.0)
+    raw = net.decode(code, batch.target, batch, constants)
+    torch.testing.assert_close(net.decode(2 * code, batch.target, batch, constants), raw, **CLOSE)
+
+
 @pytest.mark.parametrize("model", BACKBONES)
 @pytest.mark.parametrize("window_scaler", ["standard", "robust", "mean", "last", "revin"])
 def test_a_window_in_other_units_has_its_forecast_in_those(model: str, window_scaler: str) -> None:
