@@ -50,7 +50,6 @@ _FIELDS: dict[str, Any] = {
     },
     "window_scaler": _NAME,
     "skip": _NAME,
-    "bounded": {"type": "boolean"},
     "output": {"type": "object"},
     "scaler": _NAME,
     "calendar": _NAMES,
@@ -84,7 +83,7 @@ _FIELDS: dict[str, Any] = {
     "history_ids": _IDS,
     "arrays": tensors_schema(ARRAYS),
 }  # fmt: skip
-_LATER = ("window_errors", "nonnegative", "bounded")  # not in folders of version 0.1
+_LATER = ("window_errors", "nonnegative")  # not in folders of version 0.1
 _VALUE: dict[str, Any] = {
     "maxItems": 1024,
     "minimum": -(2**31),

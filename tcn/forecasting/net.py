@@ -117,7 +117,6 @@ class ForecastNet(nn.Module):
         skip: str = "none",
         decoder_width: int = 32,
         hist_skip: bool = True,
-        bounded: bool = True,
     ) -> None:
         """Puts scaler, head and skip around a backbone.
 
@@ -136,8 +135,6 @@ class ForecastNet(nn.Module):
             decoder_width: hidden channels of the layer that reads the known future.
             hist_skip: whether a linear skip reads what is known for the past alone; those of
                 version 0.1 did not.
-            bounded: whether that layer reads the hyperbolic tangent of what the encoder says; in
-                version 0.1 it read the numbers themselves.
 
         Raises:
             TypeError: if the backbone is not a :class:`tcn.layers.SequenceModule`.
@@ -148,7 +145,6 @@ class ForecastNet(nn.Module):
             raise ValueError(f"skip: {skip!r} is not one of {', '.join(map(repr, SKIPS))}")
         self.sizes = sizes
         self.skip_name = skip
-        self.bounded = bounded
         self.window_scaler = WindowScaler(window_scaler, sizes.targets)
         self.embeddings = nn.ModuleList(
             # Row 0 is the value that was never seen, and says nothing.
@@ -305,9 +301,6 @@ class ForecastNet(nn.Module):
         sizes = self.sizes
         if self.decoder is not None:
             steps = constants.unsqueeze(2).expand(-1, -1, sizes.h)
-            # A look-back unlike those of the training, such as one full of promotions, would take
-            # the widths of intervals far beyond any that were learned.
-            code = code.tanh() if self.bounded else code
             every_step = code.view(-1, DECODER_CHANNELS, sizes.h)
             code = self.decoder(torch.cat([every_step, batch.future, steps], dim=1))
         raw = code.view(-1, sizes.outputs, sizes.targets, sizes.h)

@@ -99,16 +99,6 @@ def test_a_linear_skip_reads_what_is_known_for_the_past_alone() -> None:
     torch.testing.assert_close(points(net, batch), expected, **CLOSE)
 
 
-def test_the_known_future_is_read_beside_a_bounded_code() -> None:
-    # By hand: tanh(1000) = tanh(2000) = 1, so a code ten times beyond all others changes nothing.
-    sizes = Sizes(h=3, input_size=4, future=1, past=1)
-    net, batch = net_of(sizes, skip="none"), batch_of(sizes)
-    constants = net.constants(batch.static, batch.categories)
-    code = torch.full((3, 3 * 8), 1000.0)
-    raw = net.decode(code, batch.target, batch, constants)
-    torch.testing.assert_close(net.decode(2 * code, batch.target, batch, constants), raw, **CLOSE)
-
-
 @pytest.mark.parametrize("model", BACKBONES)
 @pytest.mark.parametrize("window_scaler", ["standard", "robust", "mean", "last", "revin"])
 def test_a_window_in_other_units_has_its_forecast_in_those(model: str, window_scaler: str) -> None:
