@@ -238,6 +238,7 @@ def _net(content: Mapping[str, Any], weights: dict[str, Tensor]) -> ForecastNet:
         Sizes(**sizes),
         window_scaler=content["window_scaler"],
         skip=content["skip"],
+        hist_skip="hist_skip.weight" in weights,
     )
     if len(content.get("nonnegative", ())) not in (0, net.sizes.targets):
         raise ValueError(f"nonnegative: {content['nonnegative']} for {net.sizes.targets} targets")

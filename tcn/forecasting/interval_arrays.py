@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from tcn.forecasting.conformal import AdaptiveConformal, ConformalizedQuantiles
+from tcn.forecasting.conformal import AdaptiveStreams, ConformalizedQuantiles
 from tcn.forecasting.trained import Adaptive, Band
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -46,28 +45,23 @@ def bands_of(arrays: Arrays) -> dict[int, Band]:
     return bands
 
 
-def adaptive_arrays(adaptive: Mapping[int, Adaptive]) -> dict[str, NDArray[Any]]:
+def adaptive_arrays(adaptive: Adaptive) -> dict[str, NDArray[Any]]:
     """Of each horizon and level the states of all series side by side, and whose they are."""
-    found: dict[tuple[float, int], list[int]] = {}
-    for number, intervals in adaptive.items():
-        for key in intervals:
-            found.setdefault(key, []).append(number)
     parts: dict[str, NDArray[Any]] = {}
-    for (level, horizon), numbers in found.items():
-        states = [adaptive[number][level, horizon].state() for number in numbers]
+    for (level, horizon), streams in adaptive.items():
         prefix = f"adaptive.{horizon}.{level}"
-        parts[f"{prefix}.series"] = np.array(numbers)
-        parts |= {f"{prefix}.{name}": np.stack([s[name] for s in states]) for name in states[0]}
+        parts[f"{prefix}.series"] = streams.numbers
+        parts |= {f"{prefix}.{name}": part for name, part in streams.state().items()}
     return parts
 
 
-def adaptive_of(arrays: Arrays, count: int) -> dict[int, Adaptive]:
+def adaptive_of(arrays: Arrays, count: int) -> Adaptive:
     """The inverse of :func:`adaptive_arrays`, from all arrays of a folder of ``count`` series.
 
     Raises:
         ValueError: if they speak of a series that is not among those.
     """
-    adaptive: dict[int, Adaptive] = {}
+    adaptive: Adaptive = {}
     for name, numbers in arrays.items():
         if not (name.startswith("adaptive.") and name.endswith(".series")):
             continue
@@ -76,8 +70,7 @@ def adaptive_of(arrays: Arrays, count: int) -> dict[int, Adaptive]:
         states = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
         if not ((numbers >= 0) & (numbers < count)).all():
             raise ValueError(f"{name} speaks of series that are not among the {count} of history")
-        for place, number in enumerate(numbers.tolist()):
-            state = {key: found[place] for key, found in states.items()}
-            intervals = AdaptiveConformal(level=float(level)).restore(state)
-            adaptive.setdefault(number, {})[float(level), int(horizon)] = intervals
+        states.pop("series")
+        streams = AdaptiveStreams(level=float(level)).restore(numbers, states)
+        adaptive[float(level), int(horizon)] = streams
     return adaptive

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tcn.forecasting.conformal import AdaptiveConformal
+from tcn.forecasting.conformal import AdaptiveStreams
 from tcn.forecasting.live_rows import Arrived
 from tcn.forecasting.trained import Forecasts, Predictor, Trained
 from tcn.forecasting.windows import WindowBatch
@@ -38,37 +38,36 @@ class Learning:
             numbers: ``(n,)`` of the series.
             batches: their windows before the new rows.
         """
-        fresh: dict[int, list[AdaptiveConformal]] = {}
-        for number in numbers.tolist():
-            mine = self._intervals.setdefault(number, {})
-            for level in self._levels:
-                if (level, self._horizon) not in mine:
-                    made = AdaptiveConformal(level=level).start(self._errors)
-                    mine[level, self._horizon] = made
-                    fresh.setdefault(number, []).append(made)
+        fresh: list[tuple[AdaptiveStreams, Integers]] = []
+        for level in self._levels:
+            streams = self._intervals.setdefault(
+                (level, self._horizon), AdaptiveStreams(level=level)
+            )
+            new = numbers[~streams.begun(numbers)]
+            if len(new):
+                streams.start(new, self._errors)
+                fresh.append((streams, new))
         # What was known of the horizon of the last forecast is not kept: nothing is judged then.
         for batch in batches() if fresh and not self._later else ():
-            means = self._predictor.scaled(batch).mean
-            for number, mean in zip(batch.series.tolist(), means, strict=True):
-                for made in fresh.get(number, ()):
-                    made.issue(mean)
+            means, series = self._predictor.scaled(batch).mean, batch.series.numpy()
+            for streams, new in fresh:
+                chosen = np.isin(series, new)
+                streams.issue(series[chosen], means[chosen])
 
     def observe(self, new: Arrived) -> None:
         """Judges the intervals by what came."""
-        for number, target in zip(new.numbers.tolist(), new.target.astype(np.float64), strict=True):
-            for step in target.T:
-                for adaptive in self._intervals[number].values():
-                    adaptive.observe(step)
+        for streams in self._intervals.values():
+            begun = streams.begun(new.numbers)
+            numbers, target = new.numbers[begun], new.target[begun].astype(np.float64)
+            for step in range(target.shape[-1] if len(numbers) else 0):
+                streams.observe(numbers, target[..., step])
 
     def forecast(self, batch: WindowBatch) -> Forecasts:
         """Points with their intervals, which are judged when the values come, in units of data."""
         found = self._predictor.scaled(batch)
-        ends = {}
-        for level in self._levels:
-            issued = [
-                self._intervals[number][level, self._horizon].issue(mean)
-                for number, mean in zip(batch.series.tolist(), found.mean, strict=True)
-            ]
-            low, high = (np.stack(side) for side in zip(*issued, strict=True))
-            ends[level] = low, high
+        series = batch.series.numpy()
+        ends = {
+            level: self._intervals[level, self._horizon].issue(series, found.mean)
+            for level in self._levels
+        }
         return self._predictor.restored(Forecasts(found.mean, ends), batch.series)

@@ -4,7 +4,7 @@
 
     target, covariates --> backbone --> its last step --> head --> h steps     + linear skip
             |                 ^                            ^                        ^
-       window scaler     static, categories        known future per step      scaled target
+       window scaler     static, categories        known future per step     scaled target, hist
 
 The horizon may have any length, whatever the look-back, and a convolutional backbone computes only
 what the last step depends on (see :mod:`tcn.layers.grid`).
@@ -79,6 +79,11 @@ class Sizes:
         return self.targets * (2 if self.masked else 1) + self.past
 
     @property
+    def hist(self) -> int:
+        """Covariates known for the past alone, the first of ``past``."""
+        return self.past - self.future
+
+    @property
     def constants(self) -> int:
         """Channels of what is known of a series as a whole: static numbers, embedded categories."""
         return self.static + sum(map(embedding_channels, self.categories))
@@ -111,6 +116,7 @@ class ForecastNet(nn.Module):
         window_scaler: str = "identity",
         skip: str = "none",
         decoder_width: int = 32,
+        hist_skip: bool = True,
     ) -> None:
         """Puts scaler, head and skip around a backbone.
 
@@ -122,8 +128,13 @@ class ForecastNet(nn.Module):
             window_scaler: by which each window's target is scaled, and the answer back.
             skip: what is added to the head's location: nothing (``"none"``), the ``"last"`` value,
                 or a ``"linear"`` map of the look-back, one for all targets (Zeng et al. 2023,
-                arXiv:2205.13504, section 4).
+                arXiv:2205.13504, section 4), and of the look-back of what is known for the past
+                alone, one for each target. Without the latter, a rare announcement is learned by
+                the backbone alone: the pinball loss pulls with the same force wherever a value
+                misses its median, so that in a step the many usual windows drown the few others.
             decoder_width: hidden channels of the layer that reads the known future.
+            hist_skip: whether a linear skip reads what is known for the past alone; those of
+                version 0.1 did not.
 
         Raises:
             TypeError: if the backbone is not a :class:`tcn.layers.SequenceModule`.
@@ -148,13 +159,19 @@ class ForecastNet(nn.Module):
         self.conditioned = bool(sizes.constants) and takes_condition(backbone)
         self._check_channels(backbone)
         self.decoder = self._decoder(decoder_width) if sizes.future else None
-        self.skip = nn.Linear(sizes.input_size, sizes.h) if skip == "linear" else None
+        linear = skip == "linear"
+        self.skip = nn.Linear(sizes.input_size, sizes.h) if linear else None
+        self.hist_skip = (
+            nn.Linear(sizes.hist * sizes.input_size, sizes.targets * sizes.h, bias=False)
+            if linear and hist_skip and sizes.hist
+            else None
+        )
         self.locations: Tensor
         locations = torch.zeros(1, sizes.outputs, 1, 1)
         locations[:, list(sizes.locations)] = 1
         self.register_buffer("locations", locations, persistent=False)
-        if self.skip is not None:
-            for parameter in self.skip.parameters():
+        for module in (self.skip, self.hist_skip):
+            for parameter in () if module is None else module.parameters():
                 nn.init.zeros_(parameter)
 
     def _check_channels(self, backbone: SequenceModule) -> None:
@@ -204,7 +221,7 @@ class ForecastNet(nn.Module):
         past = scaled
         if self.window_scaler.name == "revin":
             past = self.to_window(batch.target, statistics) * batch.observed
-        return Answer(self.decode(code, past, batch.future, constants), statistics)
+        return Answer(self.decode(code, past, batch, constants), statistics)
 
     def scale(self, target: Tensor, observed: Tensor) -> tuple[Tensor, WindowStatistics]:
         """The target ``(batch, targets, input_size)`` as the backbone reads it, 0 where missing."""
@@ -272,24 +289,30 @@ class ForecastNet(nn.Module):
         steps = steps.gather(2, (index % time).unsqueeze(1).expand_as(steps))
         return self.encoder(steps, lengths=lengths, condition=condition)
 
-    def decode(self, code: Tensor, past: Tensor, future: Tensor, constants: Tensor) -> Tensor:
+    def decode(self, code: Tensor, past: Tensor, batch: WindowBatch, constants: Tensor) -> Tensor:
         """Head and skip: the encoder's ``(batch, ...)`` to ``(batch, outputs, targets, h)``.
 
         Args:
             code: what the encoder returned.
             past: ``(batch, targets, input_size)`` in units of the window, 0 where missing.
-            future: ``(batch, future, h)``.
+            batch: whose covariates are read.
             constants: see :meth:`constants`.
         """
         sizes = self.sizes
         if self.decoder is not None:
             steps = constants.unsqueeze(2).expand(-1, -1, sizes.h)
             every_step = code.view(-1, DECODER_CHANNELS, sizes.h)
-            code = self.decoder(torch.cat([every_step, future, steps], dim=1))
+            code = self.decoder(torch.cat([every_step, batch.future, steps], dim=1))
         raw = code.view(-1, sizes.outputs, sizes.targets, sizes.h)
         if self.skip_name == "none":
             return raw
         location = past[..., -1:] if self.skip is None else self.skip(past)
+        if self.hist_skip is not None:
+            known = (
+                torch.arange(-sizes.input_size, 0, device=past.device) >= ~batch.position[:, None]
+            )
+            hist = torch.where(known[:, None], batch.exogenous[:, : sizes.hist], 0.0).flatten(1)
+            location = location + self.hist_skip(hist).view(-1, sizes.targets, sizes.h)
         return raw + self.locations * location.unsqueeze(1)
 
 

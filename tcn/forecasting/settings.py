@@ -107,8 +107,8 @@ class Settings(BaseEstimator):
             layers: levels; None: for a TCN as many as see the whole look-back, otherwise one.
             kernel_size: taps of the TCN's convolutions.
             dropout: share of values dropped in training.
-            skip: ``"linear"`` map of the look-back, ``"last"`` value or ``"none"``: what the net's
-                answer is added to.
+            skip: ``"linear"`` map of the look-back, that of ``hist_exog_list`` included, ``"last"``
+                value or ``"none"``: what the net's answer is added to.
             max_steps: optimizer steps.
             batch_size: windows per step.
             learning_rate: at the start; it falls to 0 along a cosine.

@@ -82,7 +82,7 @@ class StreamedNet:
         constants = net.constants(batch.static, batch.categories)
         steps = net.inputs(steps, batch.observed, batch.exogenous, constants)
         code = self._encode(steps, batch, constants)
-        raw = net.decode(code, past, batch.future, constants)
+        raw = net.decode(code, past, batch, constants)
         return Answer(raw, (torch.from_numpy(location[None]), torch.from_numpy(scale[None])))
 
     def _encode(self, steps: Tensor, batch: WindowBatch, constants: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from tcn.forecasting.conformal import (
-    AdaptiveConformal,
+    AdaptiveStreams,
     ConformalizedQuantiles,
     SplitConformal,
     nested,
@@ -31,8 +31,8 @@ Integers = NDArray[np.int64]
 Ends = dict[float, tuple[Floats, Floats]]
 """Lower and upper ends of intervals by level in percent."""
 
-Adaptive = dict[tuple[float, int], AdaptiveConformal]
-"""The adaptive intervals of one series, by level and horizon."""
+Adaptive = dict[tuple[float, int], AdaptiveStreams]
+"""The adaptive intervals of the series of a history, by level and horizon."""
 
 INTERVALS = (None, "conformal", "cqr", "adaptive")
 WINDOWS_AT_ONCE = 1024
@@ -74,8 +74,8 @@ class Trained:
             empty if it was given.
         nonnegative: for every target whether its forecasts stop at 0; empty: for none.
         bands: what calibrates the intervals, by horizon.
-        adaptive: what adaptive intervals have learned on a stream, by series of the history, then
-            by level and horizon.
+        adaptive: what adaptive intervals have learned on a stream, by level and horizon; streams
+            are numbered as the series of the history.
     """
 
     net: ForecastNet
@@ -94,7 +94,7 @@ class Trained:
     window_errors: dict[str, float] = field(default_factory=dict)
     nonnegative: tuple[bool, ...] = ()
     bands: dict[int, Band] = field(default_factory=dict, repr=False)
-    adaptive: dict[int, Adaptive] = field(default_factory=dict, repr=False)
+    adaptive: Adaptive = field(default_factory=dict, repr=False)
 
     @property
     def has_intervals(self) -> bool:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tcn.forecasting.conformal import (
     AdaptiveConformal,
+    AdaptiveStreams,
     ConformalizedQuantiles,
     SplitConformal,
     finite_sample_quantile,
@@ -319,6 +320,31 @@ def test_streams_in_step_do_not_touch_each_other() -> None:
     assert np.array_equal(together.alpha[2:3], alone.alpha)
 
 
+def test_streams_that_move_on_apart_are_as_many_that_are_alone() -> None:
+    # Another implementation: one AdaptiveConformal each. Some move on together, some apart, and
+    # streams begin late; halfway all are restored from their arrays.
+    draw, past = np.random.default_rng(6), errors(12, 2, 3)
+    streams, alone = AdaptiveStreams(level=80), {}
+    for turn in range(40):
+        numbers = np.sort(draw.permutation(3 + turn // 4)[: draw.integers(1, 8)])
+        new = numbers[~streams.begun(numbers)]
+        streams.start(new, past)
+        alone |= {number: AdaptiveConformal(level=80).start(past) for number in new.tolist()}
+        center, value = draw.normal(size=(len(numbers), 2, 3)), draw.normal(size=(len(numbers), 2))
+        found = streams.issue(numbers, center)
+        streams.observe(numbers, value)
+        for place, number in enumerate(numbers.tolist()):
+            expected = alone[number].issue(center[place])
+            assert np.array_equal([end[place] for end in found], expected)
+            alone[number].observe(value[place])
+        if turn == 20:
+            streams = AdaptiveStreams(level=80).restore(streams.numbers, streams.state())
+    assert sorted(streams.numbers.tolist()) == sorted(alone)
+    for name, array in streams.state().items():
+        expected = np.stack([alone[number].state()[name] for number in streams.numbers.tolist()])
+        assert np.array_equal(array, expected, equal_nan=True)
+
+
 # ------------------------------------------------------------------------------------------- faults
 
 
@@ -358,6 +384,10 @@ def test_streams_in_step_do_not_touch_each_other() -> None:
             r"center: shape \(1, 1\); expected \(1, 2\)",
         ),
         (lambda: AdaptiveConformal().restore({}), "state: no 'alpha'"),
+        (
+            lambda: AdaptiveStreams(level=90).restore(np.array([4, 4]), {}),
+            "numbers: 2, of which some are the same",
+        ),
         (
             lambda: AdaptiveConformal(window=9).restore(
                 AdaptiveConformal(window=8).start(errors(5)).state()

@@ -84,6 +84,21 @@ def test_a_linear_skip_can_repeat_the_season() -> None:
     torch.testing.assert_close(points(net, batch), batch.target[..., 3:], **CLOSE)
 
 
+def test_a_linear_skip_reads_what_is_known_for_the_past_alone() -> None:
+    # By hand: the first of two targets falls by 7 in step 2 where an announcement stood two rows
+    # ago; the covariate known for the future too, which comes second, has no part in it.
+    sizes = Sizes(h=3, input_size=4, targets=2, past=2, future=1)
+    backbone = backbone_of("tcn", sizes, width=3, layers=None, kernel_size=2, dropout=0.0)
+    net = ForecastNet(backbone, sizes, window_scaler="identity", skip="linear")
+    assert net.hist_skip is not None
+    with torch.no_grad():
+        net.hist_skip.weight[1, 2] = -7.0
+    batch = batch_of(sizes)
+    expected = torch.zeros(3, 2, 3)
+    expected[:, 0, 1] = -7 * batch.exogenous[:, 0, 2]
+    torch.testing.assert_close(points(net, batch), expected, **CLOSE)
+
+
 @pytest.mark.parametrize("model", BACKBONES)
 @pytest.mark.parametrize("window_scaler", ["standard", "robust", "mean", "last", "revin"])
 def test_a_window_in_other_units_has_its_forecast_in_those(model: str, window_scaler: str) -> None:

@@ -134,13 +134,27 @@ class AdaptiveConformal:
 
     def state(self) -> dict[str, Array]:
         """All that was learned, as arrays; infinite widths and NaN are among the numbers."""
+        return {name: part.copy() for name, part in self.arrays().items()}
+
+    def arrays(self) -> dict[str, Array]:
+        """As :meth:`state`, not copied."""
         return {
-            "alpha": self.alpha.copy(),
-            "scores": self.scores.copy(),
+            "alpha": self.alpha,
+            "scores": self.scores,
             "oldest": self._oldest.astype(np.float64),
-            "centers": self._centers.copy(),
-            "widths": self._widths.copy(),
+            "centers": self._centers,
+            "widths": self._widths,
         }
+
+    def over(self, arrays: Mapping[str, Array]) -> Self:
+        """Goes on in arrays of :meth:`arrays`, unchecked, of which it changes all it can in place.
+
+        Those of the same streams must be taken from :meth:`arrays` afterwards.
+        """
+        self.alpha, self.scores = arrays["alpha"], arrays["scores"]
+        self._oldest = arrays["oldest"].astype(np.int64)
+        self._centers, self._widths = arrays["centers"], arrays["widths"]
+        return self
 
     def restore(self, state: Mapping[str, ArrayLike]) -> Self:
         """Goes on from a ``state`` of an object with the same settings.
