@@ -33,6 +33,8 @@ def add_parser(actions: "argparse._SubParsersAction[Any]") -> None:
         parser.add_argument("--minutes", type=float, metavar="M",
                             help="stop each run after the epoch in which they are over; its curve "
                             "so far is kept, and the same command goes on from there")  # fmt: skip
+        parser.add_argument("--override", nargs="+", action="extend", default=[],
+                            metavar="KEY=VALUE", help="laid over every config")  # fmt: skip
         add_plan(parser)
         parser.add_argument("--retry-failed", action="store_true", help="diverged runs again")
 
@@ -43,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     store, complete, pipeline = Store(options.results), True, options.pipeline
     if not options.report:
         runs = chosen(options.tasks, options.models, options.seeds, pipeline)
-        complete = make(options, store, runs)
+        complete = make(options, store, runs, options.override)
     for path in write_page(store, pipeline):
         print(path)
     return 0 if complete else 1

@@ -75,20 +75,21 @@ def test_nets_that_are_compared_are_of_one_size(question: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_and_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two nets, of classes and of pixels, for a minute of their configs."""
-    pytest.importorskip("jinja2")
+@pytest.mark.requires_data("mnist")
+def test_a_run_and_its_page(tmp_path: Path) -> None:
+    """Two nets, of classes and of pixels, for three batches of their configs."""
     results = tmp_path / "results"
+    short = ["max_epochs=1", "limit_train_batches=3", "limit_val_batches=2", "limit_test_batches=2"]
     for task, model in (("mnist", "lenet5"), ("binarized_mnist", "pixelcnn")):
         command = ["images", "--tasks", task, "--models", model, "--seeds", "0"]
         command += ["--results", str(results), "--workers", "1", "--threads", "1"]
-        assert main([*command, "--minutes", "0.01"]) == 0
+        assert main([*command, "--override", *(f"trainer.{each}" for each in short)]) == 0
     made = json.loads((results / "images/mnist/lenet5/seed0.json").read_text())
-    assert (made["task"], made["status"]) == ("images/mnist", "unfinished")
+    assert (made["task"], made["status"], made["steps"]) == ("images/mnist", "finished", 3)
     page = (results / "images" / "report.md").read_text()
     assert "| lenet5 |" in page
     assert "| pixelcnn |" in page
-    assert "0, 1 unfinished" in page
+    assert "61,706" in page
     assert (results / "images" / "mnist.svg").read_text().startswith("<?xml")
     shutil.rmtree(results / "images" / "mnist")
     assert main(["images", "--results", str(results), "--report"]) == 0
