@@ -1,8 +1,9 @@
 """``report.md`` and one self-contained ``report.html`` about nets for images."""
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import cycle, groupby
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -13,9 +14,10 @@ from benchmarks.images.cost import multiply_adds
 from benchmarks.images.runs import IMAGES, NOTES
 from benchmarks.notes.questions import QUESTIONS
 from benchmarks.report.page import write_pages
-from benchmarks.report.plots import inline, look, svg
+from benchmarks.report.plots import inline, svg
 from benchmarks.report.report import provenance
 from benchmarks.report.tables import Best, Section, Table, spread
+from tcn.figures import COLORS, FURTHER
 
 TITLES = {
     "mnist": "MNIST",
@@ -34,6 +36,9 @@ COLUMNS = {
 }
 """Metrics in the order of columns: heading, scale, decimals. The first of a task is drawn."""
 
+
+HUES = (*COLORS.values(), *FURTHER)
+"""Of the models of a task, in the order of their names."""
 
 HEADINGS = {IMAGES: "Images", NOTES: "Questions"}
 
@@ -150,14 +155,20 @@ def _figure(task: str, results: Sequence[Result]) -> str:
     name = _metrics(results)[0]
     heading, scale, _ = COLUMNS[name]
 
+    models = sorted({each.model for each in results})
+    lines: dict[str, dict[str, Any]] = {
+        model: {"color": color, "marker": marker, "markersize": 3.5, "linewidth": 1.8}
+        for model, color, marker in zip(models, cycle(HUES), cycle("os^Dv"), strict=False)
+    }
+
     def draw(axes: Axes) -> None:
         labeled = set[str]()
         for each in results:
             values = [(entry["seconds"], entry.get(f"val_{name}")) for entry in each.history]
             known = [((x or 0.0) / 60, scale * y) for x, y in values if y is not None]
-            label = look(each.model).label if each.model not in labeled else None
+            label = None if each.model in labeled else each.model.replace("_", " ")
             labeled.add(each.model)
-            axes.plot(*zip(*known, strict=True), label=label, **look(each.model).line())
+            axes.plot(*zip(*known, strict=True), label=label, **lines[each.model])
         axes.set_title(f"{_title(task)}: validation {heading}")
         axes.set_xlabel("minutes of training")
         axes.legend()
