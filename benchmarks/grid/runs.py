@@ -83,7 +83,10 @@ def select(
         ValueError: settings, task or model have no config (the message lists those that have), or
             a seed is out of range.
     """
-    whose = [OURS, *sorted({path.parent.name for path in CONFIGS.glob("*/*/*.yaml")})]
+    # Beside the config that is ours; folders of tasks lie in a pipeline's folder as well.
+    paths = CONFIGS.glob("*/*/*.yaml")
+    beside = {path.parent.name for path in paths if (path.parents[1] / "tcn.yaml").exists()}
+    whose = [OURS, *sorted(beside)]
     if settings not in whose:
         raise ValueError(f"unknown settings {settings!r}; known: {whose}")
     seeds = list(seeds)

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from tcn.layers import SequenceModule
+from tcn.saving.description import recorded
 
 Order = Literal["rows", "pixels"]
 
@@ -29,6 +30,7 @@ class ImageScan(nn.Module):
         logits = net(torch.randn(8, 1, 28, 28))
     """
 
+    @recorded
     def __init__(self, net: SequenceModule, order: Order = "rows") -> None:
         """Wraps a net.
 
