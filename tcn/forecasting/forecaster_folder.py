@@ -99,6 +99,7 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
         "sizes": asdict(trained.net.sizes),
         "window_scaler": trained.net.window_scaler.name,
         "skip": trained.net.skip_name,
+        "code_bound": trained.net.code_bound,
         "output": trained.output.describe(),
         "scaler": trained.scaler.name,
         "calendar": list(trained.calendar),
@@ -239,6 +240,7 @@ def _net(content: Mapping[str, Any], weights: dict[str, Tensor]) -> ForecastNet:
         window_scaler=content["window_scaler"],
         skip=content["skip"],
         hist_skip="hist_skip.weight" in weights,
+        code_bound=content.get("code_bound"),
     )
     if len(content.get("nonnegative", ())) not in (0, net.sizes.targets):
         raise ValueError(f"nonnegative: {content['nonnegative']} for {net.sizes.targets} targets")

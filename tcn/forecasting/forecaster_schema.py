@@ -57,6 +57,7 @@ _FIELDS: dict[str, Any] = {
     "calibration": _COUNT,
     "seed": {"type": "integer"},
     "report": {"type": "object", "additionalProperties": {"type": "number"}},
+    "code_bound": {"type": ["number", "null"], "exclusiveMinimum": 0},
     "window_errors": {"type": "object", "additionalProperties": {"type": "number"}},
     "nonnegative": {"type": "array", "items": {"type": "boolean"}},
     "columns": {
@@ -83,7 +84,7 @@ _FIELDS: dict[str, Any] = {
     "history_ids": _IDS,
     "arrays": tensors_schema(ARRAYS),
 }  # fmt: skip
-_LATER = ("window_errors", "nonnegative")  # not in folders of version 0.1
+_LATER = ("window_errors", "nonnegative", "code_bound")  # not in folders of version 0.1
 _VALUE: dict[str, Any] = {
     "maxItems": 1024,
     "minimum": -(2**31),

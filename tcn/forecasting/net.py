@@ -35,6 +35,7 @@ BACKBONES = {"tcn": "TCN", "lstm": "LSTM", "gru": "GRU", "large_kernel": "LargeK
 CONDITIONS = {"film": FiLM, "add": AddCondition}
 EMBEDDING_CHANNELS = 8  # for a category of many values; one of few gets fewer
 DECODER_CHANNELS = 8  # what the encoder says of each horizon step, in addition to its known future
+CODE_BOUND = 2.0  # how large each of these may become
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,7 @@ class ForecastNet(nn.Module):
         skip: str = "none",
         decoder_width: int = 32,
         hist_skip: bool = True,
+        code_bound: float | None = CODE_BOUND,
     ) -> None:
         """Puts scaler, head and skip around a backbone.
 
@@ -135,16 +137,24 @@ class ForecastNet(nn.Module):
             decoder_width: hidden channels of the layer that reads the known future.
             hist_skip: whether a linear skip reads what is known for the past alone; those of
                 version 0.1 did not.
+            code_bound: what the encoder tells the layer that reads the known future stays, by a
+                hyperbolic tangent, between minus and plus this. A look-back unlike any in training,
+                of promotions only, would otherwise be told in numbers that the layer has never
+                seen, and its intervals can shrink to a tenth. None: no bound, as in version 0.1.
 
         Raises:
             TypeError: if the backbone is not a :class:`tcn.layers.SequenceModule`.
-            ValueError: if a name is unknown or the backbone has other input channels.
+            ValueError: if a name is unknown, the backbone has other input channels, or
+                ``code_bound`` is not positive.
         """
         super().__init__()
+        if code_bound is not None and not 0 < code_bound < math.inf:
+            raise ValueError(f"code_bound: {code_bound} must be a positive number, or None")
         if skip not in SKIPS:
             raise ValueError(f"skip: {skip!r} is not one of {', '.join(map(repr, SKIPS))}")
         self.sizes = sizes
         self.skip_name = skip
+        self.code_bound = code_bound
         self.window_scaler = WindowScaler(window_scaler, sizes.targets)
         self.embeddings = nn.ModuleList(
             # Row 0 is the value that was never seen, and says nothing.
@@ -302,6 +312,8 @@ class ForecastNet(nn.Module):
         if self.decoder is not None:
             steps = constants.unsqueeze(2).expand(-1, -1, sizes.h)
             every_step = code.view(-1, DECODER_CHANNELS, sizes.h)
+            if self.code_bound is not None:
+                every_step = self.code_bound * torch.tanh(every_step / self.code_bound)
             code = self.decoder(torch.cat([every_step, batch.future, steps], dim=1))
         raw = code.view(-1, sizes.outputs, sizes.targets, sizes.h)
         if self.skip_name == "none":

@@ -85,6 +85,15 @@ def test_settings_come_back_and_can_be_fitted_again(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(loaded.fit(frame()).predict(), forecaster.predict())
 
 
+def test_a_net_saved_before_its_code_was_bounded_has_no_bound(tmp_path: Path) -> None:
+    forecaster = Forecaster(**SMALL, futr_exog_list=["price"]).fit(frame())
+    folder = forecaster.save(tmp_path / "saved")
+    assert forecaster.trained_.net.code_bound == 2
+    assert Forecaster.load(folder).trained_.net.code_bound == 2
+    rewritten(folder, lambda content: content.pop("code_bound"))
+    assert Forecaster.load(folder).trained_.net.code_bound is None
+
+
 def test_integer_times_and_ids_come_back(tmp_path: Path) -> None:
     df = frame().assign(unique_id=np.repeat([7, 9], 60), ds=np.tile(np.arange(60), 2))
     forecaster = Forecaster(**SMALL).fit(df)

@@ -59,6 +59,23 @@ def points(net: ForecastNet, batch: WindowBatch) -> Tensor:
     return net.restore(answer.raw[:, 0], answer.statistics)
 
 
+def test_what_the_encoder_says_of_a_step_with_a_known_future_is_bounded() -> None:
+    # By hand: a hyperbolic tangent leaves small numbers and brings huge ones to the bound; the
+    # answer to them is what a net without a bound answers to the bound itself.
+    sizes = Sizes(h=2, input_size=5, past=1, future=1)
+    net, batch = net_of(sizes), batch_of(sizes)
+    constants, past = torch.zeros(3, 0), batch.target
+    sign = torch.randn(3, 16, generator=torch.Generator().manual_seed(1)).sign()
+
+    def answer(code: Tensor, bound: float | None) -> Tensor:
+        net.code_bound = bound
+        return net.decode(code, past, batch, constants)
+
+    torch.testing.assert_close(answer(1e4 * sign, 2.0), answer(2 * sign, None), **CLOSE)
+    torch.testing.assert_close(answer(1e-4 * sign, 2.0), answer(1e-4 * sign, None), **CLOSE)
+    assert not torch.allclose(answer(1e4 * sign, None), answer(2 * sign, None))
+
+
 @pytest.mark.parametrize("model", BACKBONES)
 @pytest.mark.parametrize("skip", ["linear", "last", "none"])
 def test_before_training_the_answer_is_that_of_the_skip(model: str, skip: str) -> None:
@@ -241,6 +258,10 @@ def test_an_acausal_net_can_be_handed_in() -> None:
     [
         (lambda: Sizes(h=0, input_size=3), "h: 0 must be at least 1"),
         (lambda: ForecastNet(TCN(1, [2], 2), Sizes(h=1, input_size=2), skip="all"), "skip: 'all'"),
+        (
+            lambda: ForecastNet(TCN(1, [2], 2), Sizes(h=1, input_size=2), code_bound=0.0),
+            "code_bound: 0.0 must be",
+        ),
         (
             lambda: ForecastNet(LSTM(1, 2), Sizes(h=1, input_size=2, past=3)),
             r"in_channels=1, but there are 4 to read: 1 of the target, 3 of covariates",
