@@ -45,16 +45,16 @@ def plain_row(df: Any, columns: Columns) -> Row | None:
     None for any frame that is not as plain as can be: another library, several rows, text, missing
     values. That is for :class:`tcn.forecasting.rows.Rows`, which also says what is wrong.
     """
-    if type(df) is not pd.DataFrame or len(df) != 1 or not df.columns.is_unique:
+    if type(df) is not pd.DataFrame or len(df) != 1:
         return None
-    # Cell by cell: every column taken as a series would cost several times as much.
-    place, cell = df.columns.get_loc, df.iat
-    names = (*columns.target, *columns.futr, *columns.hist)
-    try:
-        name, time = cell[0, place(columns.id)], cell[0, place(columns.time)]
-        values = [cell[0, place(column)] for column in names]
-    except KeyError:
+    # Cell by cell: every column taken as a series would cost several times as much, and so would
+    # the index of names that pandas builds for every frame when it is first asked for a name.
+    there, cell = df.columns.tolist(), df.iat
+    place = {name: index for index, name in enumerate(there)}
+    names = (columns.id, columns.time, *columns.target, *columns.futr, *columns.hist)
+    if len(place) != len(there) or not all(name in place for name in names):
         return None
+    name, time, *values = [cell[0, place[name]] for name in names]
     zoned = False
     if isinstance(time, pd.Timestamp):
         time, zoned = time.asm8, time.tzinfo is not None
@@ -73,13 +73,13 @@ def plain_future(
     None unless each time is there once, with finite numbers; the rest is for
     :func:`tcn.forecasting.frame.future_from_frame`, which also says what is wrong.
     """
-    if type(futr_df) is not pd.DataFrame or not futr_df.columns.is_unique:
+    if type(futr_df) is not pd.DataFrame:
         return None
-    try:
-        named, when = futr_df[columns.id], futr_df[columns.time]
-        found = [futr_df[column] for column in columns.futr]
-    except KeyError:
+    series = dict(futr_df.items())  # half the time of asking for each by its name
+    names = (columns.id, columns.time, *columns.futr)
+    if len(series) != futr_df.shape[1] or not all(name in series for name in names):
         return None
+    named, when, *found = [series[name] for name in names]
     expected = pd.DatetimeTZDtype if zoned else np.dtype
     if not isinstance(when.dtype, expected) or when.dtype.kind != times.dtype.kind:
         return None

@@ -308,6 +308,13 @@ class ForecastNet(nn.Module):
             batch: whose covariates are read.
             constants: see :meth:`constants`.
         """
+        raw = self.ahead(code, batch, constants)
+        if self.skip_name == "none":
+            return raw
+        return raw + self.locations * self.skipped(past, batch).unsqueeze(1)
+
+    def ahead(self, code: Tensor, batch: WindowBatch, constants: Tensor) -> Tensor:
+        """The head: what :meth:`decode` returns without a skip, read as there."""
         sizes = self.sizes
         if self.decoder is not None:
             steps = constants.unsqueeze(2).expand(-1, -1, sizes.h)
@@ -315,9 +322,11 @@ class ForecastNet(nn.Module):
             if self.code_bound is not None:
                 every_step = self.code_bound * torch.tanh(every_step / self.code_bound)
             code = self.decoder(torch.cat([every_step, batch.future, steps], dim=1))
-        raw = code.view(-1, sizes.outputs, sizes.targets, sizes.h)
-        if self.skip_name == "none":
-            return raw
+        return code.view(-1, sizes.outputs, sizes.targets, sizes.h)
+
+    def skipped(self, past: Tensor, batch: WindowBatch) -> Tensor:
+        """The skip, ``(batch, targets, h)``; of the arguments of :meth:`decode`."""
+        sizes = self.sizes
         location = past[..., -1:] if self.skip is None else self.skip(past)
         if self.hist_skip is not None:
             known = (
@@ -325,7 +334,7 @@ class ForecastNet(nn.Module):
             )
             hist = torch.where(known[:, None], batch.exogenous[:, : sizes.hist], 0.0).flatten(1)
             location = location + self.hist_skip(hist).view(-1, sizes.targets, sizes.h)
-        return raw + self.locations * location.unsqueeze(1)
+        return location
 
 
 def embedding_channels(count: int) -> int:

@@ -91,6 +91,8 @@ def frame_like(df: Any, id_col: str | None = None, time_col: str | None = None) 
     """
     if isinstance(df, pd.DataFrame):
         library: str = "pandas"
+        if (found := _usual_pandas(df, id_col, time_col)) is not None:
+            return found
     else:
         library = as_narwhals(df, "df").implementation.value
     for known in LIBRARIES:
@@ -104,6 +106,25 @@ def frame_like(df: Any, id_col: str | None = None, time_col: str | None = None) 
     raise TypeError(
         f"df: a frame of {library} is not supported; give one of {', '.join(LIBRARIES)}"
     )
+
+
+def _usual_pandas(df: pd.DataFrame, id_col: str | None, time_col: str | None) -> FrameKind | None:
+    """The same where times are ``datetime64`` or integers, in a third of the time.
+
+    None for other times, and where a column is missing or there twice.
+    """
+    names, dtypes = df.columns.tolist(), df.dtypes.tolist()
+    types = dict(zip(names, dtypes, strict=True))
+    if len(types) != len(names):
+        return None
+    native = {name: types.get(name) for name in (id_col, time_col) if name is not None}
+    if time_col is not None:
+        if getattr(native[time_col], "kind", None) not in ("M", "i"):
+            return None
+        native["cutoff"] = native[time_col]
+    if any(dtype is None for dtype in native.values()):
+        return None
+    return FrameKind("pandas", {name: ColumnType(dtype) for name, dtype in native.items()})
 
 
 def _native(df: Any, name: str, library: Library) -> Any:

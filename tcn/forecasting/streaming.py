@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from tcn.forecasting.net import Answer, ForecastNet, Sizes
 from tcn.forecasting.window_scaling import EPSILON, WindowStatistics
@@ -14,6 +15,7 @@ from tcn.inference import StreamSession
 from tcn.inference.compile import compile_stream
 
 Integers = NDArray[np.int64]
+Singles = NDArray[np.float32]
 
 NOWHERE = np.iinfo(np.int64).min // 2
 """A position before that of any row."""
@@ -47,6 +49,7 @@ class StreamedNet:
         self._now = np.full(series, NOWHERE)
         scalers = ("identity", "standard", "revin")
         self._alone = not sizes.counts and net.window_scaler.name in scalers
+        self._decoder = None if net.decoder is None else KnownFuture(net)
 
     @property
     def sizes(self) -> Sizes:
@@ -82,7 +85,12 @@ class StreamedNet:
         constants = net.constants(batch.static, batch.categories)
         steps = net.inputs(steps, batch.observed, batch.exogenous, constants)
         code = self._encode(steps, batch, constants)
-        raw = net.decode(code, past, batch, constants)
+        if self._decoder is None:
+            raw = net.decode(code, past, batch, constants)
+        else:
+            raw = self._decoder(code, batch.future, constants)
+            if net.skip_name != "none":
+                raw = raw + net.locations * net.skipped(past, batch).unsqueeze(1)
         return Answer(raw, (torch.from_numpy(location[None]), torch.from_numpy(scale[None])))
 
     def _encode(self, steps: Tensor, batch: WindowBatch, constants: Tensor) -> Tensor:
@@ -131,6 +139,38 @@ class StreamedNet:
         if len(parts) == 1:
             return parts[0]
         return torch.cat(parts)[np.argsort(np.concatenate(order))]
+
+
+class KnownFuture:
+    """What :meth:`ForecastNet.ahead` answers to one window, for a net with a known future."""
+
+    def __init__(self, net: ForecastNet) -> None:
+        """Takes the weights as they are."""
+        assert net.decoder is not None
+        first, _, last = net.decoder
+        self._bound, sizes = net.code_bound, net.sizes
+        self._shape = (1, sizes.outputs, sizes.targets, sizes.h)
+        self._first, self._last = _matrix(first), _matrix(last)
+
+    def __call__(self, code: Tensor, future: Tensor, constants: Tensor) -> Tensor:
+        """``code`` ``(1, ...)``, ``future`` ``(1, channels, h)``, ``constants`` ``(1, ...)``."""
+        steps: Singles = code.detach().numpy().reshape(-1, self._shape[-1])
+        if self._bound is not None:
+            steps = np.float32(self._bound) * np.tanh(steps / np.float32(self._bound))
+        parts = [steps, future[0].numpy()]
+        if constants.shape[1]:
+            known = constants[0].detach().numpy()[:, None]
+            parts.append(np.repeat(known, self._shape[-1], axis=1))
+        weight, bias = self._first
+        hidden = torch.from_numpy(weight @ np.concatenate(parts) + bias)
+        weight, bias = self._last
+        return torch.from_numpy((weight @ F.gelu(hidden).numpy() + bias).reshape(self._shape))
+
+
+def _matrix(layer: nn.Module) -> tuple[Singles, Singles]:
+    """Weight ``(out, in)`` and bias ``(out, 1)`` of a convolution of one tap."""
+    assert isinstance(layer, nn.Conv1d) and layer.bias is not None
+    return layer.weight.detach()[..., 0].numpy(), layer.bias.detach()[:, None].numpy()
 
 
 def _statistics(
