@@ -9,8 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 SIZES = {"MNIST": (1, 28, 28), "FashionMNIST": (1, 28, 28), "BinarizedMNIST": (1, 28, 28),
-         "CIFAR10": (3, 32, 32)}  # fmt: skip
-"""Channels, height and width of the images of a data module."""
+         "CIFAR10": (3, 32, 32), "FacePatches": (1, 25, 25)}  # fmt: skip
+"""Channels, height and width of the training images of a data module, and of those made of it."""
 
 
 def multiply_adds(config: Mapping[str, Any]) -> int:
@@ -20,7 +20,8 @@ def multiply_adds(config: Mapping[str, Any]) -> int:
     out.
     """
     data = config["data"]
-    channels, *sizes = SIZES[data["class_path"].rsplit(".", 1)[1]]
+    lineage = [each.__name__ for each in _named(data["class_path"]).__mro__]
+    channels, *sizes = next(SIZES[name] for name in lineage if name in SIZES)
     padding = 2 * data["init_args"].get("padding", 0)
     net = built(config["model"]["init_args"]["net"]).eval()
     counter = FlopCounterMode(display=False)
@@ -41,6 +42,9 @@ def built(said: Any) -> Any:
         return said
     if "class_path" not in said:
         return {name: built(each) for name, each in said.items()}
-    module, name = said["class_path"].rsplit(".", 1)
-    made = getattr(importlib.import_module(module), name)
-    return made(**built(said.get("init_args", {})))
+    return _named(said["class_path"])(**built(said.get("init_args", {})))
+
+
+def _named(class_path: str) -> Any:
+    module, name = class_path.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)

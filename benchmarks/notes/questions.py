@@ -19,6 +19,12 @@ class Question(NamedTuple):
 
 SIZES = "The nets have as many parameters within a tenth, and the same images, passes and rates."
 
+SERVED = (
+    "Global: the mean over all positions; pyramid: the largest values of the whole and of its "
+    "quarters; sliding: a dense layer of every position, slid, and its answers averaged; resizing: "
+    f"the same layer, the image made small first. {SIZES}"
+)
+
 QUESTIONS = {
     "dilation_images": Question(
         "Dilation, or pooling with shortcuts? Small images",
@@ -53,6 +59,11 @@ QUESTIONS = {
         "digits are centered; moved ones lie up to 6 pixels beside, in training and in test. A "
         "first layer that shares nothing has fewer channels, so that parameters are as many.",
     ),
+    "locality_faces": Question(
+        "Are locally connected layers useful for faces?",
+        "The same two nets tell faces in the middle of a patch from patches without one; 100 "
+        "patches to train on, 60 in the test (scikit-image).",
+    ),
     "stacks": Question(
         "A stack of small convolutions, or one wide one?",
         "Three of 3 x 3 a stage or one of 7 x 7, which see as far (Simonyan and Zisserman 2015, "
@@ -61,5 +72,15 @@ QUESTIONS = {
     "edges": Question(
         "Zeros around the image, or none?",
         f"Every convolution puts zeros around its input or is read where it fits. {SIZES}",
+    ),
+    "sizes_larger": Question(
+        "How to serve images of another size? Digits drawn larger",
+        "Trained and validated on images of 28 x 28, tested on the same digits drawn 40 x 40. "
+        f"{SERVED}",
+    ),
+    "sizes_surrounded": Question(
+        "How to serve images of another size? Digits with more around them",
+        "Trained and validated on images of 28 x 28, tested on digits of the same size somewhere "
+        f"in 40 x 40. {SERVED}",
     ),
 }

@@ -169,7 +169,8 @@ class KnownFuture:
 
 def _matrix(layer: nn.Module) -> tuple[Singles, Singles]:
     """Weight ``(out, in)`` and bias ``(out, 1)`` of a convolution of one tap."""
-    assert isinstance(layer, nn.Conv1d) and layer.bias is not None
+    assert isinstance(layer, nn.Conv1d)
+    assert layer.bias is not None
     return layer.weight.detach()[..., 0].numpy(), layer.bias.detach()[:, None].numpy()
 
 

@@ -12,9 +12,12 @@ from benchmarks.grid.store import Store
 from benchmarks.images.cost import built
 from benchmarks.images.page import write_page
 from benchmarks.images.runs import NOTES, known_models, known_tasks
+from benchmarks.notes.faces import FacePatches
 from benchmarks.notes.moved import moved
 from benchmarks.notes.nets import REDUCTIONS, StagedNet
 from benchmarks.notes.questions import QUESTIONS
+from benchmarks.notes.served import WAYS, ServedNet
+from benchmarks.notes.sizes import surrounded
 from benchmarks.notes.sparsity import sparsity
 from tcn.models import SequenceModel
 
@@ -93,6 +96,39 @@ def test_moved_digits_are_whole_and_elsewhere() -> None:
     places = {divmod(int(image.argmax()), 9) for image in result}
     assert len(places) > 15
     assert all(1 <= row <= 7 and 1 <= column <= 7 for row, column in places)
+
+
+def test_digits_in_larger_images_are_whole() -> None:
+    images = torch.randint(256, (5, 1, 4, 4), dtype=torch.uint8)
+    result = surrounded(images, 9, torch.Generator().manual_seed(0))
+    assert result.shape == (5, 1, 9, 9)
+    assert torch.equal(result.flatten(1).long().sum(1), images.flatten(1).long().sum(1))
+
+
+def test_ways_to_take_larger_images() -> None:
+    """Sliding by hand: the mean over windows 4 apart; resizing: the net of the smaller image."""
+    torch.manual_seed(0)
+    nets = {way: ServedNet(1, 3, [2, 3], way=way, size=14).eval() for way in WAYS}
+    x = torch.randn(2, 1, 22, 22)
+    assert all(net(x).shape == net(x[..., :14, :14]).shape == (2, 3) for net in nets.values())
+    whole = nets["sliding"].net(x[..., :14, :14])
+    torch.testing.assert_close(nets["sliding"](x[..., :14, :14]), whole)
+    places = [(row, column) for row in (0, 4, 8) for column in (0, 4, 8)]
+    windows = [nets["sliding"].net(x[..., r : r + 14, c : c + 14]) for r, c in places]
+    torch.testing.assert_close(nets["sliding"](x), torch.stack(windows).mean(0))
+    small = torch.nn.functional.interpolate(x, 14, mode="bilinear", antialias=True)
+    torch.testing.assert_close(nets["resizing"](x), nets["resizing"].net(small))
+    with pytest.raises(ValueError, match="way: 'crop' is none of global, pyramid"):
+        ServedNet(1, 3, [2], way="crop", size=12)
+
+
+def test_faces_are_shared_out_evenly() -> None:
+    faces = FacePatches(validation_size=40)
+    parts = [faces.read("train"), faces.read("test")]
+    assert [images.shape for images, _ in parts] == [(140, 1, 25, 25), (60, 1, 25, 25)]
+    assert [int(labels.sum()) for _, labels in parts] == [70, 30]
+    every = torch.cat([images for images, _ in parts]).flatten(1)
+    assert len(every.unique(dim=0)) == 200
 
 
 @pytest.mark.slow
