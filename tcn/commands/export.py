@@ -12,8 +12,8 @@ from tcn.commands.names import Parser
 if TYPE_CHECKING:
     from tcn.layers import SequenceModule
 
-SUFFIXES = ("onnx", "pt2")
-"""Those of :data:`tcn.inference.export.FORMATS`, which takes seconds to load."""
+SUFFIXES = ("onnx", "pt2", "c", "h")
+"""Those of :func:`tcn.inference.export.export`, which takes seconds to load."""
 
 
 def parser() -> Parser:
@@ -23,7 +23,8 @@ def parser() -> Parser:
         usage="%(prog)s [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT] [--streaming]",
         allow_abbrev=False,
         description="Writes a net to an ONNX (.onnx) or torch.export (.pt2) file for every batch "
-        "size and length. The file is run and compared with the net before it is called done.",
+        "size and length, or as C (.c, .h) that streams and needs libm alone. The file is run and "
+        "compared with the net before it is called done.",
         epilog="Either `tcn export FOLDER model.onnx`, or `tcn export --config "
         "runs/digits/tcn/version_0/config.yaml --ckpt_path "
         "runs/digits/tcn/version_0/checkpoints/best.ckpt --output model.onnx`.",

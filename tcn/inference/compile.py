@@ -35,7 +35,7 @@ from tcn.layers import (
 )
 from tcn.layers import blocks as library_blocks
 from tcn.layers.normalization import EPSILON
-from tcn.models import SequenceModel
+from tcn.models import GRU, LSTM, RNN, SequenceModel
 from tcn.native.library import library
 from tcn.native.operations import Activation, Value, check_size
 from tcn.native.program import StreamProgram
@@ -73,7 +73,7 @@ def compile_stream(net: SequenceModule) -> StreamProgram | None:
     try:
         _check(net)
         builder = Builder()
-        x = _input(builder, net)
+        x = begin(builder, net)
         y, states = translate(builder, net, x)
         return builder.build(y, states)
     except Declined as reason:
@@ -129,7 +129,8 @@ def check_mode(net: SequenceModule) -> None:
             raise Declined(f"{name} is on {tensor.device}")
 
 
-def _input(builder: Builder, net: SequenceModule) -> Value:
+def begin(builder: Builder, net: SequenceModule) -> Value:
+    """The input of a net, or the lines of its table that tokens name."""
     if isinstance(net, SequenceModel) and net.embedding is not None:
         return builder.embed(net.embedding.weight)
     return builder.input(_in_channels(net))
@@ -295,6 +296,16 @@ def _projected(builder: Builder, layer: FiLM | AddCondition) -> Value:
     return builder.linear(condition, layer.projection.weight, layer.projection.bias)
 
 
+def _recurrent(builder: Builder, net: LSTM | GRU | RNN, x: Value) -> tuple[Value, States]:
+    if not builder.recurrence:
+        raise Declined(f"{type(net).__name__} has no native form")
+    cell = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn"}[net.recurrence.mode]
+    for weight, recurrent_weight, bias, recurrent_bias in net.recurrence.all_weights:
+        x = builder.linear(x, weight, bias)
+        x = builder.recur(cell, x, recurrent_weight, recurrent_bias)
+    return x, ()
+
+
 def _squeeze_excite(builder: Builder, layer: SqueezeExcite, x: Value) -> tuple[Value, States]:
     mean, state = builder.running_mean(builder.share(x))
     squeezed = builder.linear(mean, layer.squeeze.weight, layer.squeeze.bias)
@@ -320,6 +331,9 @@ _TRANSLATORS: dict[type, Translator] = {
     FiLM: _film,
     AddCondition: _add_condition,
     SqueezeExcite: _squeeze_excite,
+    LSTM: _recurrent,
+    GRU: _recurrent,
+    RNN: _recurrent,
     # The library's own blocks may take short cuts in PyTorch; what they compute is the chain.
     **{
         block: _chain

@@ -1,4 +1,7 @@
-"""A net as one file that other programs run: ONNX, or PyTorch's own ``.pt2``.
+"""A net as one file that other programs run: ONNX, PyTorch's own ``.pt2``, or C.
+
+``.c`` and ``.h`` files hold a stream of one row; see :mod:`tcn.inference.c_file`. The rest of this
+page is about the other two.
 
 Two graphs can be written, both for every batch size and length; for a net with two axes, a whole
 graph is for every height, a streaming one for that of the example (``height`` in its metadata,
@@ -48,6 +51,7 @@ import torch
 from torch import Tensor
 
 from tcn.extras import need
+from tcn.inference import c_file
 from tcn.inference.agreement import Run, compare
 from tcn.inference.checks import float_dtype
 from tcn.inference.graph import Graph
@@ -84,8 +88,10 @@ def export(
             :class:`tcn.layers.SequenceModule`.
         path: the file.
         streaming: whether the graph evaluates a chunk and hands its state on, or whole sequences.
-        format: ``"onnx"`` or ``"pt2"`` (``torch.export``); the suffix of ``path`` unless given. To
-            load a ``.pt2`` file of a recurrent net, import ``tcn.inference.recurrence`` first.
+            C always streams.
+        format: ``"onnx"``, ``"pt2"`` (``torch.export``), ``"c"`` or ``"h"``; the suffix of ``path``
+            unless given. To load a ``.pt2`` file of a recurrent net, import
+            ``tcn.inference.recurrence`` first.
         example: ``(batch, in_channels, *sizes)`` or tokens, at least 2 long on every axis; random
             unless given. A stream of a net with two axes needs one: its height is that of the file.
         condition: for a net that is conditioned, what goes with the example: ``(batch, channels)``
@@ -99,6 +105,7 @@ def export(
     Raises:
         ModuleNotFoundError: if a package of the extra ``export`` is missing.
         RuntimeError: if the file computes something else; the message has the largest difference.
+            For C also if there is no compiler (``CC``, ``cc``, ``gcc``, ``clang``).
         TypeError: if the net is not a :class:`tcn.layers.SequenceModule`.
         ValueError: if the suffix or format is unknown, the net cannot stream, the example does not
             fit, or the runtime cannot run a net of this dtype.
@@ -110,7 +117,15 @@ def export(
             "that takes lengths by torch.export.export(net, (x, lengths))"
         )
     path = Path(path)
-    chosen = _format_of(path, format)
+    name = _format_of(path, format)
+    if name in c_file.SUFFIXES:
+        if example is not None or condition is not None:
+            raise ValueError(
+                "example: a C file takes chunks of any length, and its condition by a call; leave "
+                "example and condition out"
+            )
+        return c_file.write(_evaluated(net), path, header=name == "h")
+    chosen = FORMATS[name]
     given = [None if tensor is None else tensor.detach().cpu() for tensor in (example, condition)]
     graph = Graph(_evaluated(net), streaming=streaming, example=given[0], condition=given[1])
     with replacing(path) as file, torch.no_grad():
@@ -270,9 +285,10 @@ FORMATS = {"onnx": Format(_write_onnx, _load_onnx), "pt2": Format(_write_pt2, _l
 """What ``format="..."`` and the suffix mean."""
 
 
-def _format_of(path: Path, format: str | None) -> Format:
+def _format_of(path: Path, format: str | None) -> str:
+    known = (*FORMATS, *c_file.SUFFIXES)
     found = path.suffix.removeprefix(".") if format is None else format
-    if found not in FORMATS:
+    if found not in known:
         what = f"path: the suffix of {str(path)!r}" if format is None else f"format: {format!r}"
-        raise ValueError(f"{what} is not one of {', '.join(map(repr, FORMATS))}")
-    return FORMATS[found]
+        raise ValueError(f"{what} is not one of {', '.join(map(repr, known))}")
+    return found

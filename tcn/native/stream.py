@@ -19,7 +19,7 @@ piece of native memory, and pushing allocates nothing but its result.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,10 +51,35 @@ CACHED_WEIGHTS = 1 << 18
 taps several steps ahead (see stream.h): a single step of one row then takes about a third less."""
 
 
+class Written(NamedTuple):
+    """A net as operations on values, one after the other.
+
+    Attributes:
+        operations: in their order.
+        input: the net's input; None if it is tokens.
+        condition: what it is conditioned on; None if nothing.
+        vocabulary: number of tokens; 0 if the input is not tokens.
+        output: the net's output.
+    """
+
+    operations: tuple[Operation, ...]
+    input: Value | None
+    condition: Value | None
+    vocabulary: int
+    output: Value
+
+
 class Builder:
     """Writes down a net's computation; see the example at the top of this file."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, recurrence: bool = False) -> None:
+        """Begins with nothing.
+
+        Args:
+            recurrence: whether recurrent cells may be written down, which the native library of
+                streams does not compute.
+        """
+        self.recurrence = recurrence
         self._operations: list[Operation] = []
         self._input: Value | None = None
         self._condition: Value | None = None
@@ -249,6 +274,20 @@ class Builder:
         y = self._emit("running_mean", x, x.channels)
         return y, self._slot(x.channels + 1, 1, dtype=torch.float64)
 
+    def recur(self, cell: str, x: Value, weight: Tensor, bias: Tensor) -> Value:
+        """A recurrent cell that begins with zeros.
+
+        Args:
+            cell: ``"lstm"``, ``"gru"`` or ``"rnn"``.
+            x: what the inputs bring to every gate, in PyTorch's order of gates.
+            weight: ``(gates * hidden, hidden)``, of what the cell said last.
+            bias: ``(gates * hidden,)``, added to that.
+        """
+        hidden = weight.shape[1]
+        check_size("weight", weight, x.channels, hidden)
+        check_size("bias", bias, x.channels)
+        return self._emit(cell, x, hidden, weight=weight, bias=bias)
+
     def remember(self, x: Value) -> Slot:
         """The slot of the latest value of ``x``."""
         self.share(x)
@@ -264,6 +303,16 @@ class Builder:
         return x
 
     # -------------------------------------------------------------------- result
+
+    def written(self, output: Value) -> Written:
+        """What was written down, with ``output`` as the net's output.
+
+        Raises:
+            ValueError: if the output is of another builder.
+        """
+        self._check_own(output)
+        given = (self._input, self._condition)
+        return Written(tuple(self._operations), *given, self._vocabulary, output)
 
     def build(self, output: Value, states: Any) -> StreamProgram | None:
         """Packs the weights; None where there is no native library.
