@@ -282,13 +282,13 @@ def _load_pt2(file: Path, dtype: torch.dtype) -> Run:
 
 
 FORMATS = {"onnx": Format(_write_onnx, _load_onnx), "pt2": Format(_write_pt2, _load_pt2)}
-"""What ``format="..."`` and the suffix mean."""
+"""What ``format="..."`` and the suffix mean, C aside."""
+SUFFIXES = (*FORMATS, *c_file.SUFFIXES)
 
 
 def _format_of(path: Path, format: str | None) -> str:
-    known = (*FORMATS, *c_file.SUFFIXES)
     found = path.suffix.removeprefix(".") if format is None else format
-    if found not in known:
+    if found not in SUFFIXES:
         what = f"path: the suffix of {str(path)!r}" if format is None else f"format: {format!r}"
-        raise ValueError(f"{what} is not one of {', '.join(map(repr, known))}")
+        raise ValueError(f"{what} is not one of {', '.join(map(repr, SUFFIXES))}")
     return found

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tcn.inference import StreamSession, export
+from tcn.commands import main
+from tcn.inference import StreamSession, export, save_pretrained
 from tcn.inference.c_check import Stream, compiled
 from tcn.inference.c_source import prefix_of
 from tcn.layers import (
@@ -213,6 +214,18 @@ def test_what_has_no_form_in_c(
     with pytest.raises(ValueError, match=message):
         export(make(), tmp_path / "net.c")
     assert not list(tmp_path.glob("net*"))
+
+
+def test_what_a_file_of_c_does_not_take(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="example: a C file takes chunks of any length"):
+        export(Conv1d(1, 1, 2), tmp_path / "net.c", example=torch.zeros(1, 1, 4))
+
+
+def test_a_folder_is_written_as_c(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_pretrained(filled(NETS["tcn"]), tmp_path / "net")
+    main(["export", str(tmp_path / "net"), str(tmp_path / "live.h")])
+    assert "bytes; its outputs are those of the net" in capsys.readouterr().out
+    assert "static inline void live_process(" in (tmp_path / "live.h").read_text()
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
