@@ -1,52 +1,27 @@
 """What is timed: training steps, whole sequences, single steps of a stream, generated samples."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.speed.case import OURS, Builder, Case
 from benchmarks.speed.contestants import PEER, ChannelsFirst, Net, convolutional, recurrent
+from benchmarks.speed.others import drawing, written_as_c
 from benchmarks.speed.timing import Action
-from tcn.inference import StreamSession, generate, generate_images
+from tcn.inference import StreamSession, generate
 from tcn.layers import Chain, GatedBlock, SequenceModule, SkipSum, fold_weight_norm
-from tcn.models import GRU, LSTM, TCN, PixelCNN, SequenceModel
+from tcn.models import GRU, LSTM, TCN, SequenceModel
 
-OURS = "tcn"
 ADDING = Net(2, (24,) * 8, 8)
 MNIST = Net(1, (25,) * 8, 7)
 COPYING = Net(1, (10,) * 8, 8, dropout=0.05)
 MUSIC = Net(88, (150,) * 4, 3, dropout=0.25)
 TEXT = Net(100, (450,) * 3, 3, dropout=0.1)
-
-
-@dataclass(frozen=True)
-class Case:
-    """Contestants that do the same work, ours first.
-
-    Attributes:
-        kind: "training step", ...
-        name: which net on which input.
-        unit: what one call does ``units`` of: "step", "row", "sample".
-        units: how many of them each contestant does per call.
-        operations: floating-point operations of one call of ours, counted as in the whole-sequence
-            form; 0 if a share of the machine's rate is meaningless.
-        before: what is done before each call without being timed; None for calls back to back.
-    """
-
-    kind: str
-    name: str
-    actions: Mapping[str, Action]
-    unit: str = "step"
-    units: Mapping[str, int] = field(default_factory=dict)
-    operations: int = 0
-    before: Action | None = None
-
-
-Builder = Callable[[], Case]
 
 
 def cases() -> Iterator[tuple[str, Builder]]:
@@ -69,6 +44,8 @@ def cases() -> Iterator[tuple[str, Builder]]:
     yield "stream, caches cold", lambda: cold_streaming(MNIST)
     yield "generation", generation
     yield "images", drawing
+    for gated in (False, True):
+        yield "C file", partial(written_as_c, gated=gated)
 
 
 def training(
@@ -271,28 +248,4 @@ def generation() -> Case:
         },
         unit="sample",
         units=samples,
-    )
-
-
-def drawing(features: int = 32, layers: int = 6, batch: int = 16, size: int = 28) -> Case:
-    """Binary images drawn side by side, and a pixel of them by the whole net evaluated anew."""
-    net = PixelCNN(1, features, layers).eval()
-    images = generate_images(net, batch, size, seed=0)
-
-    @torch.inference_mode()
-    def anew() -> None:
-        net.output.sample(net(images)[..., 0, 0], 1)
-
-    pixels, slow = batch * size**2, "whole net for each pixel"
-    actions: dict[str, Action] = {
-        OURS: lambda: generate_images(net, batch, size, seed=0),
-        "tcn, PyTorch layers": lambda: generate_images(net, batch, size, seed=0, native=False),
-        slow: anew,
-    }
-    return Case(
-        "images",
-        f"PixelCNN, {layers} layers, {features} features, {batch} images of {size} x {size}",
-        actions,
-        unit="pixel",
-        units=dict.fromkeys(actions, pixels) | {slow: batch},
     )

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from benchmarks.grid.files import write_atomically, write_json
 from benchmarks.grid.provenance import origin
-from benchmarks.speed.cases import Case, cases
+from benchmarks.speed.case import Case
+from benchmarks.speed.cases import cases
 from benchmarks.speed.contestants import PEER, peer_installed
 from benchmarks.speed.limits import Limits, measure_limits
 from benchmarks.speed.sweeps import Point, sweep
