@@ -189,7 +189,7 @@ class Forecaster(Settings):
             names = (*columns.target, *columns.futr, *columns.hist)
             rows = Rows.read(new_rows, columns, names, "new_rows").sorted()
             latest = live.update(rows, futr_df, horizon=horizon, levels=levels, fill=self.fill)
-        times = latest.times.ravel()
+        times = latest.times.flatten()  # a copy: the caller may change it, and it is looked up again
         if history.timezone is None and history.unit is not None:  # what local() does, but faster
             times = times.astype(f"datetime64[{history.unit}]")
         else:

@@ -170,6 +170,18 @@ def test_a_row_at_a_time_takes_a_short_way_to_the_same(
     assert (forecaster.update(one[TRAINED + 4 : TRAINED + 5])["unique_id"] == "b").all()
 
 
+def test_times_in_a_result_belong_to_the_caller() -> None:
+    # By hand: rows are numbered, so the last ten are known whatever was written into results.
+    df = frame().assign(ds=np.tile(np.arange(ALL), 2))
+    one = df[df["unique_id"] == "b"].reset_index(drop=True)
+    forecaster = Forecaster(**SMALL).fit(rows_of(df, 0, TRAINED))
+    for row in range(TRAINED, TRAINED + 6):
+        result = forecaster.update(one[row : row + 1])
+        assert result["ds"].tolist() == [row + 1, row + 2, row + 3]
+        result.loc[:, "ds"] = 0
+    assert forecaster._history.times[-10:].tolist() == list(range(TRAINED - 4, TRAINED + 6))
+
+
 ZONED: dict[str, dict[str, Any]] = {
     "covariates": {},
     "zone": {"futr_exog_list": (), "stat_exog_list": (), "categorical_list": ()},
