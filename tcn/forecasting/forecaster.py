@@ -350,13 +350,15 @@ class Forecaster(Settings):
         trained = self._trained
         if level is None:
             return list(USUAL_LEVELS) if trained.has_intervals else []
-        if isinstance(level, Real):
+        given: Any = level
+        if isinstance(given, Real):
             raise TypeError(f"level: {level} is one number; give a list, [{level}]")
-        for value in level:
+        for value in given:
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise TypeError(
                     f"level: {value!r} in {level!r} is not a number; give percents, [80, 90]"
                 )
+        for value in level:
             if not 0 < value < 100:
                 raise ValueError(f"level: {value} is not between 0 and 100 percent")
             if value < 1:

@@ -475,7 +475,9 @@ def test_rows_that_do_not_follow_are_refused_and_nothing_is_taken() -> None:
     refused("column 'y' is missing in 1 rows", off.assign(y=[1.0, np.nan]))
     refused("column 'y' is infinite", off.assign(y=[1.0, np.inf]))
     refused("no column 'y'", off.drop(columns="y"))
-    refused("the series have timestamps naive", off.assign(ds=off["ds"].dt.tz_localize("UTC")))
+    refused(
+        "the series have timestamps without a zone", off.assign(ds=off["ds"].dt.tz_localize("UTC"))
+    )
     refused("futr_df: 4 rows that are needed are absent", off, futr_df=rows_of(df, 0, TRAINED + 3))
 
 
