@@ -90,6 +90,8 @@ def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:
                 accelerator=settings.accelerator,
                 progress=settings.progress,
             )
+    # Series that lie in the validation part alone: later rows leave their scaling as it is, too.
+    trained.statistics, trained.ids = trained.statistics_of(panel), panel.ids
     if settings.intervals:
         band = trained.band(settings.h)
         if settings.intervals == "cqr":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,7 @@ from tcn.forecasting.frame import (
     future_from_frame,
     panel_from_frame,
 )
+from tcn.forecasting.ids import shown
 from tcn.forecasting.live import LiveForecaster
 from tcn.forecasting.notices import warn
 from tcn.forecasting.results import repeated
@@ -189,7 +191,7 @@ class Forecaster(Settings):
             names = (*columns.target, *columns.futr, *columns.hist)
             rows = Rows.read(new_rows, columns, names, "new_rows").sorted()
             latest = live.update(rows, futr_df, horizon=horizon, levels=levels, fill=self.fill)
-        times = latest.times.ravel()
+        times = latest.times.flatten()  # a copy, which the caller may change
         if history.timezone is None and history.unit is not None:  # what local() does, but faster
             times = times.astype(f"datetime64[{history.unit}]")
         else:
@@ -304,7 +306,7 @@ class Forecaster(Settings):
         if (index < 0).any():
             raise ValueError(
                 f"static_df: it is missing, and {int((index < 0).sum())} series, such as "
-                f"{panel.ids[index < 0][0]!r}, were not there in training; give their "
+                f"{shown(panel.ids[index < 0][:1])}, were not there in training; give their "
                 f"{list(history.columns.stat)}"
             )
         return replace(
@@ -348,8 +350,14 @@ class Forecaster(Settings):
         trained = self._trained
         if level is None:
             return list(USUAL_LEVELS) if trained.has_intervals else []
-        if isinstance(level, int | float):
+        given: Any = level
+        if isinstance(given, Real):
             raise TypeError(f"level: {level} is one number; give a list, [{level}]")
+        for value in given:
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(
+                    f"level: {value!r} in {level!r} is not a number; give percents, [80, 90]"
+                )
         for value in level:
             if not 0 < value < 100:
                 raise ValueError(f"level: {value} is not between 0 and 100 percent")

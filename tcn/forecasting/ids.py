@@ -18,9 +18,16 @@ def read_ids(ids: pd.Series, name: str, argument: str) -> tuple[Integers, NDArra
     """Index of the series of every row, ``(R,)``, and the ids, ``(N,)``.
 
     Raises:
+        TypeError: an id is a list or something else that may change.
         ValueError: an id is absent.
     """
-    codes, unique = pd.factorize(ids)
+    try:
+        codes, unique = pd.factorize(ids)
+    except TypeError as error:
+        raise TypeError(
+            f"{argument}: column {name!r} holds ids that cannot be told apart ({error}); give text "
+            "or integers, for example by astype(str)"
+        ) from error
     absent = np.flatnonzero(codes < 0)
     if len(absent):
         raise ValueError(

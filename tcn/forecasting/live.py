@@ -240,7 +240,7 @@ class LiveForecaster:
         if late.any():
             raise ValueError(
                 f"new_rows: {int(late.sum())} rows are not later than the last one of their "
-                f"series, which for {rows.ids[rows.series[late]][0]!r} is "
+                f"series, which for {shown(rows.ids[rows.series[late]][:1])} is "
                 f"{history.local(last[rows.series[late]][:1])[0]}; every row is taken once, in "
                 "order of time"
             )

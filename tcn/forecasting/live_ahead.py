@@ -59,6 +59,8 @@ class Ahead:
         following = self._frequency.after(now, count, self._timezone)[0]
         times = np.concatenate([now, following])
         found = Steps(times, calendar_features(times, self._calendar, self._timezone), 0)
+        for part in (found.times, found.calendar):  # views of them are handed out
+            part.flags.writeable = False
         if len(self._known) > MOST:
             self._known.clear()
         places: Any = range(AT_ONCE)

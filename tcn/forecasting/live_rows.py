@@ -55,6 +55,8 @@ def plain_row(df: Any, columns: Columns) -> Row | None:
     if len(place) != len(there) or not all(name in place for name in names):
         return None
     name, time, *values = [cell[0, place[name]] for name in names]
+    if not isinstance(name, str | int | np.integer):
+        return None
     zoned = False
     if isinstance(time, pd.Timestamp):
         time, zoned = time.asm8, time.tzinfo is not None
@@ -89,7 +91,10 @@ def plain_future(
     there = there.asi8.view(f"M8[{there.unit}]") if times.dtype.kind == "M" else there.to_numpy()
     # Few rows lie in the horizon: ids, which may be text, are compared for these alone.
     rows = np.flatnonzero((there >= times[0]) & (there <= times[-1]))
-    rows = rows[np.asarray(named.array[rows], dtype=object) == name]
+    ids = np.asarray(named.array[rows], dtype=object)
+    if pd.isna(ids).any():  # pandas.NA is not to be compared
+        return None
+    rows = rows[ids == name]
     if len(rows) > 1:
         rows = rows[np.argsort(there[rows], kind="stable")]
     if len(rows) != len(times) or not (there[rows] == times).all():

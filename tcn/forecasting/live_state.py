@@ -54,7 +54,9 @@ class LiveState:
         trained = self._trained
         some = trained.history.select(numbers)
         unknown = np.zeros((len(some), 1, some.futr.shape[1]))
-        batch = trained.windows(some, 1, future=unknown, told=False).batch(np.arange(len(some)))
+        # A series of one row is short only until the rows have come that it moves on by.
+        windows = trained.windows(some, 1, future=unknown, min_past=1, told=False)
+        batch = windows.batch(np.arange(len(some)))
         for name in WINDOW:
             part = getattr(batch, name).numpy()
             if name not in self._window:

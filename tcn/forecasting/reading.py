@@ -70,6 +70,8 @@ def read_times(
         raise ValueError(f"{where}: no time in rows {_first(times.isna())}; drop these rows")
     if pd.api.types.is_bool_dtype(times.dtype):
         raise TypeError(f"{where} is boolean; give timestamps or integers")
+    if pd.api.types.is_object_dtype(times.dtype) and pd.api.types.infer_dtype(times) == "integer":
+        times = times.astype("int64")
     if pd.api.types.is_integer_dtype(times.dtype):
         return times.to_numpy(dtype=np.int64), None, None
     if pd.api.types.is_object_dtype(times.dtype) or pd.api.types.is_string_dtype(times.dtype):

@@ -237,12 +237,17 @@ class Rows:
             return
 
         def named(kind: str, zone: str | None) -> str:
-            return "integers" if kind == "i" else f"timestamps {f'in {zone}' if zone else 'naive'}"
+            place = f"in {zone}" if zone else "without a zone"
+            return "integers" if kind == "i" else f"timestamps {place}"
 
+        cure = f"give {named(kind, timezone)}"
+        if kind == self.times.dtype.kind:
+            zone = None if timezone is None else repr(timezone)
+            cure += f": Series.dt.tz_localize({zone})"
         raise ValueError(
             f"{self.argument}: column {self.columns.time!r} holds "
             f"{named(self.times.dtype.kind, self.timezone)}, the series have "
-            f"{named(kind, timezone)}; bring both to the same kind (Series.dt.tz_localize)"
+            f"{named(kind, timezone)}; {cure}"
         )
 
     def of_series(self, ids: NDArray[Any]) -> Rows:

@@ -268,10 +268,12 @@ def _single(values: Floats, names: tuple[str, ...], scaler: str) -> Singles:
     infinite = np.isinf(single).any(axis=tuple(range(single.ndim - 1)))
     for position in np.flatnonzero(infinite):
         column = values[..., position]
+        cure = "correct the value, or give the column in another unit"
+        if scaler != "standard":
+            cure = f"use scaler='standard', or {cure}"
         raise ValueError(
             f"column {names[position]!r}: {np.nanmax(np.abs(column)):.3g}, after "
-            f"scaler={scaler!r}, does not fit into float32 (3.4e38); use scaler='standard' or "
-            "another unit"
+            f"scaler={scaler!r}, does not fit into float32 (3.4e38); {cure}"
         )
     return single
 

@@ -23,7 +23,7 @@ from tcn.forecasting.net import ForecastNet
 from tcn.forecasting.out_of_memory import by_halves
 from tcn.forecasting.prediction import PATHS, AnsweringNet, forecast
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, Statistics, scaled_panel
-from tcn.forecasting.windows import WindowBatch, Windows
+from tcn.forecasting.windows import MIN_PAST, WindowBatch, Windows
 from tcn.outputs import Output
 
 Floats = NDArray[np.float64]
@@ -59,8 +59,8 @@ class Trained:
         net: in evaluation mode, on the CPU.
         output: what its raw numbers mean.
         scaler: of the target.
-        ids: ``(N,)`` of the series it was trained on.
-        statistics: of these.
+        ids: ``(N,)`` of the series that the fit was given.
+        statistics: of their training part, or of all their rows where they are too short for one.
         covariates: the scaler of everything else.
         calendar: names of the calendar features.
         history: the last rows of every series; every forecast without its own data goes on from
@@ -122,6 +122,7 @@ class Trained:
         first: Integers | None = None,
         last: Integers | None = None,
         step: int = 1,
+        min_past: int = MIN_PAST,
         told: bool = True,
     ) -> Windows:
         """Windows of a panel, those at the end of every series unless positions are given.
@@ -133,6 +134,7 @@ class Trained:
             first: ``(N,)`` first position of each series.
             last: ``(N,)`` last position of each series.
             step: steps from one window to the next, counted back from the last.
+            min_past: rows of the past that a series needs.
             told: whether there is a warning about series that are shorter than the look-back.
         """
         end = panel.lengths - 1
@@ -148,6 +150,7 @@ class Trained:
             last=end if last is None else last,
             step=step,
             calendar=self.calendar,
+            min_past=min_past,
             receptive_field=self.net.receptive_field,
             told=told,
         )

@@ -113,6 +113,19 @@ def test_a_new_series_of_one_row_needs_rows_not_another_horizon() -> None:
         assert len(fitted().predict(frame()[:2].assign(unique_id="new"))) == 4
 
 
+@pytest.mark.parametrize("kind", [{}, {"intervals": "adaptive"}, {"window_scaler": "identity"}])
+@pytest.mark.filterwarnings("ignore")
+def test_a_series_that_was_trained_on_with_one_row_moves_on(kind: dict[str, Any]) -> None:
+    df = frame()
+    short = df[PAST - 1 : PAST + 1].assign(unique_id="short")
+    past = pd.concat([rows_of(df, 0, PAST), short[:1]])
+    forecaster = Forecaster(**SMALL | kind).fit(past, val_size=8 if "intervals" in kind else 0)
+    message(forecaster.predict, "'short' have 1 rows at most, .* give more rows of these series")
+    carried = forecaster.update(short[1:], level=[])
+    pd.testing.assert_frame_equal(carried, forecaster.predict(short, level=[]), rtol=1e-5)
+    assert len(forecaster.predict()) == 12
+
+
 @pytest.mark.parametrize(("windows", "val_size"), [(30, 0), (9, 0), (8, 6)])
 @pytest.mark.filterwarnings("ignore")
 def test_so_many_windows_that_nothing_is_left_to_train_on(windows: int, val_size: int) -> None:
@@ -205,3 +218,38 @@ def test_hours_of_working_days_are_told_that_weekends_are_forecast() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # weekends are there
         panel_from_frame(hours.drop(5), columns=Columns(), fill="forward")
+
+
+def test_a_number_beyond_float32_is_told_of_another_scaler_only_where_that_helps() -> None:
+    huge = rows_of(frame(), PAST, PAST + 1).assign(y=1e300)
+    told = message(lambda: fitted().update(huge), "'y': .* does not fit into float32")
+    assert "use scaler" not in told
+    df = frame().assign(y=lambda part: part["y"] * 1e40)
+    told = message(lambda: Forecaster(**SMALL, scaler="identity").fit(df), "float32")
+    assert "use scaler='standard'" in told
+    Forecaster(**SMALL, scaler="standard").fit(df)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Paris"])
+def test_times_of_the_wrong_kind_are_localized_as_the_error_says(zone: str | None) -> None:
+    df = frame(rows=PAST + 8).assign(ds=lambda part: part["ds"].dt.tz_localize(zone))
+    past, new = rows_of(df, 0, PAST), rows_of(df, PAST, PAST + 1)
+    other = "UTC" if zone is None else None
+    wrong = new.assign(ds=new["ds"].dt.tz_localize(None).dt.tz_localize(other))
+    forecaster = Forecaster(**SMALL).fit(past)
+    told = message(lambda: forecaster.update(wrong), "new_rows: column 'ds' holds timestamps")
+    assert told.endswith(f"Series.dt.tz_localize({zone!r})")
+    cured = wrong["ds"].dt.tz_localize(zone)
+    pd.testing.assert_frame_equal(forecaster.update(wrong.assign(ds=cured)), forecaster.predict())
+
+
+def test_ids_that_are_lists_are_named() -> None:
+    df = rows_of(frame(), 0, PAST)
+    df["unique_id"] = [[name] for name in df["unique_id"]]
+    with pytest.raises(TypeError, match=r"df: column 'unique_id' holds ids .* astype\(str\)"):
+        Forecaster(**SMALL).fit(df)
+    df["unique_id"] = df["unique_id"].astype(str)
+    forecaster = Forecaster(**SMALL).fit(df)
+    one = df[-1:].assign(unique_id=[["a"]])
+    with pytest.raises(TypeError, match="new_rows: column 'unique_id' holds ids"):
+        forecaster.update(one)

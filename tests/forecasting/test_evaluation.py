@@ -376,7 +376,7 @@ def test_coverage_by_level() -> None:
         ),
         (
             lambda f, d: (f, d.assign(ds=d["ds"].dt.tz_localize("UTC"))),
-            "train_df: .* timestamps in UTC, the series have timestamps naive",
+            "train_df: .* timestamps in UTC, the series have timestamps without a zone",
         ),
     ],
 )

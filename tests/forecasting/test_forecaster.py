@@ -531,7 +531,7 @@ def test_fault_12_zones_in_one_frame_and_none_in_the_other() -> None:
     df, later = split(frame(80), 60)
     forecaster = Forecaster(**SMALL, futr_exog_list=["price"]).fit(df)
     aware = later.assign(ds=later["ds"].dt.tz_localize("UTC"))
-    with pytest.raises(ValueError, match="the series have timestamps naive"):
+    with pytest.raises(ValueError, match="the series have timestamps without a zone"):
         forecaster.predict(futr_df=aware)
 
 
@@ -636,6 +636,9 @@ def test_what_is_asked_of_a_forecaster_is_checked() -> None:
     forecaster = fitted()
     with pytest.raises(TypeError, match="level: 90 is one number; give a list"):
         forecaster.predict(level=90)
+    for level, wrong in (("80", "'8' in '80'"), (["80"], r"'80' in \['80'\]"), ([True], "True in")):
+        with pytest.raises(TypeError, match=f"level: {wrong}.* is not a number; give percents"):
+            forecaster.predict(level=level)
     with pytest.raises(ValueError, match="level: 190 is not between 0 and 100"):
         forecaster.predict(level=[190])
     with pytest.raises(ValueError, match=r"level: 0.9 would be an interval of 0.9 percent.* 90$"):

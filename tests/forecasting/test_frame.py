@@ -646,7 +646,7 @@ def test_future_rows_in_another_zone_are_the_same_instants(long_frame: LongFrame
         (lambda df: None, r"futr_df: it is missing; the columns \['x'\] have to be known for"),
         (
             lambda df: df.assign(ds=df["ds"].dt.tz_localize("UTC")),
-            r"futr_df: column 'ds' holds timestamps in UTC, the series have timestamps naive",
+            "holds timestamps in UTC, the series have timestamps without a zone; give timestamps",
         ),
         (lambda df: df.assign(ds=range(6)), r"futr_df: column 'ds' holds integers, the series"),
     ],
@@ -744,3 +744,11 @@ def test_a_hundred_thousand_short_series_are_read_without_a_loop() -> None:
     panel = panel_of(df)
     assert len(panel) == count
     np.testing.assert_array_equal(panel.offsets, np.arange(count + 1) * length)
+
+
+def test_whole_numbers_among_objects_are_times(long_frame: Callable[..., pd.DataFrame]) -> None:
+    df = long_frame().assign(ds=lambda part: part.groupby("unique_id").cumcount())
+    plain = panel_from_frame(df, columns=Columns())
+    objects = panel_from_frame(df.astype({"ds": object}), columns=Columns())
+    assert objects.times.dtype == np.int64
+    np.testing.assert_array_equal(objects.times, plain.times)

@@ -170,6 +170,33 @@ def test_a_row_at_a_time_takes_a_short_way_to_the_same(
     assert (forecaster.update(one[TRAINED + 4 : TRAINED + 5])["unique_id"] == "b").all()
 
 
+def test_times_in_a_result_belong_to_the_caller() -> None:
+    # By hand: rows are numbered, so the last ten are known whatever was written into results.
+    df = frame().assign(ds=np.tile(np.arange(ALL), 2))
+    one = df[df["unique_id"] == "b"].reset_index(drop=True)
+    forecaster = Forecaster(**SMALL).fit(rows_of(df, 0, TRAINED))
+    for row in range(TRAINED, TRAINED + 6):
+        result = forecaster.update(one[row : row + 1])
+        assert result["ds"].tolist() == [row + 1, row + 2, row + 3]
+        result.loc[:, "ds"] = 0
+    assert forecaster._history.times[-10:].tolist() == list(range(TRAINED - 4, TRAINED + 6))
+
+
+@pytest.mark.parametrize("absent", [None, np.nan, pd.NA])
+def test_a_known_future_without_an_id_is_refused_row_by_row(absent: Any) -> None:
+    df = frame()
+    one, later = df[df["unique_id"] == "b"].reset_index(drop=True), df.drop(columns="y")
+    forecaster = Forecaster(**SMALL, futr_exog_list=["price"]).fit(rows_of(df, 0, TRAINED))
+    forecaster.update(one[TRAINED : TRAINED + 1], later)
+    later["unique_id"] = later["unique_id"].astype(object)
+    later.loc[TRAINED + 3, "unique_id"] = absent  # of "a", in the horizon
+    with pytest.raises(ValueError, match="futr_df: column 'unique_id' has no id in 1 rows, at"):
+        forecaster.update(one[TRAINED + 1 : TRAINED + 2], later)
+    carried = forecaster.update(one[TRAINED + 1 : TRAINED + 2], later.dropna())
+    scratch = forecaster.predict(one[: TRAINED + 2], later.dropna())
+    np.testing.assert_allclose(numbers(carried), numbers(scratch), rtol=1e-5, atol=1e-5)
+
+
 ZONED: dict[str, dict[str, Any]] = {
     "covariates": {},
     "zone": {"futr_exog_list": (), "stat_exog_list": (), "categorical_list": ()},
@@ -448,5 +475,18 @@ def test_rows_that_do_not_follow_are_refused_and_nothing_is_taken() -> None:
     refused("column 'y' is missing in 1 rows", off.assign(y=[1.0, np.nan]))
     refused("column 'y' is infinite", off.assign(y=[1.0, np.inf]))
     refused("no column 'y'", off.drop(columns="y"))
-    refused("the series have timestamps naive", off.assign(ds=off["ds"].dt.tz_localize("UTC")))
+    refused(
+        "the series have timestamps without a zone", off.assign(ds=off["ds"].dt.tz_localize("UTC"))
+    )
     refused("futr_df: 4 rows that are needed are absent", off, futr_df=rows_of(df, 0, TRAINED + 3))
+
+
+def test_a_series_within_the_validation_part_is_scaled_alike_by_update_and_predict() -> None:
+    df = frame()
+    late = df[df["unique_id"] == "b"][TRAINED - 6 :].assign(unique_id="late")
+    past = pd.concat([rows_of(df, 0, TRAINED), late[:6]])
+    forecaster = Forecaster(**SMALL).fit(past, val_size=10)
+    carried = forecaster.update(late[6:12])
+    so_far = [forecaster.predict(late[:12]), forecaster.predict().query("unique_id == 'late'")]
+    for scratch in so_far:
+        np.testing.assert_allclose(numbers(carried), numbers(scratch), rtol=1e-5, atol=1e-5)
