@@ -13,17 +13,25 @@ SIZES = {"MNIST": (1, 28, 28), "FashionMNIST": (1, 28, 28), "BinarizedMNIST": (1
 """Channels, height and width of the training images of a data module, and of those made of it."""
 
 
-def multiply_adds(config: Mapping[str, Any]) -> int:
+def multiply_adds(config: Mapping[str, Any]) -> int | None:
     """Of the forward pass for one image, by the resolved config of a result.
+
+    None where the size of its images is not known, or a class that it names is not there.
 
     Where a sequence is read, that of all its steps, also of those that ``readout="last"`` leaves
     out.
     """
     data = config["data"]
-    lineage = [each.__name__ for each in _named(data["class_path"]).__mro__]
-    channels, *sizes = next(SIZES[name] for name in lineage if name in SIZES)
+    try:
+        lineage = _named(data["class_path"]).__mro__
+        net = built(config["model"]["init_args"]["net"]).eval()
+    except (ImportError, AttributeError):  # moved or deleted since, or of a user's own
+        return None
+    known = [SIZES[each.__name__] for each in lineage if each.__name__ in SIZES]
+    if not known:
+        return None
+    channels, *sizes = known[0]
     padding = 2 * data["init_args"].get("padding", 0)
-    net = built(config["model"]["init_args"]["net"]).eval()
     counter = FlopCounterMode(display=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the next line, about devices that are not here

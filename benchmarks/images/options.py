@@ -29,7 +29,9 @@ def add_parser(actions: "argparse._SubParsersAction[Any]") -> None:
                             help="default: all with a config")  # fmt: skip
         parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
         parser.add_argument("--results", default=RESULTS, metavar="DIR")
-        parser.add_argument("--report", action="store_true", help="write the page alone")
+        parser.add_argument(
+            "--report", action="store_true", help="write the page of all results alone"
+        )
         parser.add_argument("--minutes", type=float, metavar="M",
                             help="stop each run after the epoch in which they are over; its curve "
                             "so far is kept, and the same command goes on from there")  # fmt: skip
@@ -43,9 +45,11 @@ def _run(options: argparse.Namespace) -> int:
     from benchmarks.images.page import write_page
 
     store, complete, pipeline = Store(options.results), True, options.pipeline
+    runs = chosen(options.tasks, options.models, options.seeds, pipeline)
     if not options.report:
-        runs = chosen(options.tasks, options.models, options.seeds, pipeline)
         complete = make(options, store, runs, options.override)
+        if not complete and not any(store.results(tasks=f"{pipeline}/*")):
+            return 1  # why has been said
     for path in write_page(store, pipeline):
         print(path)
     return 0 if complete else 1

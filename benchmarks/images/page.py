@@ -16,6 +16,7 @@ from benchmarks.notes.questions import QUESTIONS
 from benchmarks.report.page import write_pages
 from benchmarks.report.plots import inline, svg
 from benchmarks.report.report import provenance
+from benchmarks.report.table import OVERRIDDEN, overridden
 from benchmarks.report.tables import Best, Section, Table, spread
 from tcn.figures import COLORS, FURTHER
 
@@ -59,6 +60,7 @@ def write_page(store: Store, pipeline: str = IMAGES) -> tuple[Path, Path]:
     curves = {task: _figure(task, results) for task, results in groups.items()}
     content = {
         "heading": HEADINGS[pipeline],
+        "overridden": OVERRIDDEN,
         "sections": [section(task, results) for task, results in groups.items()],
         "provenance": provenance(found),
         "figures": {_name(task): inline(curves[task]) for task in groups},
@@ -68,7 +70,7 @@ def write_page(store: Store, pipeline: str = IMAGES) -> tuple[Path, Path]:
 
 
 def section(task: str, results: Sequence[Result]) -> Section:
-    """A row for every model, with the mean over its finished seeds."""
+    """A row for every model, with the mean over its finished seeds, or over all if none is."""
     metrics = _metrics(results)
     models = sorted({each.model for each in results})
     by_model = {model: [r for r in results if r.model == model] for model in models}
@@ -77,7 +79,7 @@ def section(task: str, results: Sequence[Result]) -> Section:
         "model", *names, "validation", "seeds", "parameters", "multiply-adds",
         "images a second", "epochs", "training",
     ]  # fmt: skip
-    best = _best(metrics[0], by_model)
+    best = _best(metrics[0], by_model) if metrics else []
     rows = [_row(model, runs, metrics, best) for model, runs in by_model.items()]
     asked = QUESTIONS.get(_name(task))
     note = "" if asked is None else f"{asked.compared} {asked.answer}".strip()
@@ -106,42 +108,60 @@ def _values(name: str, runs: Sequence[Result]) -> list[float]:
     return [scale * value for value in found if value is not None]
 
 
-def _best(name: str, by_model: dict[str, list[Result]]) -> str | None:
+def _best(name: str, by_model: dict[str, list[Result]]) -> list[str]:
+    """The models with the best mean, all of them where several have it."""
     means = {
         model: sum(values) / len(values)
         for model, runs in by_model.items()
         if (values := _values(name, runs))
     }
     if len(means) < 2:
-        return None
+        return []
     choose = max if COLUMNS[name][0].endswith("↑") else min
-    return choose(means, key=lambda model: means[model])
+    return [model for model, mean in means.items() if mean == choose(means.values())]
 
 
-def _row(model: str, runs: Sequence[Result], metrics: Sequence[str], best: str | None) -> list[str]:
-    name, (_, scale, decimals) = metrics[0], COLUMNS[metrics[0]]
+def _row(
+    model: str, runs: Sequence[Result], metrics: Sequence[str], best: Sequence[str]
+) -> list[str]:
+    measured = [each for each in runs if each.status == "finished"] or runs
     cells = [spread(_values(each, runs), COLUMNS[each][2]) for each in metrics]
-    if model == best:
+    if model in best:
         cells[0] = Best(cells[0])
-    validation = [
-        scale * float(value)
-        for each in runs
-        if each.best and (value := each.history[int(each.best["epoch"] or 1) - 1][f"val_{name}"])
-    ]
-    epochs = sorted({len(each.history) for each in runs})
-    batch = runs[0].config["data"]["init_args"]["batch_size"]
-    speed = sum(each.steps_per_second or 0.0 for each in runs) / len(runs) * batch
+    epochs = sorted({len(each.history) for each in measured})
+    adds = multiply_adds(measured[0].config)
     return [
-        model.replace("_", " "),
+        model.replace("_", " ") + overridden(runs),
         *cells,
-        spread(validation, decimals),
+        _validation(metrics, measured),
         _count(runs),
-        f"{runs[0].parameters:,}",
-        f"{multiply_adds(runs[0].config) / 1e6:,.1f} M",
-        f"{speed:,.0f}",
+        f"{measured[0].parameters:,}",
+        "–" if adds is None else f"{adds / 1e6:,.1f} M",
+        _speed(measured),
         " to ".join(map(str, epochs[:: max(1, len(epochs) - 1)])),
-        clock(sum(each.wall_seconds for each in runs) / len(runs)),
+        clock(sum(each.wall_seconds for each in measured) / len(measured)),
     ]
+
+
+def _validation(metrics: Sequence[str], runs: Sequence[Result]) -> str:
+    """The first metric at the epochs that were kept."""
+    values: list[float] = []
+    for each in runs:
+        epoch = int(each.best.get("epoch") or 0)
+        value = each.history[epoch - 1].get(f"val_{metrics[0]}") if epoch and metrics else None
+        if value is not None:
+            values.append(COLUMNS[metrics[0]][1] * value)
+    return spread(values, COLUMNS[metrics[0]][2] if metrics else 0)
+
+
+def _speed(runs: Sequence[Result]) -> str:
+    """Images a second in training, of the runs of which it is known."""
+    speeds = [
+        each.steps_per_second * each.config["data"]["init_args"]["batch_size"]
+        for each in runs
+        if each.steps_per_second is not None
+    ]
+    return f"{sum(speeds) / len(speeds):,.0f}" if speeds else "–"
 
 
 def _count(runs: Sequence[Result]) -> str:
@@ -151,10 +171,9 @@ def _count(runs: Sequence[Result]) -> str:
 
 
 def _figure(task: str, results: Sequence[Result]) -> str:
-    """Validation against minutes of training, a line for every run."""
-    name = _metrics(results)[0]
-    heading, scale, _ = COLUMNS[name]
-
+    """Validation against minutes of training, a line for every run that has one."""
+    name = next(iter(_metrics(results)), "")
+    heading, scale, _ = COLUMNS.get(name, ("", 1.0, 0))
     models = sorted({each.model for each in results})
     lines: dict[str, dict[str, Any]] = {
         model: {"color": color, "marker": marker, "markersize": 3.5, "linewidth": 1.8}
@@ -166,11 +185,14 @@ def _figure(task: str, results: Sequence[Result]) -> str:
         for each in results:
             values = [(entry["seconds"], entry.get(f"val_{name}")) for entry in each.history]
             known = [((x or 0.0) / 60, scale * y) for x, y in values if y is not None]
+            if not known:
+                continue
             label = None if each.model in labeled else each.model.replace("_", " ")
             labeled.add(each.model)
             axes.plot(*zip(*known, strict=True), label=label, **lines[each.model])
-        axes.set_title(f"{_title(task)}: validation {heading}")
+        axes.set_title(f"Validation {heading}".rstrip())
         axes.set_xlabel("minutes of training")
-        axes.legend()
+        if labeled:
+            axes.legend()
 
     return svg([draw])

@@ -173,9 +173,14 @@ def _machine(result: Result) -> str:
     gpu = f", {machine['gpu']}" if machine.get("gpu") else ", no GPU"
     return (
         f"{machine.get('cpu')}, {machine.get('cores')} cores{memory}{gpu}; "
-        f"{machine.get('workers')} runs at a time with {machine.get('threads')} threads each; "
+        f"{_counted(machine.get('workers'), 'run')} at a time with "
+        f"{_counted(machine.get('threads'), 'thread')} each; "
         f"{machine.get('platform')}"
     )
+
+
+def _counted(number: object, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _versions(result: Result) -> str:
@@ -184,4 +189,4 @@ def _versions(result: Result) -> str:
 
 def _dates(results: Sequence[Result]) -> str:
     days = sorted(result.date for result in results)
-    return f"{days[0]} to {days[-1]}"
+    return " to ".join(dict.fromkeys((days[0], days[-1])))

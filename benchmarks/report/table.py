@@ -56,7 +56,7 @@ def _cell(row: Row, summary: TaskSummary, best: str) -> dict[str, Any]:
     return {
         "label": look(row.model).label,
         "color": look(row.model).color,
-        "test": spread_text(row.test(summary.task.metric)) + overridden(row),
+        "test": spread_text(row.test(summary.task.metric)) + overridden(row.finished),
         "best": row.model == summary.winner,
         "seeds": counted(row, summary),
         "failed": len(row.failed),
@@ -216,7 +216,7 @@ def variants(summaries: Sequence[TaskSummary]) -> list[dict[str, Any]]:
             "meaning": SETTINGS.get(row.settings, row.settings),
             "label": look(row.model).label,
             "color": look(row.model).color,
-            "test": spread_text(row.test(summary.task.metric)) + overridden(row),
+            "test": spread_text(row.test(summary.task.metric)) + overridden(row.finished),
             "seeds": counted(row, summary),
             "failed": len(row.failed),
             "ours": next(
@@ -252,9 +252,9 @@ def missing_variants(summaries: Sequence[TaskSummary], store: Store) -> list[str
     return commands
 
 
-def overridden(row: Row) -> str:
+def overridden(results: Iterable[Result]) -> str:
     """A mark for results not made by the committed configs and code alone."""
-    as_written = all(result.is_what_a_commit_says for result in row.finished)
+    as_written = all(result.is_what_a_commit_says for result in results)
     return "" if as_written else f" {OVERRIDDEN}"
 
 

@@ -28,6 +28,10 @@ WHEN_RUN = ("ckpt_path", "weights_only", "verbose", "return_predictions")
 """What fit, validate, test and predict take in addition to the parts; each takes only some."""
 
 
+NO_SUBTYPE = "Does not validate against any of the Union subtypes"
+"""How jsonargparse begins its answer where a part can be absent; its cause is the real one."""
+
+
 class TCNCLI(LightningCLI):
     """Any task on any data, from a YAML file.
 
@@ -83,6 +87,20 @@ class TCNCLI(LightningCLI):
             # Lightning warns when a program has its own command line.
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
             super().parse_arguments(parser, args)
+
+    @override
+    def instantiate_classes(self) -> None:
+        """Builds the parts; what a constructor refuses is told in its own words."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            said: BaseException = error
+            # jsonargparse wraps it in all that it tried, and ends with the whole configuration.
+            while str(said).startswith(NO_SUBTYPE) and said.__cause__ is not None:
+                said = said.__cause__
+            if said is error:
+                raise
+            raise said from None
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

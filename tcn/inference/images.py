@@ -61,8 +61,8 @@ def generate_images(
     Raises:
         TypeError: naming the argument, if the net is another, or something else than the expected
             tensor or number is given.
-        ValueError: if the net is in training mode, an argument does not fit it, or ``native`` is
-            True and cannot be; naming the argument and the cure.
+        ValueError: if the net is in training mode, an argument does not fit it or is not finite, or
+            ``native`` is True and cannot be; naming the argument and the cure.
     """
     net = _checked(net)
     check_positive("count", [count])
@@ -77,7 +77,7 @@ def generate_images(
         rows = given.shape[2]
         images[:, :, :rows] = given
     context = net.context_of(condition, images)
-    _check_local(context, images)
+    _check_condition(context, images)
     generator = generator_of(seed)
     if native is not None:
         check_switch(native=native)
@@ -143,7 +143,12 @@ def _check_given(net: PixelCNN, given: Tensor, images: Tensor) -> None:
         )
 
 
-def _check_local(context: Context, images: Tensor) -> None:
+def _check_condition(context: Context, images: Tensor) -> None:
+    if context.condition is not None and not context.condition.isfinite().all():
+        raise ValueError(
+            "condition: weights that are not finite, of which no value can be drawn; replace them, "
+            "such as by condition.nan_to_num(0.0, 0.0, 0.0)"
+        )
     local = context.local_condition
     if local is not None and local.shape[2:] != images.shape[2:]:
         raise ValueError(

@@ -85,7 +85,6 @@ class CIFAR10(ImageDataModule):
             augmentation=augmentation,
             seed=seed,
         )
-        self.out_channels = 10 if targets == "class" else 3
         self.folder = None if folder is None else as_folder("folder", folder)
 
     @override

@@ -71,6 +71,8 @@ class ImageFolder(ImageDataModule):
                 the same. When read: files are not images or not of one size, the test images are
                 of other classes, or no images are left for training.
         """
+        check_switch(color=color)
+        self.in_channels = 3 if color else 1
         super().__init__(
             batch_size=batch_size,
             validation_size=validation_size,
@@ -78,7 +80,6 @@ class ImageFolder(ImageDataModule):
             augmentation=augmentation,
             seed=seed,
         )
-        check_switch(color=color)
         self.folder = as_folder("folder", folder)
         self.test = as_folder("test", test) if isinstance(test, str | Path) else test
         if not isinstance(self.test, Path):
@@ -97,8 +98,8 @@ class ImageFolder(ImageDataModule):
                 f"folder: {self.folder} has one class folder, {self.class_names[0]!r}, and nothing "
                 "to tell it from; add those of the other classes, or give targets='values'"
             )
-        self.in_channels = 3 if color else 1
-        self.out_channels = len(self.class_names) if targets == "class" else self.in_channels
+        if targets == "class":
+            self.out_channels = len(self.class_names)
 
     @override
     def read(self, part: Part) -> tuple[Tensor, Tensor]:

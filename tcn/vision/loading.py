@@ -29,11 +29,12 @@ class ImageDataModule(SequenceDataModule):
     which are said when a stage is set up and written into checkpoints: loading one that was trained
     with others is an error.
 
-    Subclass it for images of your own: ``read`` and ``class_names`` are all that is needed.
+    Subclass it for images of your own: ``read``, ``class_names`` and both numbers of channels are
+    all that is needed.
 
     Attributes:
         in_channels: channels of the images.
-        out_channels: classes, or ``in_channels`` if the targets are pixels.
+        out_channels: classes; ``in_channels`` is put in their place if the targets are pixels.
         class_names: what the classes are called, in their order.
     """
 
@@ -74,6 +75,8 @@ class ImageDataModule(SequenceDataModule):
         self.padding = padding
         self.targets: Targets = targets
         self.augmentation = tuple(augmentation)
+        if targets != "class":
+            self.out_channels = self.in_channels
 
     @abstractmethod
     def read(self, part: Part) -> tuple[Tensor, Tensor]:

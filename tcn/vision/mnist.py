@@ -1,14 +1,12 @@
 """MNIST and Fashion-MNIST, as images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 from typing_extensions import override
 
 from tcn.data import mnist
 from tcn.data.fetch import RemoteFile, locate
-from tcn.vision.augmentation import Augmentation
-from tcn.vision.images import Targets
 from tcn.vision.loading import ImageDataModule, Part
 
 _MIRRORS = (
@@ -48,42 +46,6 @@ class _FourFiles(ImageDataModule):
     files: Mapping[str, RemoteFile]
     in_channels = 1
     out_channels = 10
-
-    def __init__(
-        self,
-        *,
-        batch_size: int = 128,
-        validation_size: int = 5_000,
-        padding: int = 0,
-        targets: Targets = "class",
-        augmentation: Sequence[Augmentation] = (),
-        seed: int = 1111,
-    ) -> None:
-        """Sets how images are split, padded, changed and batched.
-
-        Args:
-            batch_size: images per batch.
-            validation_size: training images set aside for validation, 1 to 59,999.
-            padding: black pixels put on each side of every image (2 make 32 x 32).
-            targets: ``"class"``, or ``"values"`` or ``"levels"`` of the pixels; see
-                ``ImageDataModule``.
-            augmentation: changes of the training batches, in this order.
-            seed: decides the split, the training order and the changes.
-
-        Raises:
-            TypeError: a number is not an integer, or a change is not an ``Augmentation``.
-            ValueError: a number is out of range, ``targets`` is unknown, or pixels are the targets
-                of images that are changed.
-        """
-        super().__init__(
-            batch_size=batch_size,
-            validation_size=validation_size,
-            padding=padding,
-            targets=targets,
-            augmentation=augmentation,
-            seed=seed,
-        )
-        self.out_channels = 10 if targets == "class" else 1
 
     @override
     def prepare_data(self) -> None:

@@ -235,6 +235,23 @@ def test_a_wrong_value_says_what_is_wrong(config: Path):
         build(config, ["trainer"])
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("data.init_args.length=1", "length"),
+        ("model.init_args.net.init_args.backbone.init_args.dropout=2", "dropout"),
+        ("model.init_args.lr_scheduler.init_args.max_lr=0", "max_lr is 0.0"),
+    ],
+)
+def test_what_a_constructor_refuses_is_the_whole_message(config: Path, setting: str, words: str):
+    """It stood in the middle of what the parser had tried, which ended with the configuration."""
+    with pytest.raises((ValueError, TypeError), match=rf"^{words}") as refused:
+        build(config, [setting])
+    assert "Given value" not in str(refused.value)
+    with pytest.raises((ValueError, TypeError), match=rf"^{words}"):
+        tcn("fit", config, f"--{setting}")
+
+
 @pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
 def test_every_command_reads_the_file_of_any_other(config: Path, capsys, command: str):
     """Such a file names what only one of them takes; `build` reads it too, and runs nothing."""

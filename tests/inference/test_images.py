@@ -125,3 +125,14 @@ def test_what_does_not_fit_is_refused(arguments: dict, error: type, message: str
 def test_conditions_that_do_not_fit_are_refused(condition: Tensor, message: str):
     with pytest.raises(ValueError, match=f"condition: {message}"):
         generate_images(build(1, 1, classes=3), 2, 4, condition=condition)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_with_a_cure(value: float) -> None:
+    """Without, images came back that are the drawing of nothing."""
+    net = PixelCNN(1, 4, 2, classes=3).eval()
+    weights = torch.tensor([[1.0, value, 0.0]])
+    with pytest.raises(ValueError, match="condition: weights that are not finite"):
+        generate_images(net, 1, 2, condition=weights)
+    cured = weights.nan_to_num(0.0, 0.0, 0.0)
+    assert generate_images(net, 1, 2, condition=cured).shape == (1, 1, 2, 2)

@@ -45,6 +45,11 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
     )
 
 
+def test_a_net_of_pixels_puts_out_their_channels() -> None:
+    assert noise().out_channels == 4
+    assert noise(targets="levels").out_channels == 3
+
+
 def test_values_are_normalized_with_the_training_split_alone() -> None:
     data = noise()
     train, validation, test = (data.dataset(split) for split in SPLITS)
