@@ -17,7 +17,7 @@ from tcn.audio import nam_file
 from tcn.audio.nam_activations import activation
 from tcn.audio.nam_file import SAMPLE_RATE, Model
 from tcn.audio.nam_schema import LONGEST
-from tcn.audio.nam_wavenet import wavenet
+from tcn.audio.nam_wavenet import check_groups, wavenet
 from tcn.audio.nam_weights import pieces
 from tcn.layers import BatchNorm, Chain, Conv1d, SequenceModule
 from tcn.models import Capture, StartedLSTM
@@ -156,6 +156,7 @@ def _lstm(model: Model) -> SequenceModule:
 def _convnet(model: Model) -> SequenceModule:
     config: dict[str, Any] = model.config
     channels, groups, norm = config["channels"], config.get("groups", 1), config["batchnorm"]
+    check_groups(groups, 1, channels)
     _check_budget(model, channels * len(config["dilations"]))
     parts: list[nn.Module] = []
     given, position = 1, 0

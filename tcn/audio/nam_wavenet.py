@@ -39,8 +39,18 @@ class Budget:
         bias: bool = True,
     ) -> Conv1d:  # fmt: skip
         """A causal convolution."""
+        check_groups(groups, given, made)
         self.take(given * made * kernel // groups + made * bias)
         return Conv1d(given, made, kernel, dilation=dilation, groups=groups, bias=bias)
+
+
+def check_groups(groups: int, *widths: int) -> None:
+    """Refuses groups that cannot be of equal size."""
+    for width in widths:
+        if width % groups:
+            raise ValueError(
+                f"groups: {groups} does not divide {width} channels; write a number that does"
+            )
 
 
 def wavenet(model: Model, net_of: Callable[[Model], SequenceModule]) -> NAMWaveNet:
@@ -177,6 +187,7 @@ def _films(
             continue
         shift, groups = film.get("shift", True), film.get("groups", 1)
         made = widths[place] * (2 if shift else 1)
+        check_groups(groups, condition, made)
         budget.take(condition * made // groups + made)
         films.append((place, NAMFiLM(widths[place], condition, shift=shift, groups=groups)))
     return films
@@ -197,7 +208,7 @@ def _stack_head(described: dict[str, Any]) -> dict[str, Any]:
 
 def _kernels(described: dict[str, Any]) -> list[int]:
     if ("kernel_size" in described) == ("kernel_sizes" in described):
-        raise ValueError("kernel_size: give it, or kernel_sizes, and not both")
+        raise ValueError("kernel_size, kernel_sizes: both are there, or neither; keep one of them")
     name = "kernel_size" if "kernel_size" in described else "kernel_sizes"
     return _per_layer(described, name, len(described["dilations"]))
 

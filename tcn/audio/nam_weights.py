@@ -49,10 +49,10 @@ def pieces(net: SequenceModule) -> Iterator[Piece]:
     elif isinstance(net, Conv1d):
         yield Piece(net.weight.flip(-1), lambda new: net.weight.copy_(new.flip(-1)))
         yield from _plain(net.bias)
-    elif isinstance(net, Chain) and len(net) == 2 and isinstance(net[0], StartedLSTM):
+    elif type(net) is Chain and len(net) == 2 and isinstance(net[0], StartedLSTM):
         yield from _lstm(net[0])
         yield from _convolution(net[1])
-    elif isinstance(net, Chain):
+    elif type(net) is Chain:  # not one of the nets that are chains
         for part in net:
             yield from _norm(part) if isinstance(part, BatchNorm) else _convolution(part)
     else:

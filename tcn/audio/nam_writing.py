@@ -62,9 +62,6 @@ def save_nam(
         raise ValueError(
             f"net: a file of {len(data)} bytes is more than is read; give fewer weights"
         )
-    for part in [content, *(entry["model"] for entry in content["config"].get("submodels", []))]:
-        if part["weights"]:
-            net_of(model(part, "net: "))  # what would be refused by a reader is not written
     with replacing(file) as desk:
         write_bytes(desk, data)
     return file
@@ -119,13 +116,32 @@ def _model(net: SequenceModule, sample_rate: float) -> dict[str, Any]:
         architecture, config = "ConvNet", _convnet(net)
         plain = isinstance(config["activation"], str) and config["groups"] == 1
         version = version if plain else "0.6.0"
-    return {
+    content = {
         "version": version,
         "architecture": architecture,
         "config": config,
         "weights": weights,
         "sample_rate": sample_rate,
     }
+    _check_read_back(net, content)
+    return content
+
+
+def _check_read_back(net: SequenceModule, content: dict[str, Any]) -> None:
+    """Refuses to write what a reader would refuse, or would take for another net.
+
+    It finds biases, kernels and groups that a file has no place for.
+    """
+    try:
+        other = net_of(model(content, "net: "))
+    except ValueError as error:
+        raise ValueError(f"{error}; give all parts the form that load_nam gives them") from error
+    shapes = [[piece.numbers.shape for piece in pieces(each)] for each in (net, other)]
+    if shapes[0] != shapes[1] or net.receptive_field != other.receptive_field:
+        raise ValueError(
+            "net: a part has a bias, groups, a kernel or a dilation for which a .nam file has no "
+            "place; give all parts the form that load_nam gives them"
+        )
 
 
 def _floats(numbers: Tensor) -> list[float]:

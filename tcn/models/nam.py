@@ -89,10 +89,12 @@ class NAMStack(nn.Module):
         y, head = advance(self.head, total, head, context)
         return x, y, (*remembered, head)
 
-    @property
-    def past(self) -> float:
-        """Earlier steps that an output depends on."""
-        return sum(_past(block.convolution) for block in self.blocks) + _past(self.head)
+    def past(self, x: float, total: float, condition: float) -> tuple[float, float]:
+        """How far back the stack's two outputs look, from how far its three inputs do."""
+        for block in self.blocks:
+            x = block.past(x, condition)
+            total = max(total, x)
+        return x, total + _past(self.head)
 
 
 class NAMWaveNet(SequenceModule):
@@ -170,9 +172,11 @@ class NAMWaveNet(SequenceModule):
 
     @property
     def reach(self) -> tuple[Reach, ...]:
-        """The stacks one behind the other, between the net of the condition and the head."""
-        past = sum(stack.past for stack in self.stacks)
-        return (Reach(past + _past(self.condition) + _past(self.head), 0),)
+        """The longest way back: along ``x`` or the skip sums, or by way of the condition."""
+        x, total, condition = 0.0, 0.0, _past(self.condition)
+        for stack in self.stacks:
+            x, total = stack.past(x, total, condition)
+        return (Reach(total + _past(self.head), 0),)
 
 
 def _past(module: SequenceModule | None) -> float:

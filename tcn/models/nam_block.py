@@ -219,5 +219,10 @@ class NAMBlock(nn.Module):
             skip = self._film("head1x1_post", skip, condition)
         return x + onward, skip, state
 
+    def past(self, x: float, condition: float) -> float:
+        """How far back its outputs look, from how far ``x`` and the condition do."""
+        before = max(x, condition) if "conv_pre" in self.films else x
+        return max(before + self.convolution.reach[-1].left, condition)
+
     def _film(self, place: str, x: Tensor, condition: Tensor) -> Tensor:
         return self.films[place](x, condition) if place in self.films else x
