@@ -32,7 +32,8 @@ def save_nam(
 
     The version is 0.5.4 for what the first architecture can do, 0.6.0 for a net of the condition,
     scaling and shifting, groups, a bottleneck, and activations or gates of their own for each
-    layer, 0.7.0 for kernels of their own, heads with a kernel, an output head, and containers.
+    layer, 0.7.0 for kernels of their own, heads with a kernel, an output head, and containers. That
+    a layer was slimmable is not kept: it is written at its full width.
 
     Args:
         net: in float32, such as :func:`load_nam` returned, or ``Capture(NAMWaveNet(...))``.
