@@ -173,7 +173,9 @@ class NAMWaveNet(SequenceModule):
     @property
     def reach(self) -> tuple[Reach, ...]:
         """The longest way back: along ``x`` or the skip sums, or by way of the condition."""
-        x, total, condition = 0.0, 0.0, _past(self.condition)
+        x: float = 0
+        total: float = 0
+        condition = _past(self.condition)
         for stack in self.stacks:
             x, total = stack.past(x, total, condition)
         return (Reach(total + _past(self.head), 0),)
