@@ -57,7 +57,9 @@ def probe(statement: str) -> dict:
     return json.loads(answer.stdout)
 
 
-@pytest.mark.parametrize("package", ["tcn", "tcn.layers", "tcn.models", "tcn.inference"])
+@pytest.mark.parametrize(
+    "package", ["tcn", "tcn.layers", "tcn.models", "tcn.inference", "tcn.audio"]
+)
 def test_import_needs_torch_alone(package: str) -> None:
     loaded = set(probe(f"import {package}")["loaded"])
     assert "tcn" in loaded

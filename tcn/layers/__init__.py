@@ -1,6 +1,6 @@
 """Layers and blocks: tensors in, tensors out, in one and two dimensions from one definition."""
 
-from tcn.layers.activation import ACTIVATIONS, ScaledTanh
+from tcn.layers.activation import ACTIVATIONS, FastTanh, LeakyHardtanh, ScaledTanh
 from tcn.layers.blocks import (
     BLOCKS,
     BasicBlock,
@@ -83,6 +83,7 @@ __all__ = [
     "DenseBlock",
     "Dropout",
     "Every",
+    "FastTanh",
     "FiLM",
     "Flatten",
     "Gate",
@@ -92,6 +93,7 @@ __all__ = [
     "InceptionWidths",
     "LargeKernelBlock",
     "Last",
+    "LeakyHardtanh",
     "LocalResponseNorm",
     "LocallyConnected1d",
     "LocallyConnected2d",

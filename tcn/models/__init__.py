@@ -2,6 +2,7 @@
 
 from tcn.models.alexnet import AlexNet, ZFNet
 from tcn.models.all_convolutional import AllConvolutional
+from tcn.models.capture import Capture, StartedLSTM
 from tcn.models.densenet import DenseNet, densenet, small_densenet
 from tcn.models.googlenet import GoogLeNet
 from tcn.models.image_scan import ImageScan
@@ -9,6 +10,8 @@ from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
 from tcn.models.lenet import LeNet5
 from tcn.models.modern_tcn import LargeKernel, LargeKernelTCN
+from tcn.models.nam import NAMStack, NAMWaveNet
+from tcn.models.nam_block import NAMBlock, NAMFiLM, PairedActivation
 from tcn.models.pixelcnn import PixelCNN
 from tcn.models.recurrent import GRU, LSTM, RNN
 from tcn.models.resnet import ResNet, resnet, small_resnet
@@ -25,6 +28,7 @@ __all__ = [
     "VGG",
     "AlexNet",
     "AllConvolutional",
+    "Capture",
     "DenseNet",
     "GoogLeNet",
     "ImageScan",
@@ -32,9 +36,15 @@ __all__ = [
     "LargeKernel",
     "LargeKernelTCN",
     "LeNet5",
+    "NAMBlock",
+    "NAMFiLM",
+    "NAMStack",
+    "NAMWaveNet",
+    "PairedActivation",
     "PixelCNN",
     "ResNet",
     "SequenceModel",
+    "StartedLSTM",
     "TokenModel",
     "ZFNet",
     "conv_to_dense",

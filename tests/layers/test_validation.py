@@ -34,6 +34,7 @@ from tcn.models import (
     AllConvolutional,
     DenseNet,
     GoogLeNet,
+    NAMFiLM,
     ResNet,
     SequenceModel,
 )
@@ -63,6 +64,7 @@ BUILT = [
     (AllConvolutional, (), {}),
     (DenseNet, (2, 3, (1,)), {}),
     (GoogLeNet, (2, 3), {}),
+    (NAMFiLM, (2, 1), {}),
     (ResNet, (2, 3, (1,)), {}),
     (SequenceModel, (TCN(2, [4], 2), 3), {}),
     (TokenModel, (TCN(2, [4], 2), 3), {}),
