@@ -11,7 +11,7 @@ The second and third are steady states: feeding the constant further would chang
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ class Beginning:
     net: SequenceModule
     name: str
     carried: State = ()
+    _kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, net: SequenceModule, initial: str | State, batch_size: int) -> Beginning:
@@ -96,10 +97,24 @@ class Beginning:
         """
         if self.name == "carried":
             return take_rows(self.carried, rows)
+        if self.name != "first" and begins_in_silence(self.net):
+            return map_tensors(lambda t: t.repeat(len(x), *[1] * (t.dim() - 1)), self._silent(x))
         if self.name == "zeros":
             return blank_state(self.net, x, condition)
         first = torch.zeros_like(x[..., :1]) if self.name == "silence" else x
         return steady_state(self.net, first, condition)
+
+    def _silent(self, x: Tensor) -> State:
+        """What silence leaves behind in one row, computed anew only if the weights have changed."""
+        key = [(tensor.data_ptr(), tensor._version) for tensor in self.net.parameters()]
+        if self._kept.get("key") != key:
+            self._kept.update(key=key, state=blank_state(self.net, x[:1], None))
+        return self._kept["state"]
+
+
+def begins_in_silence(net: SequenceModule) -> bool:
+    """Whether the state before anything came is not zeros; see :class:`tcn.models.Capture`."""
+    return getattr(net, "begins_in_silence", False)
 
 
 @torch.no_grad()

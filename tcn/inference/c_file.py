@@ -12,7 +12,9 @@
 ``in`` holds ``n`` steps of ``NET_IN`` numbers, ``out`` room for ``n`` steps of ``NET_OUT``; any
 ``n``, and every call goes on where the last one ended. Nothing is allocated and nothing is shared:
 each thread may have states of its own. ``net.h`` holds the same as ``static inline`` functions, to
-be included. What is read before the first step is zeros at every layer, as ``forward`` pads.
+be included. Before the first step there are zeros at every layer, as ``forward`` pads; a
+:class:`tcn.models.Capture` begins in silence, which ``init`` and ``reset`` let pass: a copy of a
+state that was just begun is quicker.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from torch import Tensor
 
 from tcn.inference.c_check import compare, compiler_command
 from tcn.inference.c_source import prefix_of, source
-from tcn.inference.compile import Declined, Misfit, begin, translate
+from tcn.inference.compile import begin
+from tcn.inference.translation import Declined, Misfit, translate
 from tcn.layers import SequenceModule
 from tcn.native.stream import Builder, Written
 from tcn.saving.files import replacing
@@ -49,7 +52,9 @@ def write(net: SequenceModule, path: Path, *, header: bool = False) -> Path:
     prefix = prefix_of(path)
     found = _operations(net)
     with replacing(path) as file:
-        file.write_text(source(found, prefix, header=header), encoding="utf-8")
+        silent = getattr(net, "silent_steps", 0)
+        text = source(found, prefix, header=header, silent=silent)
+        file.write_text(text, encoding="utf-8")
         compare(net, found, file, prefix, header=header)
     return path
 

@@ -148,12 +148,20 @@ def _cell(op: Operation, number: int, places: Places) -> Piece:
     fields = [f"float hidden{number}[{n}];"]
     fields += [f"float cell{number}[{n}];"] if op.kind == "lstm" else []
     cell = f"float *cell = s->cell{number};" if op.kind == "lstm" else ""
+    constants = [
+        numbers(f"{name}_weight", op.weight.detach().t()),
+        numbers(f"{name}_bias", op.bias),
+    ]
+    begin = []
+    if op.start is not None:
+        for part, start in zip(("hidden", "cell"), op.start, strict=False):
+            constants.append(numbers(f"{name}_{part}", start))
+            field = f"s->{part}{number}"
+            begin.append(f"memcpy({field}, {name}_{part}, sizeof {field});")
     return Piece(
-        constants=[
-            numbers(f"{name}_weight", op.weight.detach().t()),
-            numbers(f"{name}_bias", op.bias),
-        ],
+        constants=constants,
         fields=fields,
+        begin=begin,
         block=[
             f"""\
 for (int t = 0; t < steps; ++t) {{

@@ -28,13 +28,14 @@ def prefix_of(path: Path) -> str:
     return name if re.match("[A-Za-z]", name) and f" {name} " not in _WORDS else f"net_{name}"
 
 
-def source(net: Written, prefix: str, *, header: bool) -> str:
+def source(net: Written, prefix: str, *, header: bool, silent: int = 0) -> str:
     """The text of the file.
 
     Args:
         net: what it computes.
         prefix: of every name.
         header: whether its functions are ``static inline``.
+        silent: steps of silence before the first one.
     """
     inputs = [value for value in (net.input, net.condition) if value is not None]
     offsets, frame = place(net.operations, inputs, net.output)
@@ -47,7 +48,7 @@ def source(net: Written, prefix: str, *, header: bool) -> str:
         *(text for piece in pieces for text in piece.constants),
         _state(net, prefix, pieces, frame),
         _block(net, prefix, pieces, places),
-        _interface(net, prefix, pieces, kind),
+        _interface(net, prefix, pieces, kind, silent),
         f"\n#endif /* {prefix.upper()}_NET */\n",
     ])  # fmt: skip
 
@@ -114,9 +115,16 @@ static void {prefix}_block({prefix}_state *s, const float *in, float *out, int s
 """
 
 
-def _interface(net: Written, prefix: str, pieces: Sequence[Piece], kind: str) -> str:
+def _interface(net: Written, prefix: str, pieces: Sequence[Piece], kind: str, silent: int) -> str:
     assert net.input is not None
-    begin = "\n".join(text for piece in pieces for text in piece.begin)
+    begin = [text for piece in pieces for text in piece.begin]
+    if silent:
+        begin.append(
+            f"static const float silence[{BLOCK * net.input.channels}];\n"
+            f"float out[{BLOCK * net.output.channels}];\n"
+            f"for (int left = {silent}; left > 0; left -= {BLOCK})\n"
+            f"    {prefix}_block(s, silence, out, left < {BLOCK} ? left : {BLOCK});"
+        )
     kept = f"s->condition, {prefix.upper()}_CONDITION * sizeof(float)"
     keep = give = ""
     if net.condition is not None:
@@ -134,7 +142,7 @@ def _interface(net: Written, prefix: str, pieces: Sequence[Piece], kind: str) ->
 {kind}void {prefix}_init({prefix}_state *s)
 {{
     memset(s, 0, sizeof *s);
-{indent(begin, "    ")}
+{indent(chr(10).join(begin), "    ")}
 }}
 
 {kind}void {prefix}_reset({prefix}_state *s) /* a condition stays */

@@ -13,7 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tcn.inference.compile import Declined, Misfit, behaves_as, check_mode, log_once, translate
+from tcn.inference.compile import check_mode, log_once
+from tcn.inference.translation import Declined, Misfit, behaves_as, translate
 from tcn.layers import AddCondition, Context, Conv2d, FiLM
 from tcn.layers.hooks import watched
 from tcn.models import PixelCNN

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from tcn.inference.beginnings import Beginning
+from tcn.inference.beginnings import Beginning, begins_in_silence
 from tcn.inference.compile import compile_stream
 from tcn.inference.engines import Engine, TorchRows
 from tcn.inference.finite import refuse_poison
@@ -121,7 +121,8 @@ class SessionRows:
         everyone = len(beginning) == self.batch_size
         if everyone:
             self._engine.reset()
-        if len(beginning) and not (everyone and self._beginning.name == "zeros"):
+        zeros = self._beginning.name == "zeros" and not begins_in_silence(self.net)
+        if len(beginning) and not (everyone and zeros):
             condition = None if condition is None else condition[new]
             self._engine.set_state(self._beginning.state(x[new], beginning, condition), beginning)
         return beginning

@@ -32,6 +32,8 @@ class Capture(Composite):
     Attributes:
         net: what computes.
         sample_rate: in Hz.
+        begins_in_silence: whether a stream begins with the state that silence leaves behind; a
+            session computes that state once.
         silent_steps: zeros before the first sample; 0 for a recurrent net.
     """
 
@@ -66,6 +68,7 @@ class Capture(Composite):
         self.in_channels = self.out_channels = 1
         field = net.receptive_field
         self.recurs = field == math.inf
+        self.begins_in_silence = not self.recurs
         self.silent_steps = 0 if self.recurs else int(field) - 1  # type: ignore[arg-type]
         self._metadata = metadata
         if not isinstance(self.metadata, dict):

@@ -100,6 +100,7 @@ class Operation:
     after: Activation = IDENTITY
     weight: Tensor | None = None
     bias: Tensor | None = None
+    start: Tensor | None = None
 
     def reads(self) -> Iterable[Value]:
         """The values it reads."""

@@ -274,19 +274,24 @@ class Builder:
         y = self._emit("running_mean", x, x.channels)
         return y, self._slot(x.channels + 1, 1, dtype=torch.float64)
 
-    def recur(self, cell: str, x: Value, weight: Tensor, bias: Tensor) -> Value:
-        """A recurrent cell that begins with zeros.
+    def recur(
+        self, cell: str, x: Value, weight: Tensor, bias: Tensor, start: Tensor | None = None
+    ) -> Value:
+        """A recurrent cell.
 
         Args:
             cell: ``"lstm"``, ``"gru"`` or ``"rnn"``.
             x: what the inputs bring to every gate, in PyTorch's order of gates.
             weight: ``(gates * hidden, hidden)``, of what the cell said last.
             bias: ``(gates * hidden,)``, added to that.
+            start: ``(states, hidden)``, what it says, and remembers, before the first step; zeros
+                if None.
         """
         hidden = weight.shape[1]
         check_size("weight", weight, x.channels, hidden)
         check_size("bias", bias, x.channels)
-        return self._emit(cell, x, hidden, weight=weight, bias=bias)
+        check_size("start", start, 2 if cell == "lstm" else 1, hidden)
+        return self._emit(cell, x, hidden, weight=weight, bias=bias, start=start)
 
     def remember(self, x: Value) -> Slot:
         """The slot of the latest value of ``x``."""

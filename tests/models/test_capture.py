@@ -1,13 +1,17 @@
 """Captures keep the contract, begin in silence, and refuse parts that do not fit."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from tcn.inference import StreamSession
+from tcn.inference import StreamSession, export
+from tcn.inference.c_check import Stream, compiled
+from tcn.inference.state import flatten
 from tcn.layers import BatchNorm, Chain, Conv1d
+from tcn.layers.activation import LeakyHardtanh
 from tcn.models import (
     TCN,
     Capture,
@@ -96,6 +100,70 @@ def test_rows_that_begin_at_any_time_begin_in_silence(name: str) -> None:
     found = session.push(x[1:], rows=[1, 2])
     with torch.no_grad():
         torch.testing.assert_close(found, net(x[1:]))
+
+
+@pytest.mark.parametrize("name", [name for name in NETS if name != "lstm"])
+def test_a_session_plays_natively_from_silence(name: str) -> None:
+    torch.manual_seed(0)
+    net = Capture(NETS[name]()).eval()
+    x = torch.randn(2, 1, 70)
+    with torch.no_grad():
+        expected = net(x)
+        session = StreamSession(net, batch_size=2, native=True)
+        for length in (1, 7, 64):
+            found = torch.cat([session.push(part) for part in x.split(length, dim=2)], dim=2)
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+            session.reset()
+        session.push(x)
+        after = net.step(x)[1]
+        for a, b in zip(flatten(session.state), flatten(after), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_the_state_of_silence_follows_the_weights() -> None:
+    net, x = Capture(wavenet()).eval(), torch.randn(1, 1, 5)
+    session = StreamSession(net, native=False)
+    session.push(x)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(1.5)
+        session.reset()
+        torch.testing.assert_close(session.push(x), net(x))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_capture_is_written_as_c(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = Capture(NETS[name]()).eval()
+    path = export(net, tmp_path / "amp.c")
+    stream = Stream(compiled(path, "amp", tmp_path, options=("-std=c11", "-O1")), "amp", 1)
+    x = torch.randn(1, 1, 150)
+    with torch.no_grad():
+        expected = net(x)[0]
+    for parts in (x[0].split(150, dim=1), x[0].split(1, dim=1)):
+        found = torch.cat([stream.process(part) for part in parts], dim=1)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        stream.begin()
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [
+        LeakyHardtanh(-0.5, 0.7, 0.1, -0.2),
+        LeakyHardtanh(max_slope=0.0),
+        nn.PReLU(3, 0.3),
+        PairedActivation(nn.ReLU(), nn.Tanh()),
+        PairedActivation(nn.Tanh(), nn.Softsign(), "blended"),
+    ],
+    ids=str,
+)
+def test_activations_of_captures_run_natively(activation: nn.Module) -> None:
+    channels = 6 if isinstance(activation, PairedActivation) else 3
+    net = Chain(Conv1d(2, channels, 2), activation, Conv1d(3, 1, 1)).eval()
+    x = 2 * torch.randn(1, 2, 40)
+    with torch.no_grad():
+        found = StreamSession(net, native=True).push(x)
+        torch.testing.assert_close(found, net(x), rtol=1e-5, atol=1e-5)
 
 
 def test_the_net_of_a_captured_device_is_trained_as_any() -> None:
