@@ -76,7 +76,6 @@ LONGER = frozenset(
         "tcn/forecasting/net.py",
         "tcn/forecasting/trained.py",
         "tcn/forecasting/windows.py",
-        "tcn/inference/compile.py",
         "tcn/native/rows.py",
         "tcn/native/stream.py",
         "tcn/testing.py",
