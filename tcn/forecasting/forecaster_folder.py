@@ -25,7 +25,7 @@ from tcn import __version__
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.forecaster_schema import ARRAYS, SCHEMA
 from tcn.forecasting.frame import Panel
-from tcn.forecasting.frequency import Frequency
+from tcn.forecasting.frequency import Frequency, localized
 from tcn.forecasting.interval_arrays import (
     adaptive_arrays,
     adaptive_of,
@@ -251,6 +251,13 @@ def _net(content: Mapping[str, Any], weights: dict[str, Tensor]) -> ForecastNet:
 def _history(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Panel:
     frequency = Frequency.given(content["frequency"])
     times = arrays["history.times"]
+    if (zone := content["timezone"]) is not None:
+        if frequency.is_integer:
+            raise ValueError(f"timezone: {zone!r} of times that are integers")
+        try:
+            localized(times[:0].astype("datetime64[ns]"), zone)
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            raise ValueError(f"timezone: {zone!r} is not a time zone") from error
     series, rows = len(content["history_ids"]), len(times)
     counts = {"offsets": series + 1, "stat": series, "categories": series}
     counts |= dict.fromkeys(("target", "futr", "hist"), rows)
@@ -269,7 +276,7 @@ def _history(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         categories=arrays["history.categories"],
         vocabularies=content["vocabularies"],
         frequency=frequency,
-        timezone=content["timezone"],
+        timezone=zone,
         unit=content["unit"],
         missing=content["missing"],
     )

@@ -138,6 +138,8 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         (lambda c: c["history_ids"].pop(), "history.offsets has 3 entries, expected 2"),
         (lambda c: c["parameters"].update(wrong=1), r"\['wrong'\] are not settings"),
         (lambda c: c.update(frequency="no"), "freq: 'no' is not usable"),
+        (lambda c: c.update(timezone="x"), "timezone: 'x' is not a time zone"),
+        (lambda c: c.update(frequency=1), "timezone: 'Europe/Paris' of times that are integers"),
     ],
 )
 def test_settings_that_were_changed_are_refused(
