@@ -87,7 +87,7 @@ def test_a_run_and_its_page(tmp_path: Path) -> None:
     made = json.loads((results / "images/mnist/lenet5/seed0.json").read_text())
     assert (made["task"], made["status"], made["steps"]) == ("images/mnist", "finished", 3)
     page = (results / "images" / "report.md").read_text()
-    assert "| lenet5 |" in page
+    assert "| lenet5 † |" in page
     assert "| pixelcnn |" in page
     assert "61,706" in page
     assert (results / "images" / "mnist.svg").read_text().startswith("<?xml")

@@ -141,8 +141,8 @@ def test_a_question_is_run(tmp_path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(command) == 0
     page = (tmp_path / "notes" / "report.md").read_text()
     assert QUESTIONS["pooling"].title in page
-    assert "| max |" in page
-    assert "| average |" in page
+    assert "| max † |" in page
+    assert "| average † |" in page
     (result, _) = Store(tmp_path).results(tasks="notes/*")
     assert 0 < result.test["test_sparsity"] < 1
     assert write_page(Store(tmp_path), NOTES)[0].name == "report.md"
