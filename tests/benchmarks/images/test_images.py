@@ -88,7 +88,7 @@ def test_a_run_and_its_page(tmp_path: Path) -> None:
     assert (made["task"], made["status"], made["steps"]) == ("images/mnist", "finished", 3)
     page = (results / "images" / "report.md").read_text()
     assert "| lenet5 † |" in page
-    assert "| pixelcnn |" in page
+    assert "| pixelcnn † |" in page
     assert "61,706" in page
     assert (results / "images" / "mnist.svg").read_text().startswith("<?xml")
     shutil.rmtree(results / "images" / "mnist")
