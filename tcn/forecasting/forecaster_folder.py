@@ -109,6 +109,7 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
         "report": {name: x for name, x in trained.report.items() if math.isfinite(x)},
         "window_errors": trained.window_errors,
         "nonnegative": list(trained.nonnegative),
+        "widening": trained.widening,
         "columns": history.columns.to_json(),
         "frequency": history.frequency.freq,
         "timezone": history.timezone,
@@ -224,6 +225,7 @@ def _trained(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Train
         report=content["report"],
         window_errors=content.get("window_errors", {}),
         nonnegative=tuple(content.get("nonnegative", ())),
+        widening=content.get("widening", 1.0),
         bands=bands_of(arrays),
         adaptive=adaptive_of(arrays, len(content["history_ids"])),
     )

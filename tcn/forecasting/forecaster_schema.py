@@ -60,6 +60,7 @@ _FIELDS: dict[str, Any] = {
     "code_bound": {"type": ["number", "null"], "exclusiveMinimum": 0},
     "window_errors": {"type": "object", "additionalProperties": {"type": "number"}},
     "nonnegative": {"type": "array", "items": {"type": "boolean"}},
+    "widening": {"type": "number", "minimum": 1, "maximum": 2},
     "columns": {
         "type": "object",
         "additionalProperties": False,
@@ -84,7 +85,7 @@ _FIELDS: dict[str, Any] = {
     "history_ids": _IDS,
     "arrays": tensors_schema(ARRAYS),
 }  # fmt: skip
-_LATER = ("window_errors", "nonnegative", "code_bound")  # not in folders of version 0.1
+_LATER = ("window_errors", "nonnegative", "widening", "code_bound")  # not in folders of version 0.1
 _VALUE: dict[str, Any] = {
     "maxItems": 1024,
     "minimum": -(2**31),

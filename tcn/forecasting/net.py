@@ -212,6 +212,12 @@ class ForecastNet(nn.Module):
         assert not isinstance(field, tuple)
         return int(field) if math.isfinite(field) else None
 
+    @property
+    def coefficients(self) -> int:
+        """Numbers that the last layers multiply for a step of the horizon: head, skip, constant."""
+        linear = (module for module in (self.skip, self.hist_skip) if module is not None)
+        return self.encoder.backbone.out_channels + sum(m.in_features for m in linear) + 1
+
     def forward(self, batch: WindowBatch) -> Answer:
         """What the output reads for each window of a batch.
 

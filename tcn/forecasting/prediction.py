@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tcn.forecasting.net import Answer, Sizes
+from tcn.forecasting.widening import Widened
 from tcn.forecasting.window_scaling import WindowStatistics
 from tcn.forecasting.windows import WindowBatch
 from tcn.outputs import Output
@@ -62,6 +63,7 @@ def forecast(
     quantiles: Sequence[float] = (),
     generator: torch.Generator | None = None,
     paths: int = PATHS,
+    widening: float = 1.0,
 ) -> Forecast:
     """Points and quantiles for a batch of windows.
 
@@ -73,21 +75,23 @@ def forecast(
         quantiles: probabilities in rising order.
         generator: of the draws beyond the trained horizon.
         paths: how many are drawn for each window, for quantiles beyond the trained horizon.
+        widening: see :mod:`tcn.forecasting.widening`.
 
     Raises:
         TypeError: if quantiles are asked for and the output has none.
     """
     steps = net.sizes.h
     horizon = steps if horizon is None else horizon
+    said = Widened(output, widening)
     with torch.inference_mode():
-        first = _block(net, output, _block_of(batch, 0, steps), quantiles)
+        first = _block(net, said, _block_of(batch, 0, steps), quantiles)
         if horizon <= steps:
             return Forecast(first.mean[..., :horizon], first.quantiles[..., :horizon])
         mean, ranges = [first.mean], [first.quantiles]
         ahead = _advance(batch, first.mean, 0)
-        crowd = _Crowd(net, output, batch, paths, generator) if quantiles else None
+        crowd = _Crowd(net, said, batch, paths, generator) if quantiles else None
         for begin in range(steps, horizon, steps):
-            mean.append(_block(net, output, _block_of(ahead, begin, steps), ()).mean)
+            mean.append(_block(net, said, _block_of(ahead, begin, steps), ()).mean)
             if crowd is not None:
                 ranges.append(crowd.quantiles(begin, quantiles))
             ahead = _advance(ahead, mean[-1], begin)
@@ -97,7 +101,7 @@ def forecast(
 
 
 def _block(
-    net: AnsweringNet, output: Output, batch: WindowBatch, quantiles: Sequence[float]
+    net: AnsweringNet, output: Widened, batch: WindowBatch, quantiles: Sequence[float]
 ) -> Forecast:
     answer = net(batch)
     mean = net.restore(output.mean(answer.raw), answer.statistics)
@@ -113,7 +117,7 @@ class _Crowd:
     def __init__(
         self,
         net: AnsweringNet,
-        output: Output,
+        output: Widened,
         batch: WindowBatch,
         paths: int,
         generator: torch.Generator | None,

@@ -57,7 +57,7 @@ class Settings(BaseEstimator):
         width: int = 16,
         layers: int | None = None,
         kernel_size: int = 3,
-        dropout: float = 0.1,
+        dropout: float = 0.2,
         skip: str = "linear",
         max_steps: int = 1000,
         batch_size: int = 128,
@@ -87,7 +87,8 @@ class Settings(BaseEstimator):
                 :mod:`tcn.models`, of which a copy is trained.
             loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"mase"``, ``"quantiles"``, ``"normal"``,
                 ``"student_t"``, ``"mixture"``, ``"poisson"``, ``"negative_binomial"``, or an
-                output of :mod:`tcn.outputs`. Whichever it is, forecasts and intervals of a target
+                output of :mod:`tcn.outputs`. Intervals of a distribution that is not one of counts
+                allow for the fit, see :mod:`tcn.forecasting.widening`. Whichever it is, forecasts and intervals of a target
                 whose values in training are whole numbers, none negative, do not go below 0.
             scaler: of every series, by its training part; see
                 :class:`tcn.forecasting.scaling.SeriesScaler`. None: ``"standard"``, and

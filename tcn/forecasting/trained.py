@@ -73,6 +73,7 @@ class Trained:
         window_errors: of the linear forecasts by which the window scaler was chosen, by its name;
             empty if it was given.
         nonnegative: for every target whether its forecasts stop at 0; empty: for none.
+        widening: of the output's own intervals, see :mod:`tcn.forecasting.widening`.
         bands: what calibrates the intervals, by horizon.
         adaptive: what adaptive intervals have learned on a stream, by level and horizon; streams
             are numbered as the series of the history.
@@ -93,6 +94,7 @@ class Trained:
     report: dict[str, float] = field(default_factory=dict)
     window_errors: dict[str, float] = field(default_factory=dict)
     nonnegative: tuple[bool, ...] = ()
+    widening: float = 1.0
     bands: dict[int, Band] = field(default_factory=dict, repr=False)
     adaptive: Adaptive = field(default_factory=dict, repr=False)
 
@@ -266,6 +268,7 @@ class Predictor:
                 quantiles=quantiles,
                 generator=self._generator() if drawn else None,
                 paths=PATHS,
+                widening=self.trained.widening,
             )
             for piece in (_one_by_one(batch) if drawn else [batch])
         ]

@@ -2,15 +2,17 @@
 
 ::
 
-    rows that may be trained on    |---------- fitted ----------|  gap of h  |-- compared --|
-    with validation                |---------------- fitted ----------------|  validation   |
+    rows that may be trained on    |--------- fitted ---------|  gap of h  |- compared -|
+    and once more, before those    |-- fitted --|  gap of h  |- compared -|
+    with validation                |--------------- fitted ---------------| validation  |
 
 For each scaler the horizon is fitted in closed form, as a linear map of the look-back and of the
 covariates. Where there are none, random features of the look-back are added (a hidden layer whose
 weights are left as they were drawn: Huang et al. 2006, Extreme learning machine, section 2), and
 the errors of a few such draws averaged. That takes about a second. What it forecasts of the windows
 that it was not fitted to decides. Without validation the series are scaled anew by what precedes
-those windows, for a mean over the future would tell where it lies.
+those windows, for a mean over the future would tell where it lies. One part of a series that is
+compared may by chance favor any scaler; therefore there are two.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ WITH_COVARIATES = ("identity", "last", "standard")
 """The same for effects of covariates, which are usually amounts in the units of the series."""
 CLEARLY = 0.98  # of its error is what another one has to reach
 HELD_OUT = 0.2  # of the windows of every series, where there is no validation
+TIMES = 2  # parts of this size, one after the other, are compared
 FITTED, COMPARED = 4096, 8192  # windows at most, each of one target
 FEWEST = 8  # windows of either kind
 STEPS = 800_000  # of all their horizons at most
@@ -80,48 +83,69 @@ def choose_window_scaler(
     """
     draw = np.random.default_rng(seed)
     if validation is None:
-        parts = _split(windows, scaler, statistics, draw)
+        parts = _splits(windows, scaler, statistics, draw)
     else:
-        parts = (
-            _drawn(windows, windows.first, windows.last, FITTED, draw),
-            _drawn(validation, validation.first, validation.last, COMPARED, draw),
-        )
-    fitted, compared = parts
-    if fitted is None or compared is None or min(len(fitted.target), len(compared.target)) < FEWEST:
+        fitted = _drawn(windows, windows.first, windows.last, FITTED, draw)
+        compared = _drawn(validation, validation.first, validation.last, COMPARED, draw)
+        parts = [(fitted, compared)]
+    found = [
+        _errors(fitted, compared, squared, draw)
+        for fitted, compared in parts
+        if fitted is not None and compared is not None
+        if min(len(fitted.target), len(compared.target)) >= FEWEST
+    ]
+    if not found:
         return WindowChoice("standard")
-    time = windows.input_size
+    errors = {name: sum(part[name] for part in found) / len(found) for name in CANDIDATES}
+    best = min(errors.values())
+    covariates = any(fitted is not None and fitted.exogenous.shape[1] for fitted, _ in parts)
+    order = WITH_COVARIATES if covariates else CANDIDATES
+    chosen = next(name for name in order if best >= CLEARLY * errors[name])
+    return WindowChoice(chosen, errors)
+
+
+def _errors(
+    fitted: WindowBatch, compared: WindowBatch, squared: bool, draw: np.random.Generator
+) -> dict[str, float]:
+    """Of a linear map by each scaler, fitted to the one batch, on the other."""
+    time = fitted.target.shape[-1]
     size = np.append(np.full(time, time**0.5), 1)[:, None]
     errors = dict.fromkeys(CANDIDATES, 0.0)
     # What covariates explain, such as a jump, would only be noise to features of the look-back.
     features = 0 if fitted.exogenous.shape[1] else FEATURES
-    for _ in range(DRAWS if features else 1):
+    draws = DRAWS if features else 1
+    for _ in range(draws):
         weights = draw.normal(size=(time + 1, features)) / size
         for name in CANDIDATES:
             known, unknown = (
                 _Design.of(name, batch, weights, fitted) for batch in (fitted, compared)
             )
             error = min(_error(known, unknown, penalty, squared) for penalty in PENALTIES)
-            errors[name] += error / (DRAWS if features else 1)
-    best = min(errors.values())
-    order = CANDIDATES if features else WITH_COVARIATES
-    chosen = next(name for name in order if best >= CLEARLY * errors[name])
-    return WindowChoice(chosen, errors)
+            errors[name] += error / draws
+    return errors
 
 
-def _split(
+def _splits(
     windows: Windows, scaler: SeriesScaler, statistics: Statistics, draw: np.random.Generator
-) -> tuple[WindowBatch | None, WindowBatch | None]:
+) -> list[tuple[WindowBatch | None, WindowBatch | None]]:
     """Windows to fit to and later ones to compare by, both scaled by what precedes the latter."""
     first, last = windows.first, windows.last
-    counts = np.maximum(last - first + 1, 0)
-    held = np.where(counts > 1, np.ceil(HELD_OUT * counts).astype(np.int64), 0)
-    gap = np.minimum(windows.h - 1, np.maximum(counts - held - 1, 0))
-    fitted = _drawn(windows, first, np.where(held, last - held - gap, last), FITTED, draw)
-    compared = _drawn(windows, np.where(held, last - held + 1, last + 1), last, COMPARED, draw)
-    if fitted is None or compared is None:
-        return None, None
-    before = scaler.fit(windows.panel, np.where(held, last - held + 2, windows.panel.lengths))
-    return _rescaled(fitted, statistics, before), _rescaled(compared, statistics, before)
+    parts: list[tuple[WindowBatch | None, WindowBatch | None]] = []
+    for _ in range(TIMES):
+        counts = np.maximum(last - first + 1, 0)
+        held = np.where(counts > 1, np.ceil(HELD_OUT * counts).astype(np.int64), 0)
+        gap = np.minimum(windows.h - 1, np.maximum(counts - held - 1, 0))
+        fitted = _drawn(windows, first, np.where(held, last - held - gap, last), FITTED, draw)
+        compared = _drawn(windows, np.where(held, last - held + 1, last + 1), last, COMPARED, draw)
+        if fitted is None or compared is None:
+            break
+        ends = np.where(held, last - held + 2, windows.panel.lengths)
+        before = scaler.fit(windows.panel, ends)
+        parts.append(
+            (_rescaled(fitted, statistics, before), _rescaled(compared, statistics, before))
+        )
+        last = last - held
+    return parts
 
 
 def _rescaled(batch: WindowBatch, scaled: Statistics, again: Statistics) -> WindowBatch:

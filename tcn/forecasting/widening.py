@@ -1,0 +1,61 @@
+"""Intervals for what is to come, from errors on windows that the net was fitted to.
+
+A net of ``p`` coefficients fitted to ``n`` windows is nearer to those than to any others: the
+variance of its errors there is about ``(n - p) / n`` of what a perfect forecast leaves, and that of
+its errors on later windows ``(n + p) / n``. Both together are the final prediction error of Akaike
+(1969, Fitting autoregressive models for prediction, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tcn.outputs import Output
+
+FEWEST_WINDOWS = 2  # for each coefficient; with fewer, as if there were as many
+
+
+def widening_of(windows: int, coefficients: int) -> float:
+    """By how much the errors to come are larger than those that were fitted.
+
+    Args:
+        windows: that were fitted.
+        coefficients: that were fitted for each step of the horizon.
+    """
+    windows = max(windows, FEWEST_WINDOWS * coefficients)
+    return ((windows + coefficients) / (windows - coefficients)) ** 0.5
+
+
+@dataclass(frozen=True)
+class Widened:
+    """An output, with all that is not its point farther from its median.
+
+    Attributes:
+        output: of the net.
+        factor: of every distance from the median.
+    """
+
+    output: Output
+    factor: float
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """The point forecast, that of the output."""
+        return self.output.mean(raw)
+
+    def quantile(self, raw: Tensor, q: Sequence[float]) -> Tensor:
+        """Quantiles, ``(len(q), batch, *axes)``."""
+        found = self.output.quantile(raw, q)
+        return found if self.factor == 1 else self._apart(found, raw)
+
+    def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draws, ``(n, batch, *axes)``."""
+        found = self.output.sample(raw, n, generator)
+        return found if self.factor == 1 else self._apart(found, raw)
+
+    def _apart(self, values: Tensor, raw: Tensor) -> Tensor:
+        median = self.output.quantile(raw, [0.5])
+        return median + self.factor * (values - median)
