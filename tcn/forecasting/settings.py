@@ -87,9 +87,10 @@ class Settings(BaseEstimator):
                 :mod:`tcn.models`, of which a copy is trained.
             loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"mase"``, ``"quantiles"``, ``"normal"``,
                 ``"student_t"``, ``"mixture"``, ``"poisson"``, ``"negative_binomial"``, or an
-                output of :mod:`tcn.outputs`. Intervals of a distribution that is not one of counts
-                allow for the fit, see :mod:`tcn.forecasting.widening`. Whichever it is, forecasts and intervals of a target
+                output of :mod:`tcn.outputs`. Whichever it is, forecasts and intervals of a target
                 whose values in training are whole numbers, none negative, do not go below 0.
+                Intervals allow for the fit, see :mod:`tcn.forecasting.widening`, unless they are
+                those of a distribution of counts.
             scaler: of every series, by its training part; see
                 :class:`tcn.forecasting.scaling.SeriesScaler`. None: ``"standard"``, and
                 ``"identity"`` for counts.
