@@ -5,7 +5,6 @@ weights in the order in which the loops come to need them.
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcn.audio import load_nam, save_nam
+from tests.audio.writing import write
 
 ACTIVATIONS = {
     "Tanh": np.tanh,
@@ -219,14 +219,6 @@ def wavenets(draw: st.DrawFn, out: int = 1, conditioned: bool = True) -> dict:
             "version": "0.7.0", "architecture": "WaveNet", "config": inner, "weights": [],
         }  # fmt: skip
     return config
-
-
-def write(path: Path, architecture: str, config: dict, weights: list, version="0.7.0") -> Path:
-    content = {
-        "version": version, "architecture": architecture, "config": config, "weights": weights,
-    }  # fmt: skip
-    path.write_text(json.dumps(content))
-    return path
 
 
 @settings(max_examples=15)
