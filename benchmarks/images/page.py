@@ -24,6 +24,7 @@ TITLES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
+    "cifar10_first": "The first 5,000 training and 2,000 test images of CIFAR-10",
     "mnist_10000": "Sequence or image? 10,000 images of MNIST",
     "binarized_mnist": "Binarized MNIST",
 }

@@ -127,6 +127,16 @@ def test_gate_hand_computed_value() -> None:
         Gate()(torch.zeros(1, 3, 1))
 
 
+def test_a_gate_of_images_does_not_depend_on_how_they_lie_in_memory() -> None:
+    """With the channels of a pixel side by side it gates copies: the same values and gradients."""
+    whole = torch.randn(2, 6, 4, 5, requires_grad=True)
+    aside = whole.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    for x in (whole, aside):
+        Gate()(x).square().sum().backward()
+    torch.testing.assert_close(Gate()(aside), Gate()(whole))
+    torch.testing.assert_close(aside.grad, whole.grad)
+
+
 def wavenet(skip_channels: int = 3) -> SkipSum:
     blocks = [GatedBlock(2, 2, 2, dilation=d, skip_channels=skip_channels) for d in (1, 2, 4)]
     return SkipSum(blocks).double()

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from benchmarks.images import part
 from tcn.commands.training import TCNCLI, build
 from tcn.models import ImageScan
 from tcn.vision import mnist
@@ -29,6 +30,8 @@ PARAMETERS = {
     "fashion_mnist/small_resnet": 269_434,
     "cifar10/resnet20": 269_722,
     "cifar10/all_cnn_c": 1_369_738,
+    "cifar10_first/resnet20": 269_722,
+    "cifar10_first/all_cnn_c": 1_369_738,
     "mnist_10000/lenet5": 61_706,
     "mnist_10000/lstm_pixels": 68_362,
     "mnist_10000/lstm_rows": 67_860,
@@ -36,7 +39,7 @@ PARAMETERS = {
     "mnist_10000/tcn_image": 65_706,
     "mnist_10000/tcn_pixels": 66_910,
     "mnist_10000/tcn_rows": 66_366,
-    "binarized_mnist/pixelcnn": 25_489,
+    "binarized_mnist/pixelcnn": 53_537,
 }
 
 
@@ -93,6 +96,7 @@ def test_takes_a_step(
     limits = [*SILENT, "trainer.fast_dev_run=true", "trainer.accelerator=cpu", *sizes]
     if name.startswith("cifar10"):
         image = bytes([3]) + bytes(range(256)) * 12
+        monkeypatch.setattr(part, "FIRST", {"train": 20, "test": 8})
         (tmp_path / "data_batch_1.bin").write_bytes(image * 20)
         (tmp_path / "test_batch.bin").write_bytes(image * 8)
         limits.append(f"data.init_args.folder={tmp_path}")

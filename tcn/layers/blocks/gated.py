@@ -47,6 +47,9 @@ class Gate(Pointwise):
                 "even number of channels"
             )
         signal, gate = x.chunk(2, dim=1)
+        if x.dim() == 4 and x.stride(1) == 1:  # short rows, of which copies are quicker to gate
+            signal = signal.contiguous(memory_format=torch.channels_last)
+            gate = gate.contiguous(memory_format=torch.channels_last)
         return self.activation(signal) * torch.sigmoid(gate)
 
 

@@ -11,6 +11,7 @@ import yaml
 from benchmarks.__main__ import main
 from benchmarks.grid.runs import CONFIGS, Run
 from benchmarks.images.cost import built, multiply_adds
+from benchmarks.images.part import FIRST, FirstCIFAR10
 from benchmarks.images.runs import chosen, known_models, known_tasks
 
 CONFIG_FILES = sorted((CONFIGS / "images").glob("*/*.yaml"))
@@ -94,3 +95,19 @@ def test_a_run_and_its_page(tmp_path: Path) -> None:
     shutil.rmtree(results / "images" / "mnist")
     assert main(["images", "--results", str(results), "--report"]) == 0
     assert "lenet5" not in (results / "images" / "report.md").read_text()
+
+
+def test_the_first_images_of_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of files with more of them, found in the data folder; fewer are refused."""
+    folder = tmp_path / "cifar10"
+    folder.mkdir()
+    image = bytes(3072)
+    monkeypatch.setenv("TCN_DATA_DIR", str(tmp_path))
+    for file, label in (("data_batch_1.bin", 3), ("data_batch_2.bin", 4)):
+        (folder / file).write_bytes((bytes([label]) + image) * (FIRST["train"] // 2 + 1000))
+    (folder / "test_batch.bin").write_bytes((bytes([5]) + image) * 1999)
+    images, labels = FirstCIFAR10().read("train")
+    assert images.shape == (5000, 3, 32, 32)
+    assert labels.tolist() == 3500 * [3] + 1500 * [4]
+    with pytest.raises(ValueError, match="cifar10 has 1,999 images for test, fewer than the first"):
+        FirstCIFAR10().read("test")
