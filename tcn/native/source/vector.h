@@ -18,6 +18,8 @@ INLINE void store(float* to, Vector x) { *reinterpret_cast<Anywhere*>(to) = x; }
 
 INLINE Vector broadcast(float x) { return x - Vector{}; }  // a subtraction of 0 is no operation at all
 
+INLINE int smaller(int a, int b) { return a < b ? a : b; }
+
 INLINE float sum(Vector x) {
     float total = 0;
     for (int lane = 0; lane < LANES; ++lane) total += x[lane];

@@ -1,0 +1,333 @@
+// The operations of a stream on a block of one row's steps, in planar form (planar.h); compiled once per instruction set.
+
+#include "vector.h"
+
+#include "activations.h"
+
+#define INLINED __attribute__((always_inline))
+
+// A place of the frame, planar.
+INLINE float* plane(const PlanarBlock& block, int place) {
+    return block.frame + static_cast<size_t>(place) * PLANAR_STEPS;
+}
+
+// Calls `work` with where each vector of so many channels begins.
+template <typename Work>
+INLINE void each_vector(const PlanarBlock& block, int channels, const Work& work) {
+    if (block.width == PLANAR_STEPS) {
+        for (int at = 0; at < channels * PLANAR_STEPS; at += LANES) work(at);
+        return;
+    }
+    for (int c = 0; c < channels; ++c)
+        for (int step = 0; step < block.width; step += LANES) work(c * PLANAR_STEPS + step);
+}
+
+// ------------------------------------------------------------------------------------------------------- epilogue
+
+template <Function FUNCTION>
+static void apply_function(const Activation& given, const PlanarBlock& block, int channels, float* x,
+                           const float* other) {
+    const Activation how{FUNCTION, {given.parameters[0], given.parameters[1], given.parameters[2]}};
+    if (other)
+        each_vector(block, channels,
+                    [&](int at) INLINED { store(x + at, activate(how, load(x + at) + load(other + at))); });
+    else
+        each_vector(block, channels, [&](int at) INLINED { store(x + at, activate(how, load(x + at))); });
+}
+
+// x = how(x + other), in place; without `other` if it is null. The choice is made once, outside of the loop.
+static void apply(const Activation& how, const PlanarBlock& block, int channels, float* x, const float* other) {
+    switch (how.function) {
+#define APPLY(function) \
+    case function: return apply_function<function>(how, block, channels, x, other)
+        APPLY(RELU);
+        APPLY(LEAKY_RELU);
+        APPLY(ELU);
+        APPLY(GELU);
+        APPLY(SILU);
+        APPLY(MISH);
+        APPLY(TANH);
+        APPLY(SIGMOID);
+        APPLY(SOFTSIGN);
+        APPLY(CLAMP);
+        APPLY(HARD_SIGMOID);
+        APPLY(HARD_SWISH);
+#undef APPLY
+        default:
+            if (other) apply_function<IDENTITY>(how, block, channels, x, other);
+    }
+}
+
+// after(activation(target) + other), in place; of a convolution whose sums have begun with `other` without it.
+static void finish_planar(const Instruction& op, const PlanarBlock& block, bool with_other) {
+    float* x = plane(block, op.target);
+    if (op.activation.function != IDENTITY) apply(op.activation, block, op.out_channels, x, nullptr);
+    const float* other = with_other && op.other >= 0 ? plane(block, op.other) : nullptr;
+    apply(op.after, block, op.out_channels, x, other);
+}
+
+// ---------------------------------------------------------------------------------------------------- convolution
+
+// Puts the block's inputs into the ring, and returns where: the position of the first step.
+static int remember_planar(const PlanarInstruction& p, const PlanarBlock& block) {
+    int32_t& head = block.memory.head(p);
+    const int begin = head, end = begin + block.width;
+    const float* from = plane(block, p.op.source);
+    float* line = block.memory.ring(p);
+    for (int c = 0; c < p.op.in_channels; ++c, from += PLANAR_STEPS)
+        for (int step = 0; step < block.width; step += LANES) store(line + c * p.line + begin + step, load(from + step));
+    const int over = end - p.capacity, repeated = smaller(end, PLANAR_STEPS) - begin;
+    for (int c = 0; over > 0 && c < p.op.in_channels; ++c)
+        __builtin_memcpy(line + c * p.line, line + c * p.line + p.capacity, over * sizeof(float));
+    for (int c = 0; repeated > 0 && c < p.op.in_channels; ++c)
+        __builtin_memcpy(line + c * p.line + p.capacity + begin, line + c * p.line + begin, repeated * sizeof(float));
+    head = begin + block.steps < p.capacity ? begin + block.steps : begin + block.steps - p.capacity;
+    return begin;
+}
+
+// Lists the input lines of each group's outputs, tap by tap, the oldest first: where each has the block's first step.
+static void list_lines(const PlanarInstruction& p, const PlanarBlock& block) {
+    const Instruction& op = p.op;
+    const int inputs = op.in_channels / op.groups, span = (op.kernel_size - 1) * op.dilation + op.shift;
+    const int head = p.capacity ? remember_planar(p, block) : 0;
+    const float* lines = p.capacity ? block.memory.ring(p) : plane(block, op.source);
+    const size_t line = p.capacity ? p.line : PLANAR_STEPS;
+    const float** list = block.lines;
+    for (int group = 0; group < op.groups; ++group, lines += line * inputs) {
+        int position = head < span ? head - span + p.capacity : head - span;
+        for (int tap = 0; tap < op.kernel_size; ++tap) {
+            const float* at = lines + position;
+            for (int c = 0; c < inputs; ++c, at += line) *list++ = at;
+            position += op.dilation;
+            if (position >= p.capacity) position -= p.capacity;
+        }
+    }
+    for (int c = 0; c < p.added_channels; ++c) *list++ = plane(block, p.added_source + c);
+}
+
+// target = biases + weights times lines + other, for so many outputs and vectors of steps.
+template <int OUTPUTS, int VECTORS>
+static void multiply_lines(const float* weight, const float* const* lines, int terms, int first, const float* other,
+                           float* target) {
+    Vector sums[OUTPUTS][VECTORS];
+    for (int o = 0; o < OUTPUTS; ++o)
+        for (int v = 0; v < VECTORS; ++v) sums[o][v] = broadcast(weight[o]);
+    for (int term = 0; term < terms; ++term) {
+        weight += OUTPUTS;
+        const float* line = lines[term] + first;
+        Vector x[VECTORS];
+        for (int v = 0; v < VECTORS; ++v) x[v] = load(line + v * LANES);
+        for (int o = 0; o < OUTPUTS; ++o)
+            for (int v = 0; v < VECTORS; ++v) sums[o][v] += broadcast(weight[o]) * x[v];
+    }
+    for (int o = 0; o < OUTPUTS; ++o)
+        for (int v = 0; v < VECTORS; ++v) {
+            const int at = o * PLANAR_STEPS + first + v * LANES;
+            store(target + at, other ? sums[o][v] + load(other + at) : sums[o][v]);
+        }
+}
+
+// The same for every step.
+template <int OUTPUTS>
+static void multiply_outputs(const float* weight, const float* const* lines, int terms, int width, const float* other,
+                             float* target) {
+    // What fills the registers without spilling them: 32 of 16 lanes, 16 of the others.
+    constexpr int MOST = LANES == 16 || OUTPUTS < PLANAR_OUTPUTS ? 4 : 2;
+    int first = 0;
+    for (; first + MOST * LANES <= width; first += MOST * LANES)
+        multiply_lines<OUTPUTS, MOST>(weight, lines, terms, first, other, target);
+    for (; first + 2 * LANES <= width; first += 2 * LANES)
+        multiply_lines<OUTPUTS, 2>(weight, lines, terms, first, other, target);
+    for (; first < width; first += LANES) multiply_lines<OUTPUTS, 1>(weight, lines, terms, first, other, target);
+}
+
+static void convolve_planar(const PlanarInstruction& p, const PlanarBlock& block) {
+    const Instruction& op = p.op;
+    const int outputs = op.out_channels / op.groups, terms = p.terms, width = block.width;
+    list_lines(p, block);
+    const bool in_sums = op.activation.function == IDENTITY && op.other >= 0;
+    const float *weight = p.weight, *other = in_sums ? plane(block, op.other) : nullptr;
+    float* target = plane(block, op.target);
+    for (int group = 0; group < op.groups; ++group) {
+        const float* const* lines = block.lines + group * terms;
+        for (int first = 0, count; first < outputs; first += count) {
+            count = smaller(PLANAR_OUTPUTS, outputs - first);
+            switch (count) {
+                case 4: multiply_outputs<4>(weight, lines, terms, width, other, target); break;
+                case 3: multiply_outputs<3>(weight, lines, terms, width, other, target); break;
+                case 2: multiply_outputs<2>(weight, lines, terms, width, other, target); break;
+                default: multiply_outputs<1>(weight, lines, terms, width, other, target);
+            }
+            weight += count * (1 + terms);
+            target += count * PLANAR_STEPS;
+            if (other) other += count * PLANAR_STEPS;
+        }
+    }
+    finish_planar(op, block, !in_sums);
+}
+
+static void convolve_depthwise_planar(const PlanarInstruction& p, const PlanarBlock& block) {
+    const Instruction& op = p.op;
+    const int taps = op.kernel_size, stride = (op.in_channels + PANEL - 1) / PANEL * PANEL;
+    list_lines(p, block);
+    float* target = plane(block, op.target);
+    for (int c = 0; c < op.in_channels; ++c, target += PLANAR_STEPS) {
+        const float* const* lines = block.lines + c * taps;
+        for (int step = 0; step < block.width; step += LANES) {
+            Vector total = broadcast(op.bias[c]);
+            for (int tap = 0; tap < taps; ++tap)
+                total += broadcast(op.weight[static_cast<size_t>(tap) * stride + c]) * load(lines[tap] + step);
+            store(target + step, total);
+        }
+    }
+    finish_planar(op, block, true);
+}
+
+// ------------------------------------------------------------------------------------- operations on a step alone
+
+static void point_planar(const Instruction& op, const PlanarBlock& block) {
+    float* y = plane(block, op.target);
+    const float* x = plane(block, op.source);
+    if (op.activation.function == IDENTITY && op.other >= 0) {
+        const float* other = plane(block, op.other);
+        each_vector(block, op.out_channels, [&](int at) INLINED { store(y + at, load(x + at) + load(other + at)); });
+        finish_planar(op, block, false);
+    } else {
+        each_vector(block, op.out_channels, [&](int at) INLINED { store(y + at, load(x + at)); });
+        finish_planar(op, block, true);
+    }
+}
+
+static void multiply_planar(const Instruction& op, const PlanarBlock& block) {
+    float* y = plane(block, op.target);
+    const float *x = plane(block, op.source), *other = plane(block, op.other);
+    each_vector(block, op.out_channels, [&](int at) INLINED { store(y + at, load(x + at) * load(other + at)); });
+}
+
+static void gate_planar(const Instruction& op, const PlanarBlock& block) {
+    float* y = plane(block, op.target);
+    const float *x = plane(block, op.source), *gate = plane(block, op.source + op.out_channels);
+    each_vector(block, op.out_channels, [&](int at) INLINED {
+        store(y + at, activate(op.activation, load(x + at)) * sigmoid(load(gate + at)));
+    });
+}
+
+static void modulate_planar(const Instruction& op, const PlanarBlock& block) {
+    float* y = plane(block, op.target);
+    const float *x = plane(block, op.source), *scale = plane(block, op.other);
+    const float* shift = plane(block, op.other + op.out_channels);
+    each_vector(block, op.out_channels, [&](int at) INLINED {
+        store(y + at, load(x + at) * (1.0f + load(scale + at)) + load(shift + at));
+    });
+}
+
+static void scale_planar(const Instruction& op, const PlanarBlock& block) {
+    float* y = plane(block, op.target);
+    const float* x = plane(block, op.source);
+    for (int c = 0; c < op.out_channels; ++c, x += PLANAR_STEPS, y += PLANAR_STEPS)
+        for (int step = 0; step < block.width; step += LANES)
+            store(y + step, load(x + step) * op.weight[c] + op.bias[c]);
+    finish_planar(op, block, true);
+}
+
+INLINE Vector square_root(Vector x) {
+    for (int lane = 0; lane < LANES; ++lane) x[lane] = __builtin_sqrtf(x[lane]);
+    return x;
+}
+
+static void normalize_planar(const Instruction& op, const PlanarBlock& block) {
+    const float count = static_cast<float>(op.out_channels);
+    for (int step = 0; step < block.width; step += LANES) {
+        const float* x = plane(block, op.source) + step;
+        float* y = plane(block, op.target) + step;
+        Vector center{}, squares{};
+        for (int c = 0; op.kind == LAYER_NORM && c < op.out_channels; ++c) center += load(x + c * PLANAR_STEPS);
+        center = center / count;
+        for (int c = 0; c < op.out_channels; ++c) {
+            const Vector difference = load(x + c * PLANAR_STEPS) - center;
+            squares += difference * difference;
+        }
+        const Vector factor = 1.0f / square_root(squares / count + op.epsilon);
+        for (int c = 0; c < op.out_channels; ++c)
+            store(y + c * PLANAR_STEPS,
+                  (load(x + c * PLANAR_STEPS) - center) * factor * op.weight[c] + op.bias[c]);
+    }
+}
+
+// ------------------------------------------------------------------- operations that take one step after the other
+
+static void normalize_cumulatively_planar(const Instruction& op, const PlanarBlock& block) {
+    double* total = reinterpret_cast<double*>(block.kept.kept(op));
+    for (int step = 0; step < block.steps; ++step) {
+        const float* x = plane(block, op.source) + step;
+        float* y = plane(block, op.target) + step;
+        double sums[2] = {0, 0};
+        for (int c = 0; c < op.out_channels; ++c) {
+            const double value = x[c * PLANAR_STEPS];
+            sums[0] += value;
+            sums[1] += value * value;
+        }
+        total[0] += sums[0];
+        total[1] += sums[1];
+        total[2] += op.out_channels;
+        const double center = total[0] / total[2], difference = total[1] / total[2] - center * center;
+        const double variance = difference < 0 ? 0 : difference;  // NaN stays
+        const float mean = static_cast<float>(center);
+        const float factor = static_cast<float>(1 / __builtin_sqrt(variance + static_cast<double>(op.epsilon)));
+        for (int c = 0; c < op.out_channels; ++c)
+            y[c * PLANAR_STEPS] = (x[c * PLANAR_STEPS] - mean) * factor * op.weight[c] + op.bias[c];
+    }
+}
+
+static void average_planar(const Instruction& op, const PlanarBlock& block) {
+    double* total = reinterpret_cast<double*>(block.kept.kept(op));
+    for (int step = 0; step < block.steps; ++step) {
+        const float* x = plane(block, op.source) + step;
+        float* y = plane(block, op.target) + step;
+        const double count = total[op.out_channels] += 1;
+        for (int c = 0; c < op.out_channels; ++c) {
+            total[c] += x[c * PLANAR_STEPS];
+            y[c * PLANAR_STEPS] = static_cast<float>(total[c] / count);
+        }
+    }
+}
+
+static void embed_planar(const Instruction& op, const PlanarBlock& block) {
+    for (int step = 0; step < block.steps; ++step) {
+        const float* line = op.weight + block.tokens[step] * op.out_channels;
+        float* y = plane(block, op.target) + step;
+        for (int c = 0; c < op.out_channels; ++c) y[c * PLANAR_STEPS] = line[c];
+    }
+}
+
+static void remember_latest_planar(const Instruction& op, const PlanarBlock& block) {
+    const float* x = plane(block, op.source) + block.steps - 1;
+    float* latest = reinterpret_cast<float*>(block.kept.kept(op));
+    for (int c = 0; c < op.in_channels; ++c) latest[c] = x[c * PLANAR_STEPS];
+}
+
+// -------------------------------------------------------------------------------------------------------- dispatch
+
+static void execute_planar(const PlanarInstruction* instructions, int count, PlanarBlock block) {
+    block.width = (block.steps + LANES - 1) / LANES * LANES;
+    for (const PlanarInstruction* p = instructions; p != instructions + count; ++p) {
+        const Instruction& op = p->op;
+        switch (op.kind) {
+            case CONVOLUTION: convolve_planar(*p, block); break;
+            case DEPTHWISE: convolve_depthwise_planar(*p, block); break;
+            case POINTWISE: point_planar(op, block); break;
+            case MULTIPLY: multiply_planar(op, block); break;
+            case GATE: gate_planar(op, block); break;
+            case MODULATE: modulate_planar(op, block); break;
+            case SCALE: scale_planar(op, block); break;
+            case LAYER_NORM:
+            case RMS_NORM: normalize_planar(op, block); break;
+            case CUMULATIVE_NORM: normalize_cumulatively_planar(op, block); break;
+            case RUNNING_MEAN: average_planar(op, block); break;
+            case EMBED: embed_planar(op, block); break;
+            case REMEMBER: remember_latest_planar(op, block); break;
+        }
+    }
+}
+
+#undef INLINED
