@@ -116,7 +116,7 @@ PlanarProgram::PlanarProgram(const std::vector<Instruction>& given, const Interf
             p.added_channels = given[index].in_channels;
             p.terms += p.added_channels;
         }
-        most_terms = std::max(most_terms, std::max(p.terms, p.op.kernel_size) * p.op.groups);
+        most_lines = std::max(most_lines, p.op.kernel_size * p.op.in_channels + p.added_channels);
         added.push_back(both ? &given[index] : nullptr);
         numbers.insert(numbers.end(), 1 + both, static_cast<int32_t>(instructions.size()));
         instructions.push_back(p);

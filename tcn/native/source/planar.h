@@ -56,7 +56,7 @@ struct PlanarProgram {
 
     std::vector<PlanarInstruction> instructions;
     std::vector<int32_t> numbers;  // of each given instruction that has a ring, where it is in `instructions`
-    int32_t most_terms = 1;  // of a convolution, all groups together
+    int32_t most_lines = 1;  // of a convolution
     size_t row_size = 0;     // in floats
     std::unique_ptr<Memory> weights;
 

@@ -14,12 +14,13 @@ INLINE float* plane(const PlanarBlock& block, int place) {
 // Calls `work` with where each vector of so many channels begins.
 template <typename Work>
 INLINE void each_vector(const PlanarBlock& block, int channels, const Work& work) {
-    if (block.width == PLANAR_STEPS) {
+    const int width = block.width;
+    if (width == PLANAR_STEPS) {
         for (int at = 0; at < channels * PLANAR_STEPS; at += LANES) work(at);
         return;
     }
     for (int c = 0; c < channels; ++c)
-        for (int step = 0; step < block.width; step += LANES) work(c * PLANAR_STEPS + step);
+        for (int step = 0; step < width; step += LANES) work(c * PLANAR_STEPS + step);
 }
 
 // ------------------------------------------------------------------------------------------------------- epilogue
@@ -71,16 +72,18 @@ static void finish_planar(const Instruction& op, const PlanarBlock& block, bool 
 // Puts the block's inputs into the ring, and returns where: the position of the first step.
 static int remember_planar(const PlanarInstruction& p, const PlanarBlock& block) {
     int32_t& head = block.memory.head(p);
-    const int begin = head, end = begin + block.width;
+    const int begin = head, width = block.width, end = begin + width, channels = p.op.in_channels;
+    const size_t stride = p.line;
     const float* from = plane(block, p.op.source);
-    float* line = block.memory.ring(p);
-    for (int c = 0; c < p.op.in_channels; ++c, from += PLANAR_STEPS)
-        for (int step = 0; step < block.width; step += LANES) store(line + c * p.line + begin + step, load(from + step));
+    float* const line = block.memory.ring(p);
+    float* to = line + begin;
+    for (int c = 0; c < channels; ++c, from += PLANAR_STEPS, to += stride)
+        for (int step = 0; step < width; step += LANES) store(to + step, load(from + step));
     const int over = end - p.capacity, repeated = smaller(end, PLANAR_STEPS) - begin;
-    for (int c = 0; over > 0 && c < p.op.in_channels; ++c)
-        __builtin_memcpy(line + c * p.line, line + c * p.line + p.capacity, over * sizeof(float));
-    for (int c = 0; repeated > 0 && c < p.op.in_channels; ++c)
-        __builtin_memcpy(line + c * p.line + p.capacity + begin, line + c * p.line + begin, repeated * sizeof(float));
+    for (int c = 0; over > 0 && c < channels; ++c)
+        __builtin_memcpy(line + c * stride, line + c * stride + p.capacity, over * sizeof(float));
+    for (int c = 0; repeated > 0 && c < channels; ++c)
+        __builtin_memcpy(line + c * stride + p.capacity + begin, line + c * stride + begin, repeated * sizeof(float));
     head = begin + block.steps < p.capacity ? begin + block.steps : begin + block.steps - p.capacity;
     return begin;
 }
@@ -88,98 +91,129 @@ static int remember_planar(const PlanarInstruction& p, const PlanarBlock& block)
 // Lists the input lines of each group's outputs, tap by tap, the oldest first: where each has the block's first step.
 static void list_lines(const PlanarInstruction& p, const PlanarBlock& block) {
     const Instruction& op = p.op;
-    const int inputs = op.in_channels / op.groups, span = (op.kernel_size - 1) * op.dilation + op.shift;
-    const int head = p.capacity ? remember_planar(p, block) : 0;
-    const float* lines = p.capacity ? block.memory.ring(p) : plane(block, op.source);
-    const size_t line = p.capacity ? p.line : PLANAR_STEPS;
+    const int groups = op.groups, taps = op.kernel_size, dilation = op.dilation, capacity = p.capacity;
+    const int inputs = op.in_channels / op.groups, span = (taps - 1) * dilation + op.shift;
+    const int head = capacity ? remember_planar(p, block) : 0;
+    const float* lines = capacity ? block.memory.ring(p) : plane(block, op.source);
+    const size_t line = capacity ? p.line : PLANAR_STEPS;
     const float** list = block.lines;
-    for (int group = 0; group < op.groups; ++group, lines += line * inputs) {
-        int position = head < span ? head - span + p.capacity : head - span;
-        for (int tap = 0; tap < op.kernel_size; ++tap) {
+    for (int group = 0; group < groups; ++group, lines += line * inputs) {
+        int position = head < span ? head - span + capacity : head - span;
+        for (int tap = 0; tap < taps; ++tap, list += inputs) {
             const float* at = lines + position;
-            for (int c = 0; c < inputs; ++c, at += line) *list++ = at;
-            position += op.dilation;
-            if (position >= p.capacity) position -= p.capacity;
+            for (int c = 0; c < inputs; ++c) list[c] = at + c * line;
+            position += dilation;
+            if (position >= capacity) position -= capacity;
         }
     }
-    for (int c = 0; c < p.added_channels; ++c) *list++ = plane(block, p.added_source + c);
+    for (int c = 0; c < p.added_channels; ++c) list[c] = plane(block, p.added_source + c);
+}
+
+// What is done to the sums before they are stored: nothing, or a negative one is multiplied by `slope`.
+struct Ending {
+    const float* other;  // added first, planar; null if nothing is
+    bool leaks;
+    float slope;
+};
+
+template <int NUMBER>
+struct Index {
+    constexpr operator int() const { return NUMBER; }
+};
+
+// Calls `work` with 0 to COUNT - 1. A loop would do, but compilers unroll it too late to keep arrays in registers.
+template <int COUNT, typename Work>
+INLINE void each(const Work& work) {
+    if constexpr (COUNT > 0) {
+        each<COUNT - 1>(work);
+        work(Index<COUNT - 1>{});
+    }
 }
 
 // target = biases + weights times lines + other, for so many outputs and vectors of steps.
 template <int OUTPUTS, int VECTORS>
-static void multiply_lines(const float* weight, const float* const* lines, int terms, int first, const float* other,
+static void multiply_lines(const float* weight, const float* const* lines, int terms, int first, const Ending& ending,
                            float* target) {
     Vector sums[OUTPUTS][VECTORS];
-    for (int o = 0; o < OUTPUTS; ++o)
-        for (int v = 0; v < VECTORS; ++v) sums[o][v] = broadcast(weight[o]);
+    each<OUTPUTS>([&](auto o) INLINED { each<VECTORS>([&](auto v) INLINED { sums[o][v] = broadcast(weight[o]); }); });
     for (int term = 0; term < terms; ++term) {
         weight += OUTPUTS;
         const float* line = lines[term] + first;
         Vector x[VECTORS];
-        for (int v = 0; v < VECTORS; ++v) x[v] = load(line + v * LANES);
-        for (int o = 0; o < OUTPUTS; ++o)
-            for (int v = 0; v < VECTORS; ++v) sums[o][v] += broadcast(weight[o]) * x[v];
+        each<VECTORS>([&](auto v) INLINED { x[v] = load(line + v * LANES); });
+        each<OUTPUTS>([&](auto o) INLINED {
+            each<VECTORS>([&](auto v) INLINED { sums[o][v] += broadcast(weight[o]) * x[v]; });
+        });
     }
-    for (int o = 0; o < OUTPUTS; ++o)
-        for (int v = 0; v < VECTORS; ++v) {
-            const int at = o * PLANAR_STEPS + first + v * LANES;
-            store(target + at, other ? sums[o][v] + load(other + at) : sums[o][v]);
-        }
+    const float* other = ending.other ? ending.other + first : nullptr;
+    const bool leaks = ending.leaks;
+    const float slope = ending.slope;
+    target += first;
+    each<OUTPUTS>([&](auto o) INLINED {
+        each<VECTORS>([&](auto v) INLINED {
+            const int at = o * PLANAR_STEPS + v * LANES;
+            Vector y = sums[o][v];
+            if (other) y += load(other + at);
+            if (leaks) y = y < 0 ? y * slope : y;
+            store(target + at, y);
+        });
+    });
 }
 
 // The same for every step.
 template <int OUTPUTS>
-static void multiply_outputs(const float* weight, const float* const* lines, int terms, int width, const float* other,
+static void multiply_outputs(const float* weight, const float* const* lines, int terms, int width, const Ending& ending,
                              float* target) {
     // What fills the registers without spilling them: 32 of 16 lanes, 16 of the others.
     constexpr int MOST = LANES == 16 || OUTPUTS < PLANAR_OUTPUTS ? 4 : 2;
     int first = 0;
     for (; first + MOST * LANES <= width; first += MOST * LANES)
-        multiply_lines<OUTPUTS, MOST>(weight, lines, terms, first, other, target);
+        multiply_lines<OUTPUTS, MOST>(weight, lines, terms, first, ending, target);
     for (; first + 2 * LANES <= width; first += 2 * LANES)
-        multiply_lines<OUTPUTS, 2>(weight, lines, terms, first, other, target);
-    for (; first < width; first += LANES) multiply_lines<OUTPUTS, 1>(weight, lines, terms, first, other, target);
+        multiply_lines<OUTPUTS, 2>(weight, lines, terms, first, ending, target);
+    for (; first < width; first += LANES) multiply_lines<OUTPUTS, 1>(weight, lines, terms, first, ending, target);
 }
 
 static void convolve_planar(const PlanarInstruction& p, const PlanarBlock& block) {
     const Instruction& op = p.op;
-    const int outputs = op.out_channels / op.groups, terms = p.terms, width = block.width;
+    const int groups = op.groups, outputs = op.out_channels / groups;
+    const int terms = p.terms, width = block.width;
     list_lines(p, block);
-    const bool in_sums = op.activation.function == IDENTITY && op.other >= 0;
-    const float *weight = p.weight, *other = in_sums ? plane(block, op.other) : nullptr;
+    // What is done to the sums while they are in registers.
+    const bool adds = op.activation.function == IDENTITY;
+    const bool leaks = adds && op.after.function == LEAKY_RELU;
+    Ending ending{adds && op.other >= 0 ? plane(block, op.other) : nullptr, leaks, op.after.parameters[0]};
+    const float* weight = p.weight;
     float* target = plane(block, op.target);
-    for (int group = 0; group < op.groups; ++group) {
-        const float* const* lines = block.lines + group * terms;
+    const float* const* lines = block.lines;
+    for (int group = 0; group < groups; ++group, lines += terms)
         for (int first = 0, count; first < outputs; first += count) {
             count = smaller(PLANAR_OUTPUTS, outputs - first);
             switch (count) {
-                case 4: multiply_outputs<4>(weight, lines, terms, width, other, target); break;
-                case 3: multiply_outputs<3>(weight, lines, terms, width, other, target); break;
-                case 2: multiply_outputs<2>(weight, lines, terms, width, other, target); break;
-                default: multiply_outputs<1>(weight, lines, terms, width, other, target);
+                case 4: multiply_outputs<4>(weight, lines, terms, width, ending, target); break;
+                case 3: multiply_outputs<3>(weight, lines, terms, width, ending, target); break;
+                case 2: multiply_outputs<2>(weight, lines, terms, width, ending, target); break;
+                default: multiply_outputs<1>(weight, lines, terms, width, ending, target);
             }
             weight += count * (1 + terms);
             target += count * PLANAR_STEPS;
-            if (other) other += count * PLANAR_STEPS;
+            if (ending.other) ending.other += count * PLANAR_STEPS;
         }
-    }
-    finish_planar(op, block, !in_sums);
+    if (!leaks) finish_planar(op, block, !adds);
 }
 
 static void convolve_depthwise_planar(const PlanarInstruction& p, const PlanarBlock& block) {
     const Instruction& op = p.op;
-    const int taps = op.kernel_size, stride = (op.in_channels + PANEL - 1) / PANEL * PANEL;
+    const int taps = op.kernel_size, width = block.width, stride = (op.in_channels + PANEL - 1) / PANEL * PANEL;
     list_lines(p, block);
     float* target = plane(block, op.target);
-    for (int c = 0; c < op.in_channels; ++c, target += PLANAR_STEPS) {
-        const float* const* lines = block.lines + c * taps;
-        for (int step = 0; step < block.width; step += LANES) {
+    for (int c = 0; c < op.in_channels; ++c, target += PLANAR_STEPS)
+        for (int step = 0; step < width; step += LANES) {
             Vector total = broadcast(op.bias[c]);
             for (int tap = 0; tap < taps; ++tap)
-                total += broadcast(op.weight[static_cast<size_t>(tap) * stride + c]) * load(lines[tap] + step);
+                total += broadcast(op.weight[static_cast<size_t>(tap) * stride + c]) * load(block.lines[c * taps + tap] + step);
             store(target + step, total);
         }
-    }
     finish_planar(op, block, true);
 }
 

@@ -20,7 +20,7 @@ struct Workspace {
           inputs(checked_product(BLOCK_ITEMS * sizeof(float*), program.taps)) {
         if (!program.planar) return;
         planes = std::make_unique<Memory>(PLANAR_STEPS * sizeof(float) * program.places.frame_size);
-        lines = std::make_unique<Memory>(sizeof(float*) * program.planar->most_terms);
+        lines = std::make_unique<Memory>(sizeof(float*) * program.planar->most_lines);
     }
 
     const float** listed() const { return reinterpret_cast<const float**>(inputs.bytes()); }
