@@ -97,6 +97,7 @@ class SessionRows:
         native = None if self._program is None else self._program.rows(batch_size)
         self._native_rows: StreamRows | None = native
         self._engine: Engine = TorchRows(self.net, batch_size) if native is None else native
+        self._kept = False  # whether native rows know what every row begins with
         self._record = RowRecord.fresh(batch_size, self._device)
         self._wait(True)
         self._accepted: torch.Size | None = None  # the shape last seen of a chunk for all rows
@@ -118,6 +119,10 @@ class SessionRows:
         rows = self._index(None) if rows is None else rows
         new = ~self._record.begun[rows]
         beginning = rows[new]
+        if self._kept and self._native_rows is not None:
+            if len(beginning):
+                self._native_rows.begin(beginning)
+            return beginning
         everyone = len(beginning) == self.batch_size
         if everyone:
             self._engine.reset()
@@ -125,7 +130,26 @@ class SessionRows:
         if len(beginning) and not (everyone and zeros):
             condition = None if condition is None else condition[new]
             self._engine.set_state(self._beginning.state(x[new], beginning, condition), beginning)
+        if len(beginning) and self._native_rows is not None and self._beginning.is_alike:
+            self._native_rows.keep_beginning(int(beginning[0]))
+            self._kept = True
         return beginning
+
+    def _begin_all(self) -> None:
+        """Begins every row at once, so that the first push after it is like any other."""
+        assert self._native_rows is not None
+        self._native_rows.begin()
+        self._record.clear(slice(None))
+        self._waiting, self._push_plain = True, self._push_first
+
+    def _push_first(self, chunk: Tensor) -> Tensor | None:
+        """Pushes a chunk to rows of which each is where it begins; None as from ``push_finite``."""
+        assert self._native_rows is not None
+        y = self._native_rows.push_finite(chunk)
+        if y is not None:
+            self._record.begun.fill_(True)
+            self._wait(False)
+        return y
 
     @alone
     def reset(self, rows: Rows | None = None) -> None:
@@ -135,7 +159,14 @@ class SessionRows:
             TypeError: if ``rows`` are not integers.
             ValueError: if a row does not exist.
         """
-        self._record.clear(self._moving(rows))
+        if rows is None and self._kept and not self._policy.last:
+            self._begin_all()
+        else:
+            self._forget(self._moving(rows))
+
+    def _forget(self, rows: Tensor) -> None:
+        """Lets rows begin anew, without a change to what is remembered of them until then."""
+        self._record.clear(rows)
         self._wait(True)
 
     @property
@@ -157,7 +188,7 @@ class SessionRows:
         if state is not None:
             refuse_poison("state", state, self.native)
             self._engine.set_state(state)
-        self.reset()
+        self._forget(self._index(None))
         self._record.begun[:] = state is not None
         self._wait(state is None)
 

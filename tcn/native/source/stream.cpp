@@ -144,6 +144,24 @@ EXPORT int tcn_stream_reset(Rows* rows, const int64_t* index, int64_t count) {
     });
 }
 
+// What rows begin with from then on where they are told to: the state that this one has now.
+EXPORT int tcn_stream_keep_beginning(Rows* rows, int64_t row) {
+    return refusal_in_turn(rows, [&]() -> int {
+        if (row < 0 || row >= rows->count) return ROW_OUT_OF_RANGE;
+        keep_beginning(*rows, row);
+        return NONE;
+    });
+}
+
+EXPORT int tcn_stream_begin(Rows* rows, const int64_t* index, int64_t count) {
+    return refusal_in_turn(rows, [&]() -> int {
+        if (!rows->beginning) return MISFIT;
+        if (const int refusal = check_rows(*rows, index, count)) return refusal;
+        for (int64_t i = 0; i < count; ++i) begin_row(*rows, row_at(index, i));
+        return NONE;
+    });
+}
+
 EXPORT int tcn_stream_copy(Rows* rows, const int64_t* source, const int64_t* target, int64_t count) {
     return refusal_in_turn(rows, [&]() -> int {
         if (!source || !target) return MISFIT;

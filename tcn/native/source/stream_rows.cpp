@@ -75,42 +75,41 @@ void reset_row(const Rows& rows, int64_t index) {
     if (rows.planar) rows.planar->leave(index);
 }
 
-namespace {
+RowCopy::RowCopy(const Rows& rows, int64_t index) {
+    visit_memory(rows.program, rows.row(index), [this](const void* piece, size_t size) {
+        const std::byte* from = static_cast<const std::byte*>(piece);
+        bytes_.insert(bytes_.end(), from, from + size);
+    });
+    if (!rows.planar || !rows.planar->has(index)) return;
+    const float* from = rows.planar->row(index).floats;
+    planar_.assign(from, from + rows.program.planar->row_size);
+}
 
-// What is remembered of a row, in whichever form it is.
-struct Copy {
-    Copy(const Rows& rows, int64_t index) {
-        visit_memory(rows.program, rows.row(index), [this](const void* piece, size_t size) {
-            const std::byte* from = static_cast<const std::byte*>(piece);
-            bytes.insert(bytes.end(), from, from + size);
-        });
-        if (!rows.planar || !rows.planar->has(index)) return;
-        const float* from = rows.planar->row(index).floats;
-        planar.assign(from, from + rows.program.planar->row_size);
-    }
+void RowCopy::put(Rows& rows, int64_t index) const {
+    if (is_planar()) need_planar(rows);  // first: it may find no memory
+    reset_row(rows, index);
+    const std::byte* at = bytes_.data();
+    visit_memory(rows.program, rows.row(index), [&at](void* piece, size_t size) {
+        if (size == 0) return;  // nothing is remembered, and there may be no address of it
+        std::memcpy(piece, at, size);
+        at += size;
+    });
+    if (!is_planar()) return;
+    std::memcpy(rows.planar->row(index).floats, planar_.data(), planar_.size() * sizeof(float));
+    rows.planar->enter(index);
+}
 
-    void put(Rows& rows, int64_t index) const {
-        if (!planar.empty()) need_planar(rows);  // first: it may find no memory
-        reset_row(rows, index);
-        const std::byte* at = bytes.data();
-        visit_memory(rows.program, rows.row(index), [&at](void* piece, size_t size) {
-            if (size == 0) return;  // nothing is remembered, and there may be no address of it
-            std::memcpy(piece, at, size);
-            at += size;
-        });
-        if (planar.empty()) return;
-        std::memcpy(rows.planar->row(index).floats, planar.data(), planar.size() * sizeof(float));
-        rows.planar->enter(index);
-    }
+void keep_beginning(Rows& rows, int64_t index) { rows.beginning = std::make_unique<RowCopy>(rows, index); }
 
-    std::vector<std::byte> bytes;
-    std::vector<float> planar;
-};
-
-}  // namespace
+void begin_row(Rows& rows, int64_t index) {
+    rows.beginning->put(rows, index);
+    if (!rows.planar || rows.beginning->is_planar()) return;
+    make_planar(rows, index);  // where rows have been before
+    keep_beginning(rows, index);
+}
 
 void copy_rows(Rows& rows, const int64_t* source, const int64_t* target, int64_t count) {
-    std::vector<Copy> copies;  // first: a source may be another's target
+    std::vector<RowCopy> copies;  // first: a source may be another's target
     for (int64_t i = 0; i < count; ++i) copies.emplace_back(rows, source[i]);
     for (int64_t i = 0; i < count; ++i) copies[i].put(rows, target[i]);
 }

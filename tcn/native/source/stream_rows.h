@@ -31,6 +31,21 @@ struct Workspace {
     std::unique_ptr<Memory> lines;
 };
 
+struct Rows;
+
+// What is remembered of a row, in whichever form it is.
+class RowCopy {
+public:
+    RowCopy(const Rows& rows, int64_t index);
+
+    void put(Rows& rows, int64_t index) const;
+    bool is_planar() const { return !planar_.empty(); }
+
+private:
+    std::vector<std::byte> bytes_;
+    std::vector<float> planar_;
+};
+
 struct Rows {
     Rows(std::shared_ptr<const Program> program, int64_t count);
 
@@ -49,7 +64,7 @@ struct Rows {
     const Memory named;  // of each row the push in which it was last named
     uint64_t pushes = 0;
     std::unique_ptr<PlanarRows> planar;  // null until a row has been planar
-    std::unique_ptr<Rows> beginning;     // one row, as rows of these begin; null if that has not been said
+    std::unique_ptr<RowCopy> beginning;  // what rows begin with; null if that has not been said
     std::atomic<bool> in_use{false};
 };
 
@@ -83,7 +98,7 @@ void reset_row(const Rows& rows, int64_t index);
 // Keeps a copy of a row's state, for rows to begin with.
 void keep_beginning(Rows& rows, int64_t index);
 
-// Gives a row the state that has been kept.
+// Gives a row the state that has been kept, in the form in which rows have been before.
 void begin_row(Rows& rows, int64_t index);
 
 // Gives each target the state of the source beside it, as it was before any of them was written.
