@@ -87,7 +87,7 @@ class RowRecord:
         elif self.last is not None:
             self.last[rows] = 0
 
-    def clear(self, rows: Tensor | slice) -> None:
+    def clear(self, rows: Tensor) -> None:
         """Forgets these rows."""
         self.begun[rows] = False
         self.replaced[rows] = 0

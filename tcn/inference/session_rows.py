@@ -139,7 +139,7 @@ class SessionRows:
         """Begins every row at once, so that the first push after it is like any other."""
         assert self._native_rows is not None
         self._native_rows.begin()
-        self._record.clear(slice(None))
+        self._record.begun.fill_(False)  # nothing has been replaced where nothing is kept of inputs
         self._waiting, self._push_plain = True, self._push_first
 
     def _push_first(self, chunk: Tensor) -> Tensor | None:

@@ -54,7 +54,7 @@ bool adds_to_next(const std::vector<Instruction>& instructions, size_t index, co
            (written(next).covers(value) || !read_later(instructions, index + 2, value, places));
 }
 
-bool has_ring(const Instruction& op) { return context_of(op) > 0; }
+bool convolves(const Instruction& op) { return op.kind == CONVOLUTION || op.kind == DEPTHWISE; }
 
 int64_t terms_of(const Instruction& op) { return int64_t{op.kernel_size} * (op.in_channels / op.groups); }
 
@@ -88,7 +88,7 @@ float* pack_together(const PlanarInstruction& p, const Instruction* added, float
     return to;
 }
 
-size_t packed_size(const PlanarInstruction& p) { return size_t{1} * p.op.out_channels * (1 + p.terms); }
+size_t packed_size(const PlanarInstruction& p) { return p.op.out_channels * (1 + terms_of(p.op) + p.added_channels); }
 
 }  // namespace
 
@@ -96,7 +96,7 @@ bool PlanarProgram::suits(const std::vector<Instruction>& instructions, const In
     if (places.ahead) return false;
     double weights = 0, remembered = 0;
     for (const Instruction& op : instructions) {
-        if (op.kind != CONVOLUTION && op.kind != DEPTHWISE) continue;
+        if (!convolves(op)) continue;
         if (terms_of(op) * op.groups > PLANAR_TERMS) return false;
         weights += static_cast<double>(terms_of(op)) * op.out_channels;
         remembered += static_cast<double>(context_of(op) + 3 * PLANAR_STEPS) * op.in_channels;
@@ -108,21 +108,19 @@ PlanarProgram::PlanarProgram(const std::vector<Instruction>& given, const Interf
     std::vector<const Instruction*> added;
     for (size_t index = 0; index < given.size(); ++index) {
         const bool both = adds_to_next(given, index, places);
-        PlanarInstruction p{given[index + both], nullptr, 0, -1, 0, 0, 0, 0, 0};
-        if (p.op.kind == CONVOLUTION) p.terms = static_cast<int32_t>(terms_of(p.op));
+        PlanarInstruction p{given[index + both], nullptr, nullptr, 0, 0, 0, 0, 0, 0};
         if (both) {
             p.op.other = -1;
             p.added_source = given[index].source;
             p.added_channels = given[index].in_channels;
-            p.terms += p.added_channels;
         }
-        most_lines = std::max(most_lines, p.op.kernel_size * p.op.in_channels + p.added_channels);
         added.push_back(both ? &given[index] : nullptr);
         numbers.insert(numbers.end(), 1 + both, static_cast<int32_t>(instructions.size()));
         instructions.push_back(p);
         index += both;
     }
     place_rings();
+    list_places();
     size_t floats = 0;
     for (const PlanarInstruction& p : instructions)
         if (p.op.kind == CONVOLUTION) floats += packed_size(p);
@@ -138,8 +136,7 @@ PlanarProgram::PlanarProgram(const std::vector<Instruction>& given, const Interf
 void PlanarProgram::place_rings() {
     int32_t heads = 0;
     for (PlanarInstruction& p : instructions) {
-        const bool convolves = p.op.kind == CONVOLUTION || p.op.kind == DEPTHWISE;
-        if (!convolves || !has_ring(p.op)) continue;
+        if (!convolves(p.op) || !context_of(p.op)) continue;
         p.head = heads++;
         // A block's last vector may reach that far beyond what must be kept.
         p.capacity = static_cast<int32_t>(round_up(context_of(p.op) + PLANAR_STEPS + PLANAR_LANES, PLANAR_LANES));
@@ -149,5 +146,24 @@ void PlanarProgram::place_rings() {
     for (PlanarInstruction& p : instructions) {
         p.ring = row_size;
         if (p.capacity) row_size += p.line * p.op.in_channels;
+    }
+}
+
+void PlanarProgram::list_places() {
+    for (const PlanarInstruction& p : instructions) {
+        if (!convolves(p.op)) continue;
+        const int groups = p.op.groups, inputs = p.op.in_channels / groups;
+        const auto line = static_cast<int32_t>(p.capacity ? p.line : size_t{PLANAR_STEPS});
+        for (int group = 0; group < groups; ++group)
+            for (int tap = 0; tap < p.op.kernel_size; ++tap)
+                for (int in = 0; in < inputs; ++in)
+                    places_.push_back((group * inputs + in) * line + tap * p.op.dilation);
+        most_places = std::max(most_places, p.op.kernel_size * p.op.in_channels);
+    }
+    const int32_t* at = places_.data();
+    for (PlanarInstruction& p : instructions) {
+        if (!convolves(p.op)) continue;
+        p.places = at;
+        at += size_t{1} * p.op.kernel_size * p.op.in_channels;
     }
 }

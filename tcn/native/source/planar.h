@@ -38,8 +38,8 @@ constexpr double PLANAR_MEMORY = 1 << 20;
 struct PlanarInstruction {
     Instruction op;
     const float* weight;     // per group and at most PLANAR_OUTPUTS of its outputs: biases, then (terms, outputs)
-    int32_t terms;           // input lines of a group
-    int32_t added_source;    // what a convolution over the present alone reads that is added to this one; -1 if none is
+    const int32_t* places;   // per group and tap, the lines of its inputs, behind the ring's or source's first
+    int32_t added_source;    // what a convolution over the present alone reads that is added to this one; 0 if none is
     int32_t added_channels;
     int32_t capacity;        // positions in the ring, without those that stand once more; 0 if there is none
     int32_t head;            // index into the table of heads
@@ -56,12 +56,15 @@ struct PlanarProgram {
 
     std::vector<PlanarInstruction> instructions;
     std::vector<int32_t> numbers;  // of each given instruction that has a ring, where it is in `instructions`
-    int32_t most_lines = 1;  // of a convolution
+    int32_t most_places = 1;  // of an instruction
     size_t row_size = 0;     // in floats
     std::unique_ptr<Memory> weights;
 
 private:
     void place_rings();
+    void list_places();
+
+    std::vector<int32_t> places_;
 };
 
 // The rings of one row.
@@ -78,7 +81,7 @@ struct PlanarBlock {
     int steps;
     int width;            // those computed: whole vectors
     float* frame;         // (frame_size, PLANAR_STEPS)
-    const float** lines;  // room for the input lines of a convolution
+    int32_t* places;      // room for the places of a convolution's input lines
     PlanarMemory memory;
     RowMemory kept;         // what is remembered besides the rings
     const int64_t* tokens;  // from the block's first step on

@@ -88,26 +88,38 @@ static int remember_planar(const PlanarInstruction& p, const PlanarBlock& block)
     return begin;
 }
 
-// Lists the input lines of each group's outputs, tap by tap, the oldest first: where each has the block's first step.
-static void list_lines(const PlanarInstruction& p, const PlanarBlock& block) {
+// Where a convolution's inputs are at the block's first step.
+struct Lines {
+    const float* begin;
+    const int32_t* places;  // of each group's lines behind `begin`, tap by tap, the oldest first
+};
+
+static Lines lines_of(const PlanarInstruction& p, const PlanarBlock& block) {
+    if (!p.capacity) return {plane(block, p.op.source), p.places};
     const Instruction& op = p.op;
-    const int groups = op.groups, taps = op.kernel_size, dilation = op.dilation, capacity = p.capacity;
-    const int inputs = op.in_channels / op.groups, span = (taps - 1) * dilation + op.shift;
-    const int head = capacity ? remember_planar(p, block) : 0;
-    const float* lines = capacity ? block.memory.ring(p) : plane(block, op.source);
-    const size_t line = capacity ? p.line : PLANAR_STEPS;
-    const float** list = block.lines;
-    for (int group = 0; group < groups; ++group, lines += line * inputs) {
-        int position = head < span ? head - span + capacity : head - span;
-        for (int tap = 0; tap < taps; ++tap, list += inputs) {
-            const float* at = lines + position;
-            for (int c = 0; c < inputs; ++c) list[c] = at + c * line;
-            position += dilation;
-            if (position >= capacity) position -= capacity;
-        }
+    const int groups = op.groups, inputs = op.in_channels / groups, taps = op.kernel_size, dilation = op.dilation;
+    // The oldest tap's position; that of taps before the ring's beginning is behind its end.
+    const int oldest = remember_planar(p, block) - (taps - 1) * dilation - op.shift;
+    int before = 0;
+    while (before < taps && oldest + before * dilation < 0) ++before;
+    const int terms = taps * inputs, first = before * inputs, capacity = p.capacity;
+    const int32_t* from = p.places;
+    int32_t* to = block.places;
+    for (int group = 0; group < groups; ++group, from += terms, to += terms) {
+        for (int i = 0; i < first; ++i) to[i] = from[i] + oldest + capacity;
+        for (int i = first; i < terms; ++i) to[i] = from[i] + oldest;
     }
-    for (int c = 0; c < p.added_channels; ++c) list[c] = plane(block, p.added_source + c);
+    return {block.memory.ring(p), block.places};
 }
+
+// The weights of some outputs and what they are multiplied by.
+struct Products {
+    const float* weight;
+    Lines lines;
+    int terms;
+    const float* added;  // further lines, PLANAR_STEPS apart
+    int added_terms;
+};
 
 // What is done to the sums before they are stored: nothing, or a negative one is multiplied by `slope`.
 struct Ending {
@@ -130,21 +142,30 @@ INLINE void each(const Work& work) {
     }
 }
 
+// Adds the products of one line.
+template <int OUTPUTS, int VECTORS>
+INLINE void multiply_line(const float* line, const float* weight, Vector (&sums)[OUTPUTS][VECTORS]) {
+    Vector x[VECTORS];
+    each<VECTORS>([&](auto v) INLINED { x[v] = load(line + v * LANES); });
+    each<OUTPUTS>([&](auto o) INLINED {
+        each<VECTORS>([&](auto v) INLINED { sums[o][v] += broadcast(weight[o]) * x[v]; });
+    });
+}
+
 // target = biases + weights times lines + other, for so many outputs and vectors of steps.
 template <int OUTPUTS, int VECTORS>
-static void multiply_lines(const float* weight, const float* const* lines, int terms, int first, const Ending& ending,
-                           float* target) {
+static void multiply_lines(const Products& products, int first, const Ending& ending, float* target) {
+    const float* weight = products.weight;
     Vector sums[OUTPUTS][VECTORS];
     each<OUTPUTS>([&](auto o) INLINED { each<VECTORS>([&](auto v) INLINED { sums[o][v] = broadcast(weight[o]); }); });
-    for (int term = 0; term < terms; ++term) {
-        weight += OUTPUTS;
-        const float* line = lines[term] + first;
-        Vector x[VECTORS];
-        each<VECTORS>([&](auto v) INLINED { x[v] = load(line + v * LANES); });
-        each<OUTPUTS>([&](auto o) INLINED {
-            each<VECTORS>([&](auto v) INLINED { sums[o][v] += broadcast(weight[o]) * x[v]; });
-        });
-    }
+    weight += OUTPUTS;
+    const float* begin = products.lines.begin + first;
+    const int32_t* places = products.lines.places;
+    for (int term = 0, terms = products.terms; term < terms; ++term, weight += OUTPUTS)
+        multiply_line(begin + places[term], weight, sums);
+    const float* added = products.added + first;
+    for (int term = 0, terms = products.added_terms; term < terms; ++term, weight += OUTPUTS, added += PLANAR_STEPS)
+        multiply_line(added, weight, sums);
     const float* other = ending.other ? ending.other + first : nullptr;
     const bool leaks = ending.leaks;
     const float slope = ending.slope;
@@ -162,40 +183,37 @@ static void multiply_lines(const float* weight, const float* const* lines, int t
 
 // The same for every step.
 template <int OUTPUTS>
-static void multiply_outputs(const float* weight, const float* const* lines, int terms, int width, const Ending& ending,
-                             float* target) {
+static void multiply_outputs(const Products& products, int width, const Ending& ending, float* target) {
     // What fills the registers without spilling them: 32 of 16 lanes, 16 of the others.
     constexpr int MOST = LANES == 16 || OUTPUTS < PLANAR_OUTPUTS ? 4 : 2;
     int first = 0;
     for (; first + MOST * LANES <= width; first += MOST * LANES)
-        multiply_lines<OUTPUTS, MOST>(weight, lines, terms, first, ending, target);
+        multiply_lines<OUTPUTS, MOST>(products, first, ending, target);
     for (; first + 2 * LANES <= width; first += 2 * LANES)
-        multiply_lines<OUTPUTS, 2>(weight, lines, terms, first, ending, target);
-    for (; first < width; first += LANES) multiply_lines<OUTPUTS, 1>(weight, lines, terms, first, ending, target);
+        multiply_lines<OUTPUTS, 2>(products, first, ending, target);
+    for (; first < width; first += LANES) multiply_lines<OUTPUTS, 1>(products, first, ending, target);
 }
 
 static void convolve_planar(const PlanarInstruction& p, const PlanarBlock& block) {
     const Instruction& op = p.op;
     const int groups = op.groups, outputs = op.out_channels / groups;
-    const int terms = p.terms, width = block.width;
-    list_lines(p, block);
+    const int terms = op.kernel_size * (op.in_channels / groups), width = block.width;
+    Products products{p.weight, lines_of(p, block), terms, plane(block, p.added_source), p.added_channels};
     // What is done to the sums while they are in registers.
     const bool adds = op.activation.function == IDENTITY;
     const bool leaks = adds && op.after.function == LEAKY_RELU;
     Ending ending{adds && op.other >= 0 ? plane(block, op.other) : nullptr, leaks, op.after.parameters[0]};
-    const float* weight = p.weight;
     float* target = plane(block, op.target);
-    const float* const* lines = block.lines;
-    for (int group = 0; group < groups; ++group, lines += terms)
+    for (int group = 0; group < groups; ++group, products.lines.places += terms)
         for (int first = 0, count; first < outputs; first += count) {
             count = smaller(PLANAR_OUTPUTS, outputs - first);
             switch (count) {
-                case 4: multiply_outputs<4>(weight, lines, terms, width, ending, target); break;
-                case 3: multiply_outputs<3>(weight, lines, terms, width, ending, target); break;
-                case 2: multiply_outputs<2>(weight, lines, terms, width, ending, target); break;
-                default: multiply_outputs<1>(weight, lines, terms, width, ending, target);
+                case 4: multiply_outputs<4>(products, width, ending, target); break;
+                case 3: multiply_outputs<3>(products, width, ending, target); break;
+                case 2: multiply_outputs<2>(products, width, ending, target); break;
+                default: multiply_outputs<1>(products, width, ending, target);
             }
-            weight += count * (1 + terms);
+            products.weight += count * (1 + terms + p.added_channels);
             target += count * PLANAR_STEPS;
             if (ending.other) ending.other += count * PLANAR_STEPS;
         }
@@ -205,13 +223,14 @@ static void convolve_planar(const PlanarInstruction& p, const PlanarBlock& block
 static void convolve_depthwise_planar(const PlanarInstruction& p, const PlanarBlock& block) {
     const Instruction& op = p.op;
     const int taps = op.kernel_size, width = block.width, stride = (op.in_channels + PANEL - 1) / PANEL * PANEL;
-    list_lines(p, block);
+    const Lines lines = lines_of(p, block);
     float* target = plane(block, op.target);
     for (int c = 0; c < op.in_channels; ++c, target += PLANAR_STEPS)
         for (int step = 0; step < width; step += LANES) {
             Vector total = broadcast(op.bias[c]);
             for (int tap = 0; tap < taps; ++tap)
-                total += broadcast(op.weight[static_cast<size_t>(tap) * stride + c]) * load(block.lines[c * taps + tap] + step);
+                total += broadcast(op.weight[static_cast<size_t>(tap) * stride + c]) * 
+                         load(lines.begin + lines.places[c * taps + tap] + step);
             store(target + step, total);
         }
     finish_planar(op, block, true);
@@ -338,6 +357,23 @@ static void remember_latest_planar(const Instruction& op, const PlanarBlock& blo
     const float* x = plane(block, op.source) + block.steps - 1;
     float* latest = reinterpret_cast<float*>(block.kept.kept(op));
     for (int c = 0; c < op.in_channels; ++c) latest[c] = x[c * PLANAR_STEPS];
+}
+
+// ------------------------------------------------------------------------------------------------------- beginning
+
+// Gives each channel of each ring a past that has been constant.
+static void fill_rings(const PlanarInstruction* instructions, int count, const PlanarMemory& memory, const float* levels) {
+    for (const PlanarInstruction* p = instructions; p != instructions + count; ++p) {
+        if (!p->capacity) continue;
+        const int context = (p->op.kernel_size - 1) * p->op.dilation + p->op.shift, channels = p->op.in_channels;
+        const size_t stride = p->line;
+        float* line = memory.ring(*p);
+        for (int c = 0; c < channels; ++c, line += stride) {
+            const Vector level = broadcast(*levels++);
+            for (int step = 0; step < context; step += LANES) store(line + step, level);
+        }
+        memory.head(*p) = context;
+    }
 }
 
 // -------------------------------------------------------------------------------------------------------- dispatch

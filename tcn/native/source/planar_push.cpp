@@ -39,7 +39,7 @@ void advance_row(const Rows& rows, const Push& push, int64_t number, const Works
         else if (places.condition_channels)
             put_in(condition, places.condition_channels, push.time, start, steps, plane(places.condition));
         const PlanarBlock block{steps,           0,
-                                frame,           reinterpret_cast<const float**>(workspace.lines->bytes()),
+                                frame,           reinterpret_cast<int32_t*>(workspace.places->bytes()),
                                 rows.planar->row(row), rows.row(row),
                                 tokens ? tokens + start : nullptr};
         DISPATCH(execute_planar, program.planar->instructions.data(),
@@ -89,4 +89,9 @@ void advance_planar(Rows& rows, const Push& push, int threads) {
     }
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int thread = 0; thread < threads; ++thread) run(thread, threads, *rows.workspaces[thread]);
+}
+
+void fill_levels(const Rows& rows, int64_t index, const float* levels) {
+    const std::vector<PlanarInstruction>& instructions = rows.program.planar->instructions;
+    DISPATCH(fill_rings, instructions.data(), static_cast<int>(instructions.size()), rows.planar->row(index), levels);
 }

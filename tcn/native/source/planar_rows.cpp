@@ -2,16 +2,6 @@
 
 #include "stream_rows.h"
 
-namespace {
-
-// So that the steps from position 0 on can be read behind the end of the lines too.
-void repeat_beginning(const PlanarInstruction& p, float* ring) {
-    for (int c = 0; c < p.op.in_channels; ++c, ring += p.line)
-        std::memcpy(ring + p.capacity, ring, PLANAR_STEPS * sizeof(float));
-}
-
-}  // namespace
-
 void need_planar(Rows& rows) {
     if (!rows.planar) rows.planar = std::make_unique<PlanarRows>(*rows.program.planar, rows.count);
 }
@@ -32,7 +22,6 @@ void exchange_planar(const Rows& rows, int64_t operation, int64_t index, float* 
         here = line, there = data + first;
         std::memcpy(into_row ? here : there, into_row ? there : here, (context - first) * sizeof(float));
     }
-    if (into_row) repeat_beginning(p, memory.ring(p));
 }
 
 void make_planar(Rows& rows, int64_t index) {
@@ -48,7 +37,6 @@ void make_planar(Rows& rows, int64_t index) {
             std::memset(ring, 0, p.line * op.in_channels * sizeof(float));
         } else {
             exchange_ring(op, from, ring, p.line, false);
-            repeat_beginning(p, ring);
             clear_ring(op, from);
         }
         to.head(p) = context_of(op);
@@ -68,4 +56,21 @@ void make_interleaved(Rows& rows, int64_t index) {
         exchange_ring(op, rows.row(index), latest.data(), context, true);
     }
     rows.planar->leave(index);
+}
+
+std::vector<float> levels_of(const Rows& rows, int64_t index) {
+    std::vector<float> levels, latest;
+    const std::vector<Instruction>& instructions = rows.program.instructions;
+    for (size_t i = 0; i < instructions.size(); ++i) {
+        const size_t context = context_of(instructions[i]);
+        if (!context) continue;
+        latest.resize(context * instructions[i].in_channels);
+        exchange_planar(rows, static_cast<int64_t>(i), index, latest.data(), false);
+        for (auto at = latest.begin(); at != latest.end(); at += static_cast<std::ptrdiff_t>(context)) {
+            const float level = *at;
+            if (!std::all_of(at, at + static_cast<std::ptrdiff_t>(context), [=](float x) { return x == level; })) return {};
+            levels.push_back(level);
+        }
+    }
+    return levels;
 }

@@ -37,5 +37,11 @@ void need_planar(Rows& rows);
 void make_planar(Rows& rows, int64_t index);
 void make_interleaved(Rows& rows, int64_t index);
 
+// The value that each channel of each ring has had at every step that is remembered; none if one has had several.
+std::vector<float> levels_of(const Rows& rows, int64_t index);
+
+// Makes these the past of a row.
+void fill_levels(const Rows& rows, int64_t index, const float* levels);
+
 // Copies the latest inputs of a convolution, (in_channels, context), to or from a row that is planar.
 void exchange_planar(const Rows& rows, int64_t operation, int64_t index, float* data, bool into_row);

@@ -75,12 +75,15 @@ void reset_row(const Rows& rows, int64_t index) {
     if (rows.planar) rows.planar->leave(index);
 }
 
-RowCopy::RowCopy(const Rows& rows, int64_t index) {
+RowCopy::RowCopy(const Rows& rows, int64_t index, bool brief) {
     visit_memory(rows.program, rows.row(index), [this](const void* piece, size_t size) {
         const std::byte* from = static_cast<const std::byte*>(piece);
         bytes_.insert(bytes_.end(), from, from + size);
     });
-    if (!rows.planar || !rows.planar->has(index)) return;
+    is_planar_ = rows.planar && rows.planar->has(index);
+    if (!is_planar_) return;
+    if (brief) levels_ = levels_of(rows, index);
+    if (!levels_.empty()) return;
     const float* from = rows.planar->row(index).floats;
     planar_.assign(from, from + rows.program.planar->row_size);
 }
@@ -95,11 +98,14 @@ void RowCopy::put(Rows& rows, int64_t index) const {
         at += size;
     });
     if (!is_planar()) return;
-    std::memcpy(rows.planar->row(index).floats, planar_.data(), planar_.size() * sizeof(float));
+    if (levels_.empty())
+        std::memcpy(rows.planar->row(index).floats, planar_.data(), planar_.size() * sizeof(float));
+    else
+        fill_levels(rows, index, levels_.data());
     rows.planar->enter(index);
 }
 
-void keep_beginning(Rows& rows, int64_t index) { rows.beginning = std::make_unique<RowCopy>(rows, index); }
+void keep_beginning(Rows& rows, int64_t index) { rows.beginning = std::make_unique<RowCopy>(rows, index, true); }
 
 void begin_row(Rows& rows, int64_t index) {
     rows.beginning->put(rows, index);

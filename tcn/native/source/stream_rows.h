@@ -20,7 +20,7 @@ struct Workspace {
           inputs(checked_product(BLOCK_ITEMS * sizeof(float*), program.taps)) {
         if (!program.planar) return;
         planes = std::make_unique<Memory>(PLANAR_STEPS * sizeof(float) * program.places.frame_size);
-        lines = std::make_unique<Memory>(sizeof(float*) * program.planar->most_lines);
+        places = std::make_unique<Memory>(sizeof(int32_t) * program.planar->most_places);
     }
 
     const float** listed() const { return reinterpret_cast<const float**>(inputs.bytes()); }
@@ -28,7 +28,7 @@ struct Workspace {
     Memory frames;
     Memory inputs;
     std::unique_ptr<Memory> planes;
-    std::unique_ptr<Memory> lines;
+    std::unique_ptr<Memory> places;
 };
 
 struct Rows;
@@ -36,14 +36,17 @@ struct Rows;
 // What is remembered of a row, in whichever form it is.
 class RowCopy {
 public:
-    RowCopy(const Rows& rows, int64_t index);
+    // A brief one takes longer to make, and less to put where every channel has been constant, as in silence.
+    RowCopy(const Rows& rows, int64_t index, bool brief = false);
 
     void put(Rows& rows, int64_t index) const;
-    bool is_planar() const { return !planar_.empty(); }
+    bool is_planar() const { return is_planar_; }
 
 private:
     std::vector<std::byte> bytes_;
-    std::vector<float> planar_;
+    bool is_planar_;
+    std::vector<float> planar_;  // the whole planar row; empty if there are levels
+    std::vector<float> levels_;  // see levels_of
 };
 
 struct Rows {
