@@ -98,7 +98,7 @@ class SessionRows:
         self._native_rows: StreamRows | None = native
         self._engine: Engine = TorchRows(self.net, batch_size) if native is None else native
         self._kept = False  # whether native rows know what every row begins with
-        self._record = RowRecord.fresh(batch_size, self._device)
+        self._recorded, self._restarted = RowRecord.fresh(batch_size, self._device), False
         self._wait(True)
         self._accepted: torch.Size | None = None  # the shape last seen of a chunk for all rows
 
@@ -113,6 +113,14 @@ class SessionRows:
     def replaced(self) -> Tensor:
         """``(batch_size,)`` int64: values held or steps skipped since each row began."""
         return self._record.replaced.clone()
+
+    @property
+    def _record(self) -> RowRecord:
+        """The record of each row; see :meth:`_begin_all`."""
+        if self._restarted:
+            self._recorded.begun.fill_(False)
+            self._restarted = False
+        return self._recorded
 
     def _begin(self, x: Tensor, rows: Tensor | None, condition: Tensor | None) -> Tensor:
         """Gives the rows that begin with ``x`` their initial state; returns which they are."""
@@ -136,10 +144,13 @@ class SessionRows:
         return beginning
 
     def _begin_all(self) -> None:
-        """Begins every row at once, so that the first push after it is like any other."""
+        """Begins rows that all have begun anew, so that the next push is like any other.
+
+        That none has begun is noted down when somebody asks, which is seldom before that push.
+        """
         assert self._native_rows is not None
         self._native_rows.begin()
-        self._record.begun.fill_(False)  # nothing has been replaced where nothing is kept of inputs
+        self._restarted = True
         self._waiting, self._push_plain = True, self._push_first
 
     def _push_first(self, chunk: Tensor) -> Tensor | None:
@@ -147,7 +158,9 @@ class SessionRows:
         assert self._native_rows is not None
         y = self._native_rows.push_finite(chunk)
         if y is not None:
-            self._record.begun.fill_(True)
+            if not self._restarted:
+                self._recorded.begun.fill_(True)
+            self._restarted = False
             self._wait(False)
         return y
 
@@ -159,7 +172,7 @@ class SessionRows:
             TypeError: if ``rows`` are not integers.
             ValueError: if a row does not exist.
         """
-        if rows is None and self._kept and not self._policy.last:
+        if rows is None and self._kept and not self._waiting and not self._policy.last:
             self._begin_all()
         else:
             self._forget(self._moving(rows))

@@ -73,7 +73,7 @@ float bias_at(const Instruction& op, int group, int output) {
 // The convolution's weights, and those of another that is added to it if there is one; returns where they end.
 float* pack_together(const PlanarInstruction& p, const Instruction* added, float* to) {
     const Instruction& op = p.op;
-    const int outputs = op.out_channels / op.groups, inputs = op.in_channels / op.groups;
+    const int outputs = p.outputs, inputs = p.inputs;
     for (int group = 0; group < op.groups; ++group)
         for (int first = 0; first < outputs; first += PLANAR_OUTPUTS) {
             const int last = std::min(first + PLANAR_OUTPUTS, outputs);
@@ -108,7 +108,10 @@ PlanarProgram::PlanarProgram(const std::vector<Instruction>& given, const Interf
     std::vector<const Instruction*> added;
     for (size_t index = 0; index < given.size(); ++index) {
         const bool both = adds_to_next(given, index, places);
-        PlanarInstruction p{given[index + both], nullptr, nullptr, 0, 0, 0, 0, 0, 0};
+        PlanarInstruction p{};
+        p.op = given[index + both];
+        p.inputs = p.op.in_channels / p.op.groups;
+        p.outputs = p.op.out_channels / p.op.groups;
         if (both) {
             p.op.other = -1;
             p.added_source = given[index].source;
@@ -152,7 +155,7 @@ void PlanarProgram::place_rings() {
 void PlanarProgram::list_places() {
     for (const PlanarInstruction& p : instructions) {
         if (!convolves(p.op)) continue;
-        const int groups = p.op.groups, inputs = p.op.in_channels / groups;
+        const int groups = p.op.groups, inputs = p.inputs;
         const auto line = static_cast<int32_t>(p.capacity ? p.line : size_t{PLANAR_STEPS});
         for (int group = 0; group < groups; ++group)
             for (int tap = 0; tap < p.op.kernel_size; ++tap)

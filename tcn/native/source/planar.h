@@ -37,6 +37,8 @@ constexpr double PLANAR_MEMORY = 1 << 20;
 // An instruction of which, if it is a convolution, the weights are packed anew.
 struct PlanarInstruction {
     Instruction op;
+    int32_t inputs;          // of a group
+    int32_t outputs;         // of a group
     const float* weight;     // per group and at most PLANAR_OUTPUTS of its outputs: biases, then (terms, outputs)
     const int32_t* places;   // per group and tap, the lines of its inputs, behind the ring's or source's first
     int32_t added_source;    // what a convolution over the present alone reads that is added to this one; 0 if none is

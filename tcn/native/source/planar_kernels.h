@@ -97,7 +97,7 @@ struct Lines {
 static Lines lines_of(const PlanarInstruction& p, const PlanarBlock& block) {
     if (!p.capacity) return {plane(block, p.op.source), p.places};
     const Instruction& op = p.op;
-    const int groups = op.groups, inputs = op.in_channels / groups, taps = op.kernel_size, dilation = op.dilation;
+    const int groups = op.groups, inputs = p.inputs, taps = op.kernel_size, dilation = op.dilation;
     // The oldest tap's position; that of taps before the ring's beginning is behind its end.
     const int oldest = remember_planar(p, block) - (taps - 1) * dilation - op.shift;
     int before = 0;
@@ -196,8 +196,7 @@ static void multiply_outputs(const Products& products, int width, const Ending& 
 
 static void convolve_planar(const PlanarInstruction& p, const PlanarBlock& block) {
     const Instruction& op = p.op;
-    const int groups = op.groups, outputs = op.out_channels / groups;
-    const int terms = op.kernel_size * (op.in_channels / groups), width = block.width;
+    const int groups = op.groups, outputs = p.outputs, terms = op.kernel_size * p.inputs, width = block.width;
     Products products{p.weight, lines_of(p, block), terms, plane(block, p.added_source), p.added_channels};
     // What is done to the sums while they are in registers.
     const bool adds = op.activation.function == IDENTITY;
