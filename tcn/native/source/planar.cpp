@@ -119,6 +119,7 @@ PlanarProgram::PlanarProgram(const std::vector<Instruction>& given, const Interf
         }
         added.push_back(both ? &given[index] : nullptr);
         numbers.insert(numbers.end(), 1 + both, static_cast<int32_t>(instructions.size()));
+        narrow = narrow && (!convolves(p.op) || p.op.out_channels <= PANEL);
         instructions.push_back(p);
         index += both;
     }

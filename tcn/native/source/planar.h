@@ -30,7 +30,7 @@ constexpr int PLANAR_LANES = 16;
 constexpr int PLANAR_OUTPUTS = 4;
 // Products that are added up in an output, and weights of a program, at most. With more, channels fill the lanes.
 constexpr int64_t PLANAR_TERMS = 4096;
-constexpr double PLANAR_WEIGHTS = 1 << 16;
+constexpr double PLANAR_WEIGHTS = 1 << 18;
 // Floats in a row's rings, at most: unlike those of the other form they are there from the beginning.
 constexpr double PLANAR_MEMORY = 1 << 20;
 
@@ -58,6 +58,7 @@ struct PlanarProgram {
 
     std::vector<PlanarInstruction> instructions;
     std::vector<int32_t> numbers;  // of each given instruction that has a ring, where it is in `instructions`
+    bool narrow = true;  // whether no convolution fills the lanes with its outputs
     int32_t most_places = 1;  // of an instruction
     size_t row_size = 0;     // in floats
     std::unique_ptr<Memory> weights;

@@ -119,6 +119,9 @@ struct Products {
     int terms;
     const float* added;  // further lines, PLANAR_STEPS apart
     int added_terms;
+
+    // How far it is from the weights of some outputs to those of the next.
+    size_t tile_size(int outputs) const { return static_cast<size_t>(outputs) * (1 + terms + added_terms); }
 };
 
 // What is done to the sums before they are stored: nothing, or a negative one is multiplied by `slope`.
@@ -142,80 +145,86 @@ INLINE void each(const Work& work) {
     }
 }
 
-// Adds the products of one line.
-template <int OUTPUTS, int VECTORS>
-INLINE void multiply_line(const float* line, const float* weight, Vector (&sums)[OUTPUTS][VECTORS]) {
-    Vector x[VECTORS];
-    each<VECTORS>([&](auto v) INLINED { x[v] = load(line + v * LANES); });
-    each<OUTPUTS>([&](auto o) INLINED {
-        each<VECTORS>([&](auto v) INLINED { sums[o][v] += broadcast(weight[o]) * x[v]; });
-    });
-}
-
-// target = biases + weights times lines + other, for so many outputs and vectors of steps.
-template <int OUTPUTS, int VECTORS>
+// The sums of TILES times so many outputs, of so many vectors of steps from `first` on.
+template <int OUTPUTS, int TILES, int VECTORS>
 static void multiply_lines(const Products& products, int first, const Ending& ending, float* target) {
+    Vector sums[TILES][OUTPUTS][VECTORS];
     const float* weight = products.weight;
-    Vector sums[OUTPUTS][VECTORS];
-    each<OUTPUTS>([&](auto o) INLINED { each<VECTORS>([&](auto v) INLINED { sums[o][v] = broadcast(weight[o]); }); });
+    const size_t tile = products.tile_size(OUTPUTS);
+    const auto each_sum = [&](const auto& work) INLINED {
+        each<TILES>([&](auto t) INLINED {
+            each<OUTPUTS>([&](auto o) INLINED {
+                each<VECTORS>([&](auto v) INLINED { work(t, o, v, sums[t][o][v]); });
+            });
+        });
+    };
+    const auto add_line = [&](const float* line) INLINED {
+        Vector x[VECTORS];
+        each<VECTORS>([&](auto v) INLINED { x[v] = load(line + v * LANES); });
+        each_sum([&](auto t, auto o, auto v, Vector& y) INLINED { y += broadcast(weight[t * tile + o]) * x[v]; });
+        weight += OUTPUTS;
+    };
+    each_sum([&](auto t, auto o, auto, Vector& y) INLINED { y = broadcast(weight[t * tile + o]); });
     weight += OUTPUTS;
-    const float* begin = products.lines.begin + first;
+    const float *begin = products.lines.begin + first, *added = products.added + first;
     const int32_t* places = products.lines.places;
-    for (int term = 0, terms = products.terms; term < terms; ++term, weight += OUTPUTS)
-        multiply_line(begin + places[term], weight, sums);
-    const float* added = products.added + first;
-    for (int term = 0, terms = products.added_terms; term < terms; ++term, weight += OUTPUTS, added += PLANAR_STEPS)
-        multiply_line(added, weight, sums);
+    for (int term = 0, terms = products.terms; term < terms; ++term) add_line(begin + places[term]);
+    for (int term = 0, terms = products.added_terms; term < terms; ++term, added += PLANAR_STEPS) add_line(added);
     const float* other = ending.other ? ending.other + first : nullptr;
     const bool leaks = ending.leaks;
     const float slope = ending.slope;
     target += first;
-    each<OUTPUTS>([&](auto o) INLINED {
-        each<VECTORS>([&](auto v) INLINED {
-            const int at = o * PLANAR_STEPS + v * LANES;
-            Vector y = sums[o][v];
-            if (other) y += load(other + at);
-            if (leaks) y = y < 0 ? y * slope : y;
-            store(target + at, y);
-        });
+    each_sum([&](auto t, auto o, auto v, Vector& y) INLINED {
+        const int at = (t * OUTPUTS + o) * PLANAR_STEPS + v * LANES;
+        if (other) y += load(other + at);
+        if (leaks) y = y < 0 ? y * slope : y;
+        store(target + at, y);
     });
 }
 
-// The same for every step.
-template <int OUTPUTS>
-static void multiply_outputs(const Products& products, int width, const Ending& ending, float* target) {
-    // What fills the registers without spilling them: 32 of 16 lanes, 16 of the others.
-    constexpr int MOST = LANES == 16 || OUTPUTS < PLANAR_OUTPUTS ? 4 : 2;
-    int first = 0;
-    for (; first + MOST * LANES <= width; first += MOST * LANES)
-        multiply_lines<OUTPUTS, MOST>(products, first, ending, target);
-    for (; first + 2 * LANES <= width; first += 2 * LANES)
-        multiply_lines<OUTPUTS, 2>(products, first, ending, target);
-    for (; first < width; first += LANES) multiply_lines<OUTPUTS, 1>(products, first, ending, target);
+// The same for all outputs of a group: as many at once as there are registers for.
+template <int VECTORS>
+static void multiply_outputs(Products products, int outputs, int first, Ending ending, float* target) {
+    constexpr int SUMS = LANES == 16 ? 16 : 8, TILES = SUMS / (PLANAR_OUTPUTS * VECTORS);
+    const auto done = [&](int count, int tiles) {
+        outputs -= count * tiles;
+        products.weight += tiles * products.tile_size(count);
+        target += count * tiles * PLANAR_STEPS;
+        if (ending.other) ending.other += count * tiles * PLANAR_STEPS;
+    };
+    for (; outputs >= TILES * PLANAR_OUTPUTS; done(PLANAR_OUTPUTS, TILES))
+        multiply_lines<PLANAR_OUTPUTS, TILES, VECTORS>(products, first, ending, target);
+    for (; outputs >= PLANAR_OUTPUTS; done(PLANAR_OUTPUTS, 1))
+        multiply_lines<PLANAR_OUTPUTS, 1, VECTORS>(products, first, ending, target);
+    switch (outputs) {
+        case 3: multiply_lines<3, 1, VECTORS>(products, first, ending, target); break;
+        case 2: multiply_lines<2, 1, VECTORS>(products, first, ending, target); break;
+        case 1: multiply_lines<1, 1, VECTORS>(products, first, ending, target);
+    }
 }
 
 static void convolve_planar(const PlanarInstruction& p, const PlanarBlock& block) {
+    constexpr int MOST = LANES == 16 ? 4 : 2;  // vectors at once
     const Instruction& op = p.op;
-    const int groups = op.groups, outputs = p.outputs, terms = op.kernel_size * p.inputs, width = block.width;
+    const int groups = op.groups, terms = op.kernel_size * p.inputs, width = block.width;
     Products products{p.weight, lines_of(p, block), terms, plane(block, p.added_source), p.added_channels};
     // What is done to the sums while they are in registers.
     const bool adds = op.activation.function == IDENTITY;
     const bool leaks = adds && op.after.function == LEAKY_RELU;
     Ending ending{adds && op.other >= 0 ? plane(block, op.other) : nullptr, leaks, op.after.parameters[0]};
     float* target = plane(block, op.target);
-    for (int group = 0; group < groups; ++group, products.lines.places += terms)
-        for (int first = 0, count; first < outputs; first += count) {
-            count = smaller(PLANAR_OUTPUTS, outputs - first);
-            switch (count) {
-                case 4: multiply_outputs<4>(products, width, ending, target); break;
-                case 3: multiply_outputs<3>(products, width, ending, target); break;
-                case 2: multiply_outputs<2>(products, width, ending, target); break;
-                default: multiply_outputs<1>(products, width, ending, target);
-            }
-            products.weight += count * (1 + terms + p.added_channels);
-            target += count * PLANAR_STEPS;
-            if (ending.other) ending.other += count * PLANAR_STEPS;
-        }
+    for (int group = 0; group < groups; ++group) {
+        int first = 0;
+        for (; first + MOST * LANES <= width; first += MOST * LANES)
+            multiply_outputs<MOST>(products, p.outputs, first, ending, target);
+        for (; MOST > 2 && first + 2 * LANES <= width; first += 2 * LANES)
+            multiply_outputs<2>(products, p.outputs, first, ending, target);
+        for (; first < width; first += LANES) multiply_outputs<1>(products, p.outputs, first, ending, target);
+        products.weight += products.tile_size(p.outputs);
+        products.lines.places += terms;
+        target += p.outputs * PLANAR_STEPS;
+        if (ending.other) ending.other += p.outputs * PLANAR_STEPS;
+    }
     if (!leaks) finish_planar(op, block, !adds);
 }
 
