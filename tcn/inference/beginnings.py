@@ -80,6 +80,14 @@ class Beginning:
             raise ValueError(f"initial: {error}") from error
         return cls(net, "carried", clone(expanded))
 
+    @property
+    def is_alike(self) -> bool:
+        """Whether every row begins with the same, whatever its first chunk and condition are."""
+        readers = (getattr(module, "reads_condition", False) for module in self.net.modules())
+        if self.name in ("zeros", "silence") and begins_in_silence(self.net):
+            return True
+        return self.name == "zeros" or (self.name == "silence" and not any(readers))
+
     def take(self, rows: Tensor) -> Beginning:
         """That of these rows alone."""
         return Beginning(self.net, self.name, take_rows(self.carried, rows))

@@ -97,7 +97,8 @@ class SessionRows:
         native = None if self._program is None else self._program.rows(batch_size)
         self._native_rows: StreamRows | None = native
         self._engine: Engine = TorchRows(self.net, batch_size) if native is None else native
-        self._record = RowRecord.fresh(batch_size, self._device)
+        self._kept = False  # whether native rows know what every row begins with
+        self._recorded, self._restarted = RowRecord.fresh(batch_size, self._device), False
         self._wait(True)
         self._accepted: torch.Size | None = None  # the shape last seen of a chunk for all rows
 
@@ -113,11 +114,23 @@ class SessionRows:
         """``(batch_size,)`` int64: values held or steps skipped since each row began."""
         return self._record.replaced.clone()
 
+    @property
+    def _record(self) -> RowRecord:
+        """The record of each row; see :meth:`_begin_all`."""
+        if self._restarted:
+            self._recorded.begun.fill_(False)
+            self._restarted = False
+        return self._recorded
+
     def _begin(self, x: Tensor, rows: Tensor | None, condition: Tensor | None) -> Tensor:
         """Gives the rows that begin with ``x`` their initial state; returns which they are."""
         rows = self._index(None) if rows is None else rows
         new = ~self._record.begun[rows]
         beginning = rows[new]
+        if self._kept and self._native_rows is not None:
+            if len(beginning):
+                self._native_rows.begin(beginning)
+            return beginning
         everyone = len(beginning) == self.batch_size
         if everyone:
             self._engine.reset()
@@ -125,7 +138,31 @@ class SessionRows:
         if len(beginning) and not (everyone and zeros):
             condition = None if condition is None else condition[new]
             self._engine.set_state(self._beginning.state(x[new], beginning, condition), beginning)
+        if len(beginning) and self._native_rows is not None and self._beginning.is_alike:
+            self._native_rows.keep_beginning(int(beginning[0]))
+            self._kept = True
         return beginning
+
+    def _begin_all(self) -> None:
+        """Begins rows that all have begun anew, so that the next push is like any other.
+
+        That none has begun is noted down when somebody asks, which is seldom before that push.
+        """
+        assert self._native_rows is not None
+        self._native_rows.begin()
+        self._restarted = True
+        self._waiting, self._push_plain = True, self._push_first
+
+    def _push_first(self, chunk: Tensor) -> Tensor | None:
+        """Pushes a chunk to rows of which each is where it begins; None as from ``push_finite``."""
+        assert self._native_rows is not None
+        y = self._native_rows.push_finite(chunk)
+        if y is not None:
+            if not self._restarted:
+                self._recorded.begun.fill_(True)
+            self._restarted = False
+            self._wait(False)
+        return y
 
     @alone
     def reset(self, rows: Rows | None = None) -> None:
@@ -135,7 +172,14 @@ class SessionRows:
             TypeError: if ``rows`` are not integers.
             ValueError: if a row does not exist.
         """
-        self._record.clear(self._moving(rows))
+        if rows is None and self._kept and not self._waiting and not self._policy.last:
+            self._begin_all()
+        else:
+            self._forget(self._moving(rows))
+
+    def _forget(self, rows: Tensor) -> None:
+        """Lets rows begin anew, without a change to what is remembered of them until then."""
+        self._record.clear(rows)
         self._wait(True)
 
     @property
@@ -157,7 +201,7 @@ class SessionRows:
         if state is not None:
             refuse_poison("state", state, self.native)
             self._engine.set_state(state)
-        self.reset()
+        self._forget(self._index(None))
         self._record.begun[:] = state is not None
         self._wait(state is None)
 

@@ -127,6 +127,8 @@ def kernels_of_streams() -> ctypes.CDLL | None:
         "exchange": (c_int, [handle, c_int64, index, count, c_void_p, c_int64, c_int]),
         "reset": (c_int, [handle, index, count]),
         "copy": (c_int, [handle, index, index, count]),
+        "keep_beginning": (c_int, [handle, c_int64]),
+        "begin": (c_int, [handle, index, count]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(kernels, f"tcn_stream_{name}")

@@ -227,6 +227,29 @@ class StreamRows:
         if refusal:
             raise self._refused(refusal, rows)
 
+    def keep_beginning(self, row: int) -> None:
+        """Keeps a copy of what a row has now, for :meth:`begin`.
+
+        Raises:
+            ValueError: if there is no such row.
+        """
+        refusal = self._kernels.tcn_stream_keep_beginning(self._handle, row)
+        if refusal:
+            raise self._refused(refusal, torch.tensor([row]))
+
+    def begin(self, rows: Tensor | None = None) -> None:
+        """Begins rows anew with what :meth:`keep_beginning` has kept.
+
+        Raises:
+            ValueError: if nothing has been kept, or a row does not exist or is named twice.
+        """
+        count, index = (self.count, None) if rows is None else self._index(rows)
+        refusal = self._kernels.tcn_stream_begin(self._handle, index, count)
+        if refusal == MISFIT and count <= self.count:
+            raise ValueError("rows: none can begin anew; call keep_beginning() first")
+        if refusal:
+            raise self._refused(refusal, rows)
+
     def copy_rows(self, source: Tensor, target: Tensor) -> None:
         """Gives each row of ``target`` the state of the row of ``source`` at the same place.
 

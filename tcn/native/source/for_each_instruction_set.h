@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 
+#include <immintrin.h>
+
 namespace baseline {
 #define LANES 4
 #include KERNELS

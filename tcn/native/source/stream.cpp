@@ -128,11 +128,10 @@ EXPORT int tcn_stream_exchange(Rows* rows, int64_t operation, const int64_t* ind
         const std::vector<Instruction>& instructions = rows->program.instructions;
         if (operation < 0 || operation >= static_cast<int64_t>(instructions.size()) || !data) return MISFIT;
         if (const int refusal = check_rows(*rows, index, count)) return refusal;
-        const Instruction& op = instructions[operation];
-        const size_t of_one = state_size(op);
+        const size_t of_one = state_size(instructions[operation]);
         if (size < 0 || static_cast<size_t>(size) != checked_product(of_one, count)) return MISFIT;
         std::byte* at = static_cast<std::byte*>(data);
-        for (int64_t i = 0; i < count; ++i, at += of_one) exchange(op, rows->row(row_at(index, i)), at, into_rows);
+        for (int64_t i = 0; i < count; ++i, at += of_one) exchange(*rows, operation, row_at(index, i), at, into_rows);
         return NONE;
     });
 }
@@ -140,7 +139,25 @@ EXPORT int tcn_stream_exchange(Rows* rows, int64_t operation, const int64_t* ind
 EXPORT int tcn_stream_reset(Rows* rows, const int64_t* index, int64_t count) {
     return refusal_in_turn(rows, [&]() -> int {
         if (const int refusal = check_rows(*rows, index, count)) return refusal;
-        for (int64_t i = 0; i < count; ++i) reset_row(rows->program, rows->row(row_at(index, i)));
+        for (int64_t i = 0; i < count; ++i) reset_row(*rows, row_at(index, i));
+        return NONE;
+    });
+}
+
+// What rows begin with from then on where they are told to: the state that this one has now.
+EXPORT int tcn_stream_keep_beginning(Rows* rows, int64_t row) {
+    return refusal_in_turn(rows, [&]() -> int {
+        if (row < 0 || row >= rows->count) return ROW_OUT_OF_RANGE;
+        keep_beginning(*rows, row);
+        return NONE;
+    });
+}
+
+EXPORT int tcn_stream_begin(Rows* rows, const int64_t* index, int64_t count) {
+    return refusal_in_turn(rows, [&]() -> int {
+        if (!rows->beginning) return MISFIT;
+        if (const int refusal = check_rows(*rows, index, count)) return refusal;
+        for (int64_t i = 0; i < count; ++i) begin_row(*rows, row_at(index, i));
         return NONE;
     });
 }

@@ -81,6 +81,7 @@ int steps_ahead(const Instruction& op) {
 Program::Program(const Operation* operations, int64_t count, const Interface& interface) : places(interface) {
     check(operations, count);
     pack();
+    if (PlanarProgram::suits(instructions, places)) planar = std::make_unique<PlanarProgram>(instructions, places);
 }
 
 // Everything in its place, before anything is read from where the weights are.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "planar.h"
 #include "stream.h"
 #include "stream_check.h"
 #include "stream_memory.h"
@@ -20,6 +21,7 @@ struct Program {
     double work = 0;      // multiplications per item
     std::vector<Instruction> instructions;
     std::unique_ptr<Memory> weights;
+    std::unique_ptr<PlanarProgram> planar;  // null where that is not worth while
     std::shared_ptr<const Program> self;  // held from outside until the program is deleted; by rows for themselves
 
 private:

@@ -2,6 +2,7 @@
 
 #include "denormals.h"
 #include "instruction_set.h"
+#include "planar_push.h"
 
 #define KERNELS "stream_kernels.h"
 #include "for_each_instruction_set.h"
@@ -110,12 +111,13 @@ int threads_worth(const Rows& rows, int64_t count, int64_t time, int threads) {
 }
 
 void advance_all(Rows& rows, const Push& push, int most_threads) {
-    int threads = threads_worth(rows, push.rows, push.time, most_threads);
+    int threads = static_cast<int>(std::min<int64_t>(threads_worth(rows, push.rows, push.time, most_threads), push.rows));
+    while (rows.workspaces.size() < static_cast<size_t>(threads))
+        rows.workspaces.push_back(std::make_unique<Workspace>(rows.program));
+    if (choose_planar(rows, push)) return advance_planar(rows, push, threads);
     const int64_t together = rows_together(push, threads);
     const int64_t groups = share(push.rows, together);
     threads = static_cast<int>(std::min<int64_t>(threads, groups));
-    while (rows.workspaces.size() < static_cast<size_t>(threads))
-        rows.workspaces.push_back(std::make_unique<Workspace>(rows.program));
     const auto run_group = [&](int64_t group, const Workspace& workspace) {
         const FlushDenormals flush;
         const int64_t first = group * together;

@@ -46,8 +46,9 @@ void visit_memory(const Program& program, const RowMemory& memory, const Visit& 
     }
 }
 
-// The latest inputs of a convolution, (in_channels, context), to or from the row's ring.
-void exchange_ring(const Instruction& op, const RowMemory& memory, float* data, bool into_row) {
+}  // namespace
+
+void exchange_ring(const Instruction& op, const RowMemory& memory, float* data, size_t stride, bool into_row) {
     const int context = context_of(op);
     int32_t& head = memory.head(op);
     if (into_row && op.ahead) memory.left(op) = 0;
@@ -55,44 +56,81 @@ void exchange_ring(const Instruction& op, const RowMemory& memory, float* data, 
     for (int step = 0; step < context; ++step) {
         float* here = memory.ring(op) + (head - context + step + op.capacity) % op.capacity * memory.stride(op);
         for (int c = 0; c < op.in_channels; ++c) {
-            float& there = data[static_cast<size_t>(c) * context + step];
+            float& there = data[c * stride + step];
             (into_row ? here[c] : there) = into_row ? there : here[c];
         }
     }
 }
 
-}  // namespace
+bool is_empty(const Instruction& op, const RowMemory& memory) { return used(op, memory) == 0; }
 
-void reset_row(const Program& program, const RowMemory& memory) {
-    visit_memory(program, memory, [](void* piece, size_t size) { std::memset(piece, 0, size); });
+void clear_ring(const Instruction& op, const RowMemory& memory) {
+    for (int32_t position = 0, count = used(op, memory); position < count; ++position)
+        std::memset(memory.ring(op) + position * memory.stride(op), 0, op.in_channels * sizeof(float));
+    memory.head(op) = memory.filled(op) = 0;
 }
 
-void copy_rows(const Rows& rows, const int64_t* source, const int64_t* target, int64_t count) {
-    std::vector<std::byte> copies;  // first: a source may be another's target
-    for (int64_t i = 0; i < count; ++i)
-        visit_memory(rows.program, rows.row(source[i]), [&copies](const void* piece, size_t size) {
-            const std::byte* from = static_cast<const std::byte*>(piece);
-            copies.insert(copies.end(), from, from + size);
-        });
-    const std::byte* at = copies.data();
-    for (int64_t i = 0; i < count; ++i) {
-        const RowMemory memory = rows.row(target[i]);
-        reset_row(rows.program, memory);
-        visit_memory(rows.program, memory, [&at](void* piece, size_t size) {
-            if (size == 0) return;  // nothing is remembered, and there may be no address of it
-            std::memcpy(piece, at, size);
-            at += size;
-        });
-    }
+void reset_row(const Rows& rows, int64_t index) {
+    visit_memory(rows.program, rows.row(index), [](void* piece, size_t size) { std::memset(piece, 0, size); });
+    if (rows.planar) rows.planar->leave(index);
+}
+
+RowCopy::RowCopy(const Rows& rows, int64_t index, bool brief) {
+    visit_memory(rows.program, rows.row(index), [this](const void* piece, size_t size) {
+        const std::byte* from = static_cast<const std::byte*>(piece);
+        bytes_.insert(bytes_.end(), from, from + size);
+    });
+    is_planar_ = rows.planar && rows.planar->has(index);
+    if (!is_planar_) return;
+    if (brief) levels_ = levels_of(rows, index);
+    if (!levels_.empty()) return;
+    const float* from = rows.planar->row(index).floats;
+    planar_.assign(from, from + rows.program.planar->row_size);
+}
+
+void RowCopy::put(Rows& rows, int64_t index) const {
+    if (is_planar()) need_planar(rows);  // first: it may find no memory
+    reset_row(rows, index);
+    const std::byte* at = bytes_.data();
+    visit_memory(rows.program, rows.row(index), [&at](void* piece, size_t size) {
+        if (size == 0) return;  // nothing is remembered, and there may be no address of it
+        std::memcpy(piece, at, size);
+        at += size;
+    });
+    if (!is_planar()) return;
+    if (levels_.empty())
+        std::memcpy(rows.planar->row(index).floats, planar_.data(), planar_.size() * sizeof(float));
+    else
+        fill_levels(rows, index, levels_.data());
+    rows.planar->enter(index);
+}
+
+void keep_beginning(Rows& rows, int64_t index) { rows.beginning = std::make_unique<RowCopy>(rows, index, true); }
+
+void begin_row(Rows& rows, int64_t index) {
+    rows.beginning->put(rows, index);
+    if (!rows.planar || rows.beginning->is_planar()) return;
+    make_planar(rows, index);  // where rows have been before
+    keep_beginning(rows, index);
+}
+
+void copy_rows(Rows& rows, const int64_t* source, const int64_t* target, int64_t count) {
+    std::vector<RowCopy> copies;  // first: a source may be another's target
+    for (int64_t i = 0; i < count; ++i) copies.emplace_back(rows, source[i]);
+    for (int64_t i = 0; i < count; ++i) copies[i].put(rows, target[i]);
 }
 
 size_t state_size(const Instruction& op) {
     return op.capacity ? sizeof(float) * op.in_channels * context_of(op) : op.kept_size;
 }
 
-void exchange(const Instruction& op, const RowMemory& memory, std::byte* data, bool into_row) {
-    if (op.capacity)
-        exchange_ring(op, memory, reinterpret_cast<float*>(data), into_row);
+void exchange(const Rows& rows, int64_t operation, int64_t index, std::byte* data, bool into_row) {
+    const Instruction& op = rows.program.instructions[operation];
+    const RowMemory memory = rows.row(index);
+    if (op.capacity && rows.planar && rows.planar->has(index))
+        exchange_planar(rows, operation, index, reinterpret_cast<float*>(data), into_row);
+    else if (op.capacity)
+        exchange_ring(op, memory, reinterpret_cast<float*>(data), context_of(op), into_row);
     else if (op.kept_size)
         std::memcpy(into_row ? memory.kept(op) : data, into_row ? data : memory.kept(op), op.kept_size);
 }

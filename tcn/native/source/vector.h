@@ -18,6 +18,8 @@ INLINE void store(float* to, Vector x) { *reinterpret_cast<Anywhere*>(to) = x; }
 
 INLINE Vector broadcast(float x) { return x - Vector{}; }  // a subtraction of 0 is no operation at all
 
+INLINE int smaller(int a, int b) { return a < b ? a : b; }
+
 INLINE float sum(Vector x) {
     float total = 0;
     for (int lane = 0; lane < LANES; ++lane) total += x[lane];
@@ -51,16 +53,31 @@ INLINE Vector exponential(Vector x) {
 
 INLINE Vector sigmoid(Vector x) { return 1.0f / (exponential(-x) + 1.0f); }
 
-INLINE Vector tangent(Vector x) {  // hyperbolic
-    const Vector far = 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f);
-    // Near 0 the difference above cancels: there x + x^3 p(x^2), p fitted as above with relative error 4e-9.
+// a / b, where both are far from the ends of the range of numbers.
+INLINE Vector quotient(Vector a, Vector b) {
+#if LANES == 16  // where a division takes as long as sixteen multiplications
+    const Vector inverse = _mm512_maskz_rcp14_ps(0xffff, b);
+    const Vector near = a * inverse;
+    return near + (a - near * b) * inverse;
+#else
+    return a / b;
+#endif
+}
+
+// Hyperbolic: x p(x^2) / q(x^2), both of degree 4 and together with the smallest largest relative error up to 9.02,
+// beyond which the result is 1 in float32; 2e-8 of fit, 3e-7 with rounding.
+INLINE Vector tangent(Vector x) {
+    x = clamp(x, -9.02f, 9.02f);
     const Vector square = x * x;
-    Vector p = square * -5.7049864e-3f + 2.06390861e-2f;
-    p = p * square - 5.37397154e-2f;
-    p = p * square + 1.33314416e-1f;
-    p = p * square - 3.33332807e-1f;
-    const Vector near = p * square * x + x;
-    return absolute(x) < 0.625f ? near : far;
+    Vector p = square * 1.3319121e-8f + 2.058352e-5f;
+    Vector q = square * 7.76204052e-7f + 3.28309683e-4f;
+    p = p * square + 3.49403706e-3f;
+    q = q * square + 2.58710829e-2f;
+    p = p * square + 1.33797201e-1f;
+    q = q * square + 4.67130353e-1f;
+    p = p * square + 9.99999979e-1f;
+    q = q * square + 1.0f;
+    return quotient(x * p, q);
 }
 
 // e^x - 1 without cancellation near 0, for x <= 0.
