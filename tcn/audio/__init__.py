@@ -12,20 +12,32 @@ if TYPE_CHECKING:
     from tcn.audio.nam_writing import save_nam
     from tcn.audio.resampling import resample
     from tcn.audio.sound import Sound, load_sound, save_sound
+    from tcn.layers import MFCC, MelSpectrogram, SpecAugment
+    from tcn.outputs import mu_law_decode, mu_law_encode
 
 _PLACES = {
-    "Sound": "sound",
-    "load_nam": "nam_reading",
-    "load_sound": "sound",
-    "resample": "resampling",
-    "save_nam": "nam_writing",
-    "save_sound": "sound",
+    "MFCC": "tcn.layers",
+    "MelSpectrogram": "tcn.layers",
+    "Sound": "tcn.audio.sound",
+    "SpecAugment": "tcn.layers",
+    "load_nam": "tcn.audio.nam_reading",
+    "load_sound": "tcn.audio.sound",
+    "mu_law_decode": "tcn.outputs",
+    "mu_law_encode": "tcn.outputs",
+    "resample": "tcn.audio.resampling",
+    "save_nam": "tcn.audio.nam_writing",
+    "save_sound": "tcn.audio.sound",
 }
 
 __all__ = [
+    "MFCC",
+    "MelSpectrogram",
     "Sound",
+    "SpecAugment",
     "load_nam",
     "load_sound",
+    "mu_law_decode",
+    "mu_law_encode",
     "resample",
     "save_nam",
     "save_sound",
@@ -35,7 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'tcn.audio' has no attribute {name!r}")
-    return getattr(import_module(f"tcn.audio.{_PLACES[name]}"), name)
+    return getattr(import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:
