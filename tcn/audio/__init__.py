@@ -8,18 +8,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tcn.audio.augmentation import Gain, Noise, SoundAugmentation, Speed, TimeShift
+    from tcn.audio.folder import SoundFolder, SoundTable
+    from tcn.audio.loading import SoundDataModule
     from tcn.audio.nam_reading import load_nam
     from tcn.audio.nam_writing import save_nam
     from tcn.audio.resampling import resample
     from tcn.audio.sound import Sound, load_sound, save_sound
+    from tcn.audio.spoken_digits import SpokenDigits
+    from tcn.audio.yesno import YesNo
     from tcn.layers import MFCC, MelSpectrogram, SpecAugment
     from tcn.outputs import mu_law_decode, mu_law_encode
 
 _PLACES = {
     "MFCC": "tcn.layers",
+    "Gain": "tcn.audio.augmentation",
     "MelSpectrogram": "tcn.layers",
+    "Noise": "tcn.audio.augmentation",
     "Sound": "tcn.audio.sound",
+    "SoundAugmentation": "tcn.audio.augmentation",
+    "SoundDataModule": "tcn.audio.loading",
+    "SoundFolder": "tcn.audio.folder",
+    "SoundTable": "tcn.audio.folder",
     "SpecAugment": "tcn.layers",
+    "Speed": "tcn.audio.augmentation",
+    "SpokenDigits": "tcn.audio.spoken_digits",
+    "TimeShift": "tcn.audio.augmentation",
+    "YesNo": "tcn.audio.yesno",
     "load_nam": "tcn.audio.nam_reading",
     "load_sound": "tcn.audio.sound",
     "mu_law_decode": "tcn.outputs",
@@ -31,9 +46,19 @@ _PLACES = {
 
 __all__ = [
     "MFCC",
+    "Gain",
     "MelSpectrogram",
+    "Noise",
     "Sound",
+    "SoundAugmentation",
+    "SoundDataModule",
+    "SoundFolder",
+    "SoundTable",
     "SpecAugment",
+    "Speed",
+    "SpokenDigits",
+    "TimeShift",
+    "YesNo",
     "load_nam",
     "load_sound",
     "mu_law_decode",

@@ -88,10 +88,24 @@ def load_sound(
             "probably clipped when it was recorded",
             stacklevel=2,
         )
+    return converted(
+        file, sound, sample_rate=sample_rate, resampled=resampled, channels=channels, mixed=mixed
+    )
+
+
+def converted(
+    file: Path,
+    sound: Sound,
+    *,
+    sample_rate: int | None,
+    resampled: bool,
+    channels: int | None,
+    mixed: bool,
+) -> Sound:
+    """The sound of a file with the channels and the rate that are wanted; as :func:`load_sound`."""
     samples = _as_channels(file, sound.samples, channels, mixed=mixed)
-    if sample_rate in (None, sound.sample_rate):
+    if sample_rate is None or sample_rate == sound.sample_rate:
         return Sound(samples, sound.sample_rate)
-    assert sample_rate is not None
     if not resampled:
         raise ValueError(
             f"sample_rate: {file} has {sound.sample_rate} Hz, {sample_rate} wanted; give "

@@ -17,6 +17,7 @@ from tcn.models.recurrent import GRU, LSTM, RNN
 from tcn.models.resnet import ResNet, resnet, small_resnet
 from tcn.models.sequence import SequenceModel
 from tcn.models.sliding import conv_to_dense, dense_to_conv
+from tcn.models.sound import SoundModel
 from tcn.models.tcn import TCN
 from tcn.models.vgg import VGG, vgg
 
@@ -44,6 +45,7 @@ __all__ = [
     "PixelCNN",
     "ResNet",
     "SequenceModel",
+    "SoundModel",
     "StartedLSTM",
     "TokenModel",
     "ZFNet",
