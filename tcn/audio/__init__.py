@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from tcn.audio.augmentation import Gain, Noise, SoundAugmentation, Speed, TimeShift
     from tcn.audio.folder import SoundFolder, SoundTable
     from tcn.audio.loading import SoundDataModule
+    from tcn.audio.mixtures import Mixtures
     from tcn.audio.nam_reading import load_nam
     from tcn.audio.nam_writing import save_nam
+    from tcn.audio.pairs import SoundPairs
     from tcn.audio.resampling import resample
     from tcn.audio.sound import Sound, load_sound, save_sound
+    from tcn.audio.speech_commands import SpeechCommands
     from tcn.audio.spoken_digits import SpokenDigits
     from tcn.audio.yesno import YesNo
     from tcn.layers import MFCC, MelSpectrogram, SpecAugment
@@ -24,13 +27,16 @@ _PLACES = {
     "MFCC": "tcn.layers",
     "Gain": "tcn.audio.augmentation",
     "MelSpectrogram": "tcn.layers",
+    "Mixtures": "tcn.audio.mixtures",
     "Noise": "tcn.audio.augmentation",
     "Sound": "tcn.audio.sound",
     "SoundAugmentation": "tcn.audio.augmentation",
     "SoundDataModule": "tcn.audio.loading",
     "SoundFolder": "tcn.audio.folder",
+    "SoundPairs": "tcn.audio.pairs",
     "SoundTable": "tcn.audio.folder",
     "SpecAugment": "tcn.layers",
+    "SpeechCommands": "tcn.audio.speech_commands",
     "Speed": "tcn.audio.augmentation",
     "SpokenDigits": "tcn.audio.spoken_digits",
     "TimeShift": "tcn.audio.augmentation",
@@ -48,13 +54,16 @@ __all__ = [
     "MFCC",
     "Gain",
     "MelSpectrogram",
+    "Mixtures",
     "Noise",
     "Sound",
     "SoundAugmentation",
     "SoundDataModule",
     "SoundFolder",
+    "SoundPairs",
     "SoundTable",
     "SpecAugment",
+    "SpeechCommands",
     "Speed",
     "SpokenDigits",
     "TimeShift",

@@ -221,10 +221,10 @@ def read_table(table: Path) -> list[tuple[Path, str, str]]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
-            lines = list(reader)
+            columns, lines = reader.fieldnames or (), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"table: {table} cannot be read ({error}); give a CSV file") from error
-    if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+    if missing := [name for name in COLUMNS if name not in columns]:
         raise ValueError(f"table: {table} has no column {missing}; its first line names {COLUMNS}")
     rows = []
     for number, line in enumerate(lines, 2):
