@@ -2,8 +2,10 @@
 
 from tcn.models.alexnet import AlexNet, ZFNet
 from tcn.models.all_convolutional import AllConvolutional
+from tcn.models.bc_resnet import BCResNet, BroadcastedBlock, SubSpectralNorm
 from tcn.models.capture import Capture, StartedLSTM
 from tcn.models.densenet import DenseNet, densenet, small_densenet
+from tcn.models.ds_tc_resnet import DSTCResNet
 from tcn.models.googlenet import GoogLeNet
 from tcn.models.image_scan import ImageScan
 from tcn.models.joint import JointModel
@@ -29,7 +31,10 @@ __all__ = [
     "VGG",
     "AlexNet",
     "AllConvolutional",
+    "BCResNet",
+    "BroadcastedBlock",
     "Capture",
+    "DSTCResNet",
     "DenseNet",
     "GoogLeNet",
     "ImageScan",
@@ -47,6 +52,7 @@ __all__ = [
     "SequenceModel",
     "SoundModel",
     "StartedLSTM",
+    "SubSpectralNorm",
     "TokenModel",
     "ZFNet",
     "conv_to_dense",
