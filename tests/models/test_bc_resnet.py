@@ -108,7 +108,7 @@ CHECKED = {
 @pytest.mark.parametrize("name", CHECKED)
 def test_contract(name: str) -> None:
     make, shape = CHECKED[name]
-    large = "resnet" in name or "sound" in name  # its blocks are compiled and exported, which takes long for a net
+    large = "resnet" in name or "sound" in name  # minutes to compile; their blocks are here too
     check_sequence_module(
         randomized(make()), torch.randn(shape), dtypes=(torch.float32,), export=not large,
         compile_backend=None if large else "aot_eager",
