@@ -22,6 +22,7 @@ from tcn.models.sliding import conv_to_dense, dense_to_conv
 from tcn.models.sound import SoundModel
 from tcn.models.tcn import TCN
 from tcn.models.vgg import VGG, vgg
+from tcn.models.wavenet import WaveNet
 
 __all__ = [
     "GRU",
@@ -54,6 +55,7 @@ __all__ = [
     "StartedLSTM",
     "SubSpectralNorm",
     "TokenModel",
+    "WaveNet",
     "ZFNet",
     "conv_to_dense",
     "dense_to_conv",
