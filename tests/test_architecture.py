@@ -60,7 +60,7 @@ WHERE_CALLED = {
     "inference": frozenset({"huggingface_hub", "onnx", "onnxruntime", "onnxscript"}),
 }
 # Heavy packages stop at the pipeline that needs them.
-CONFINED = {"torchaudio": "audio", "pandas": "forecasting", "PIL": "vision"}
+CONFINED = {"torchaudio": "audio", "soundfile": "audio", "pandas": "forecasting", "PIL": "vision"}
 OUTSIDE = frozenset({"benchmarks", "tests", "configs"})
 GRID = "benchmarks.grid"
 # A helper lives beside its user, or under the name of what it does.

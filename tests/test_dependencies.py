@@ -28,6 +28,7 @@ EXTRAS = {
     "tcn/data": "training",
     "tcn/forecasting": "forecasting",
     "tcn/vision": "images",
+    "tcn/audio": "audio",
     "tcn/commands/training.py": "training",
     "tcn/commands/parsing.py": "training",
     "benchmarks": "peers",
@@ -37,7 +38,6 @@ INDIRECT = {
     "tensorboard": "PyTorch's SummaryWriter imports it, for Lightning's TensorBoardLogger",
     "onnx": "torch.onnx.export writes by it",
     "tqdm": "the progress bar of pooch",
-    "torchaudio": "the pipeline of sound, for which its version holds back that of torch",
     "ray": "a dataset of Ray is handed in",
 }
 # Whoever hands over a series or a frame of these libraries has them.
@@ -146,6 +146,10 @@ def test_a_missing_package_is_answered_with_its_extra(monkeypatch: pytest.Monkey
         ("import tcn.data", "tcn.data needs the extra 'training': pip install"),
         ("import tcn.forecasting", "tcn.forecasting needs the extra 'forecasting': pip install"),
         ("import tcn.vision", "tcn.vision needs the extra 'images': pip install"),
+        (
+            "from tcn.audio import load_sound; load_sound('a.wav')",
+            "tcn.audio.load_sound needs the extra 'audio': pip install",
+        ),
         ("import tcn.commands.training", "tcn.commands.training needs the extra 'training'"),
         ("from tcn.commands import main; main(['fit'])", "tcn fit needs the extra 'training'"),
         (
@@ -155,7 +159,8 @@ def test_a_missing_package_is_answered_with_its_extra(monkeypatch: pytest.Monkey
     ],
 )
 def test_what_is_imported_without_its_extra_says_which(statement: str, message: str) -> None:
-    absent = "import sys; sys.modules.update(dict.fromkeys(['pytorch_lightning', 'pandas']))\n"
+    names = ["pytorch_lightning", "pandas", "soundfile"]
+    absent = f"import sys; sys.modules.update(dict.fromkeys({names}))\n"
     answer = subprocess.run(
         [sys.executable, "-c", absent + statement], cwd=ROOT, capture_output=True, text=True
     )

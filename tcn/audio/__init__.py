@@ -1,6 +1,88 @@
-"""Sound: nets of captured devices in the files of Neural Amp Modeler."""
+"""Sound: files, data, and nets of captured devices in the files of Neural Amp Modeler.
 
-from tcn.audio.nam_reading import load_nam
-from tcn.audio.nam_writing import save_nam
+Each name is imported when it is first asked for: captures need torch alone, sound files soundfile,
+data sets Lightning, and resampling torchaudio.
+"""
 
-__all__ = ["load_nam", "save_nam"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tcn.audio.augmentation import Gain, Noise, SoundAugmentation, Speed, TimeShift
+    from tcn.audio.folder import SoundFolder, SoundTable
+    from tcn.audio.loading import SoundDataModule
+    from tcn.audio.mixtures import Mixtures
+    from tcn.audio.nam_reading import load_nam
+    from tcn.audio.nam_writing import save_nam
+    from tcn.audio.pairs import SoundPairs
+    from tcn.audio.resampling import resample
+    from tcn.audio.sound import Sound, load_sound, save_sound
+    from tcn.audio.speech_commands import SpeechCommands
+    from tcn.audio.spoken_digits import SpokenDigits
+    from tcn.audio.yesno import YesNo
+    from tcn.layers import MFCC, MelSpectrogram, SpecAugment
+    from tcn.outputs import mu_law_decode, mu_law_encode
+
+_PLACES = {
+    "MFCC": "tcn.layers",
+    "Gain": "tcn.audio.augmentation",
+    "MelSpectrogram": "tcn.layers",
+    "Mixtures": "tcn.audio.mixtures",
+    "Noise": "tcn.audio.augmentation",
+    "Sound": "tcn.audio.sound",
+    "SoundAugmentation": "tcn.audio.augmentation",
+    "SoundDataModule": "tcn.audio.loading",
+    "SoundFolder": "tcn.audio.folder",
+    "SoundPairs": "tcn.audio.pairs",
+    "SoundTable": "tcn.audio.folder",
+    "SpecAugment": "tcn.layers",
+    "SpeechCommands": "tcn.audio.speech_commands",
+    "Speed": "tcn.audio.augmentation",
+    "SpokenDigits": "tcn.audio.spoken_digits",
+    "TimeShift": "tcn.audio.augmentation",
+    "YesNo": "tcn.audio.yesno",
+    "load_nam": "tcn.audio.nam_reading",
+    "load_sound": "tcn.audio.sound",
+    "mu_law_decode": "tcn.outputs",
+    "mu_law_encode": "tcn.outputs",
+    "resample": "tcn.audio.resampling",
+    "save_nam": "tcn.audio.nam_writing",
+    "save_sound": "tcn.audio.sound",
+}
+
+__all__ = [
+    "MFCC",
+    "Gain",
+    "MelSpectrogram",
+    "Mixtures",
+    "Noise",
+    "Sound",
+    "SoundAugmentation",
+    "SoundDataModule",
+    "SoundFolder",
+    "SoundPairs",
+    "SoundTable",
+    "SpecAugment",
+    "SpeechCommands",
+    "Speed",
+    "SpokenDigits",
+    "TimeShift",
+    "YesNo",
+    "load_nam",
+    "load_sound",
+    "mu_law_decode",
+    "mu_law_encode",
+    "resample",
+    "save_nam",
+    "save_sound",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'tcn.audio' has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

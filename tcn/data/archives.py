@@ -1,4 +1,4 @@
-"""Files inside zip and tar archives, read where they lie: nothing is unpacked to disk."""
+"""Files inside zip and tar archives: read where they lie, or unpacked once if they are many."""
 
 import gzip
 import tarfile
@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
-from tcn.data.fetch import RemoteFile, locate
+from tcn.data.fetch import RemoteFile, cache_folder, data_folder, locate
+from tcn.saving.files import writing
 
 Found = TypeVar("Found")
 
@@ -48,6 +49,39 @@ def members(archive: RemoteFile, names: Sequence[str]) -> dict[str, bytes]:
     except _DAMAGE as error:
         raise ValueError(f"{path}: not a whole archive ({error})") from error
     return {name: _found(found.get(name), path, name) for name in names}
+
+
+def unpacked(archive: RemoteFile, folder: str) -> Path:
+    """The folder of what a tar archive holds.
+
+    Looked for in ``TCN_DATA_DIR``, then in the cache; if it is in neither, the archive is located,
+    unpacked next to its place in the cache and moved there when it is whole.
+
+    Args:
+        archive: the archive.
+        folder: where its content lies inside a data folder, such as ``"yesno/waves_yesno"``.
+
+    Raises:
+        ValueError: the archive is damaged, or a file in it would lie outside of the folder.
+    """
+    given = data_folder()
+    if given is not None and (given / folder).is_dir():
+        return given / folder
+    target = cache_folder() / folder
+    if target.is_dir():
+        return target
+    path = locate(archive)
+    with writing(target) as desk:
+        if target.is_dir():  # another process was faster
+            return target
+        inside = desk.folder / "content"
+        try:
+            with tarfile.open(path) as tarred:
+                tarred.extractall(inside, filter="data")
+        except (*_DAMAGE, tarfile.FilterError) as error:
+            raise ValueError(f"{path}: not a whole archive ({error})") from error
+        inside.rename(target)
+    return target
 
 
 @contextmanager

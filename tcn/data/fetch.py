@@ -99,15 +99,25 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("tcn"))
 
 
-def _in_data_folder(file: RemoteFile) -> Path | None:
+def data_folder() -> Path | None:
+    """``TCN_DATA_DIR``, or None if it is not set.
+
+    Raises:
+        ValueError: it is not a folder.
+    """
     chosen = os.environ.get("TCN_DATA_DIR")
     if not chosen:
         return None
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
         raise ValueError(f"TCN_DATA_DIR is {chosen!r}, which is not a folder: correct or unset it")
-    path = folder / file.path
-    if not path.exists():
+    return folder
+
+
+def _in_data_folder(file: RemoteFile) -> Path | None:
+    folder = data_folder()
+    path = None if folder is None else folder / file.path
+    if path is None or not path.exists():
         return None
     if not _is_right(path, file):
         raise ValueError(

@@ -48,6 +48,8 @@ from tcn.layers.readout import READOUTS, Attention, Every, Last, Max, Mean
 from tcn.layers.response_norm import LocalResponseNorm
 from tcn.layers.selection import PadChannels, Select
 from tcn.layers.skip_sum import SkipSum
+from tcn.layers.spec_augment import SpecAugment
+from tcn.layers.spectrogram import MFCC, MelSpectrogram
 from tcn.layers.state import State
 from tcn.layers.taps import PADDINGS
 from tcn.layers.transposed import ConvTranspose1d, ConvTranspose2d
@@ -58,6 +60,7 @@ __all__ = [
     "ACTIVATIONS",
     "BLOCKS",
     "INITIALIZATIONS",
+    "MFCC",
     "NORMS",
     "PADDINGS",
     "READOUTS",
@@ -101,6 +104,7 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "Mean",
+    "MelSpectrogram",
     "Multiply",
     "PadChannels",
     "Pointwise",
@@ -114,6 +118,7 @@ __all__ = [
     "SeparableBlock",
     "SequenceModule",
     "SkipSum",
+    "SpecAugment",
     "SqueezeExcite",
     "State",
     "StochasticDepth",

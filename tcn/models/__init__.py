@@ -2,8 +2,10 @@
 
 from tcn.models.alexnet import AlexNet, ZFNet
 from tcn.models.all_convolutional import AllConvolutional
+from tcn.models.bc_resnet import BCResNet, BroadcastedBlock, SubSpectralNorm
 from tcn.models.capture import Capture, StartedLSTM
 from tcn.models.densenet import DenseNet, densenet, small_densenet
+from tcn.models.ds_tc_resnet import DSTCResNet
 from tcn.models.googlenet import GoogLeNet
 from tcn.models.image_scan import ImageScan
 from tcn.models.joint import JointModel
@@ -17,8 +19,10 @@ from tcn.models.recurrent import GRU, LSTM, RNN
 from tcn.models.resnet import ResNet, resnet, small_resnet
 from tcn.models.sequence import SequenceModel
 from tcn.models.sliding import conv_to_dense, dense_to_conv
+from tcn.models.sound import SoundModel
 from tcn.models.tcn import TCN
 from tcn.models.vgg import VGG, vgg
+from tcn.models.wavenet import WaveNet
 
 __all__ = [
     "GRU",
@@ -28,7 +32,10 @@ __all__ = [
     "VGG",
     "AlexNet",
     "AllConvolutional",
+    "BCResNet",
+    "BroadcastedBlock",
     "Capture",
+    "DSTCResNet",
     "DenseNet",
     "GoogLeNet",
     "ImageScan",
@@ -44,8 +51,11 @@ __all__ = [
     "PixelCNN",
     "ResNet",
     "SequenceModel",
+    "SoundModel",
     "StartedLSTM",
+    "SubSpectralNorm",
     "TokenModel",
+    "WaveNet",
     "ZFNet",
     "conv_to_dense",
     "dense_to_conv",

@@ -1,0 +1,81 @@
+"""Every configuration of sound builds, has the size it names, and takes a step."""
+
+import functools
+import math
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from tcn.commands.training import TCNCLI, build
+
+ROOT = Path(__file__).parents[2] / "configs" / "audio"
+CONFIGS = {str(path.relative_to(ROOT).with_suffix("")): path for path in ROOT.glob("*/*.yaml")}
+SILENT = ["trainer.logger=false", "trainer.enable_checkpointing=false"]
+SILENT += ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
+
+# BC-ResNet-1 has 9,232 for 12 classes (9.2k in its paper's table 3): 66 fewer for 10, and the
+# batch norm of 40 features, 80.
+PARAMETERS = {
+    "spoken_digits/tcn": 161_050,
+    "spoken_digits/tcn_streaming": 93_930,
+    "spoken_digits/bc_resnet": 9_232 - 66 + 80,
+}
+
+
+@functools.cache
+def built(name: str) -> TCNCLI:
+    """To be looked at, not trained."""
+    return build(CONFIGS[name], SILENT)
+
+
+def test_which_configurations_there_are() -> None:
+    assert set(CONFIGS) == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_size(name: str) -> None:
+    """As its first line says, and as published."""
+    count = sum(parameter.numel() for parameter in built(name).model.parameters())
+    stated = re.search(r"([\d,]+) parameters\.$", CONFIGS[name].read_text().splitlines()[0])
+    assert int(stated[1].replace(",", "")) == count == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_number_has_a_source(name: str) -> None:
+    given = re.compile(r"^\s*(in_channels|default_root_dir|class_path):")
+    for line in CONFIGS[name].read_text().splitlines():
+        if re.search(r":\s*(\[?\d)", line.split("#")[0]) and not given.match(line):
+            assert "  # " in line, line
+    config = yaml.safe_load(CONFIGS[name].read_text())
+    assert config["trainer"]["default_root_dir"] == f"runs/audio/{name}"
+
+
+def test_what_streams_and_what_does_not() -> None:
+    """Outside of training, where a batch norm measures."""
+    assert built("spoken_digits/tcn_streaming").model.net.eval().causal
+    assert not built("spoken_digits/tcn").model.net.eval().streams
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_takes_a_step(name: str, tmp_path: Path, write: Callable[..., Path]) -> None:
+    """A training, a validation and a test batch; data and net agree on their channels."""
+    for digit in range(10):
+        for index in range(11):
+            write(tmp_path / f"{digit}_ann_{index}.wav", 10 * index, steps=3000)
+    limits = ["trainer.fast_dev_run=true", "trainer.accelerator=cpu", "data.init_args.batch_size=8"]
+    cli = build(CONFIGS[name], [*SILENT, *limits, f"data.init_args.folder={tmp_path}"])
+    task, data, trainer = cli.model, cli.datamodule, cli.trainer
+    assert (task.net.in_channels, task.net.out_channels) == (data.in_channels, data.out_channels)
+    before = {key: value.clone() for key, value in task.net.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of few batches
+        trainer.fit(task, data)
+        results = trainer.test(task, data, verbose=False)[0]
+    assert {"test_accuracy", "test_loss"} <= set(results)
+    assert all(math.isfinite(value) for value in results.values())
+    assert any(not torch.equal(before[key], value) for key, value in task.net.state_dict().items())

@@ -1,0 +1,169 @@
+"""WaveNet: what it sees, what its outputs mean, and that it streams and generates."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tcn.inference import StreamSession, from_pretrained, generate, save_pretrained
+from tcn.models import WaveNet
+from tcn.outputs import Logistics, MuLaw
+from tcn.testing import check_sequence_module
+
+HEADS = {"mu-law": "mu_law", "mixture of logistics": Logistics(3), "gaussian": "normal"}
+
+
+def small(**settings) -> WaveNet:
+    torch.manual_seed(0)
+    given = {"channels": 6, "skip_channels": 8, "dilations": (1, 2, 4), "stacks": 2} | settings
+    return WaveNet(**given).eval()
+
+
+def sound(steps: int = 40, rows: int = 3) -> Tensor:
+    return torch.rand(rows, 1, steps, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.mark.parametrize("name", HEADS)
+@torch.no_grad()
+def test_streams_natively(name: str) -> None:
+    net, x = small(head=HEADS[name]), sound()
+    session = StreamSession(net, batch_size=3, native=True)
+    blocks = [session.push(block) for block in x.split([1, 7, 2, 30], -1)]
+    torch.testing.assert_close(torch.cat(blocks, -1), net(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "condition"),
+    [
+        ({}, None),
+        ({"head": Logistics(2)}, None),
+        ({"head": "normal", "in_channels": 2}, None),
+        ({"condition_channels": 4}, (3, 4)),
+        ({"condition_channels": 4}, (3, 4, 40)),
+    ],
+)
+def test_contract(settings: dict, condition: tuple[int, ...] | None) -> None:
+    net = small(**settings)
+    given = None if condition is None else torch.randn(condition)
+    x = sound().expand(3, net.in_channels, 40)
+    # Compiled and exported are its blocks, with the other layers.
+    check_sequence_module(
+        net, x, condition=given, dtypes=(torch.float64,), compile_backend=None, export=False
+    )
+
+
+def test_the_present_is_not_seen() -> None:
+    """Strictly causal: by hand 1 + 1 step of the first layer + (1 + 2 + 4) of each stack of two."""
+    net, x = small(), sound().requires_grad_()
+    net(x)[:, :, 20].sum().backward()
+    seen = x.grad.abs().sum((0, 1)).nonzero().flatten().tolist()
+    assert seen == list(range(20 - 16, 20))
+    assert net.receptive_field == 16
+
+
+@torch.no_grad()
+def test_a_block_and_the_head_by_the_formulas_of_the_paper() -> None:
+    """Equation 2, z = tanh(W x + V h) * sigmoid(W x + V h), and figure 4, with PyTorch's own."""
+    net = small(dilations=(3,), stacks=1, condition_channels=2)
+    x, condition = sound(), torch.randn(3, 2)
+    (block,) = net.backbone.blocks.blocks
+    first = net.backbone.first
+    h = functional.conv1d(functional.pad(x, (2, 0)), first.weight, first.bias)[..., :-1]
+    body = block.body
+    z = functional.conv1d(
+        functional.pad(h, (3, 0)), body.convolution.weight, body.convolution.bias, dilation=3
+    )
+    z = z + functional.linear(
+        condition, body.modulation.projection.weight, body.modulation.projection.bias
+    ).unsqueeze(-1)
+    z = torch.tanh(z[:, :6]) * torch.sigmoid(z[:, 6:])
+    y = functional.relu(functional.conv1d(z, block.skip.weight, block.skip.bias))
+    hidden = net.backbone.hidden
+    y = functional.relu(functional.conv1d(y, hidden.weight, hidden.bias))
+    y = functional.conv1d(y, net.head.weight.unsqueeze(-1), net.head.bias)
+    torch.testing.assert_close(net(x, condition=condition), y, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("condition", [None, (3, 4), (3, 4, 40)])
+@torch.no_grad()
+def test_ahead_is_the_same_net_a_step_later(condition: tuple[int, ...] | None) -> None:
+    net = small(condition_channels=None if condition is None else 4)
+    x, given, late = sound(), {}, {}
+    if condition is not None:
+        c = torch.randn(condition)
+        given = {"condition": c}
+        late = {"condition": c if c.dim() == 2 else torch.cat([c, c[..., -1:]], -1)}
+    begun = functional.pad(x, (1, 0))
+    ahead = net.ahead()
+    torch.testing.assert_close(ahead(begun, **late)[..., :-1], net(x, **given))
+    assert ahead.backbone.first.weight is net.backbone.first.weight
+    assert net.backbone.first.axis_padding == ("strictly_causal",)
+    with pytest.raises(ValueError, match="does not know how it was built"):
+        save_pretrained(ahead, "nowhere")
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_generates_what_is_likely(name: str) -> None:
+    """The samples drawn one by one are those of the whole net, drawn with the same numbers."""
+    net = small(head=HEADS[name])
+    begin = torch.zeros(2, 1, 1)
+    drawn = generate(net.ahead(), begin, steps=12, output=net.output, seed=3, native=False)
+    native = generate(net.ahead(), begin, steps=12, output=net.output, seed=3)
+    assert drawn.shape == (2, 1, 12)
+    generator, x = torch.Generator().manual_seed(3), torch.zeros(2, 1, 0)
+    for _ in range(12):
+        with torch.no_grad():
+            raw = net(functional.pad(x, (0, 1)))[..., -1]
+        following = net.output.sample(raw, 1, generator)[0]
+        x = torch.cat([x, following.view(2, 1, 1)], -1)
+    torch.testing.assert_close(drawn, x, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(native, x, rtol=1e-4, atol=1e-4)
+
+
+def test_learns_a_tone() -> None:
+    """By its output's loss, in nats a sample: far below the log 256 of knowing nothing."""
+    torch.manual_seed(0)
+    net = small(channels=12, skip_channels=16).train()
+    x = torch.sin(torch.arange(200) * 0.3).view(1, 1, -1) * 0.8
+    optimizer = torch.optim.Adam(net.parameters(), 2e-2)
+    for _ in range(30):
+        loss = net.output.loss(net(x), x[:, 0])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 3.5
+
+
+@torch.no_grad()
+def test_saved_with_its_output(tmp_path) -> None:
+    net = small(head=MuLaw(64), condition_channels=2)
+    loaded = from_pretrained(save_pretrained(net, tmp_path / "net"))
+    x, condition = sound(), torch.randn(3, 2)
+    assert torch.equal(loaded(x, condition=condition), net(x, condition=condition))
+    assert loaded.output == MuLaw(64)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"stacks": 0}, ValueError, "stacks: 0 must be at least 1"),
+        ({"dilations": ()}, ValueError, r"dilations: \(\); give one for each block"),
+        ({"dilations": (1, 0)}, ValueError, "dilations: 0 must be at least 1"),
+        ({"condition_channels": 0}, ValueError, "condition_channels: 0 must be"),
+        ({"head": "mulaw"}, ValueError, "head: no output is named 'mulaw'"),
+        ({"channels": 2.5}, TypeError, r"2\.5 is not an integer"),
+    ],
+)
+def test_errors(settings: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        small(**settings)
+
+
+def test_size_of_the_paper_s_stacks() -> None:
+    """Three stacks of ten blocks see 3 x 1023 samples before the two of the first layer."""
+    net = WaveNet()
+    assert net.receptive_field == 3 * 1023 + 2
+    blocks = net.backbone.blocks.blocks
+    assert len(blocks) == 30
+    assert isinstance(net.head, nn.Linear)
+    assert net.out_channels == 256
