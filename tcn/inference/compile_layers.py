@@ -133,7 +133,7 @@ def _gate(builder: Builder, gate: Gate, x: Value) -> tuple[Value, States]:
 
 
 def _channel_norm(builder: Builder, norm: ChannelNorm, x: Value) -> tuple[Value, States]:
-    return builder.layer_norm(x, norm.weight, norm.bias, EPSILON), ()
+    return builder.layer_norm(x, norm.weight, norm.bias, norm.epsilon), ()
 
 
 def _rms_norm(builder: Builder, norm: RMSNorm, x: Value) -> tuple[Value, States]:
@@ -141,7 +141,7 @@ def _rms_norm(builder: Builder, norm: RMSNorm, x: Value) -> tuple[Value, States]
 
 
 def _cumulative_norm(builder: Builder, norm: CumulativeNorm, x: Value) -> tuple[Value, States]:
-    return builder.cumulative_norm(x, norm.weight, norm.bias, EPSILON)
+    return builder.cumulative_norm(x, norm.weight, norm.bias, norm.epsilon)
 
 
 def _batch_norm(builder: Builder, norm: BatchNorm, x: Value) -> tuple[Value, States]:

@@ -56,15 +56,21 @@ class _Affine(SequenceModule):
     """A norm with a scale and a shift per channel."""
 
     @recorded
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, epsilon: float = EPSILON) -> None:
         """Normalizes ``channels`` channels.
 
+        Args:
+            channels: channels of the input.
+            epsilon: added to the variance.
+
         Raises:
-            ValueError: if ``channels`` is below 1.
+            ValueError: if ``channels`` is below 1 or ``epsilon`` is not positive.
         """
         super().__init__()
         check_positive("channels", [channels])
-        self.channels = channels
+        if not epsilon > 0:
+            raise ValueError(f"epsilon: {epsilon} must be above 0, such as {EPSILON}")
+        self.channels, self.epsilon = channels, epsilon
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -86,7 +92,9 @@ class ChannelNorm(_Affine, Pointwise):
         """Normalizes ``(batch, channels, *sizes)``."""
         check_input_of_any_rank(self, x, self.channels)
         last = x.movedim(1, -1)
-        return F.layer_norm(last, (self.channels,), self.weight, self.bias, EPSILON).movedim(-1, 1)
+        return F.layer_norm(last, (self.channels,), self.weight, self.bias, self.epsilon).movedim(
+            -1, 1
+        )
 
 
 class RMSNorm(Pointwise):
@@ -133,7 +141,7 @@ class CumulativeNorm(_Affine):
         variance = (total[:, 1] / count - mean.square()).clamp_min(0)
         shape = (x.shape[0], 1, *[1] * (x.dim() - 3), x.shape[-1])
         mean, scale = (
-            each.to(silent.dtype).view(shape) for each in (mean, (variance + EPSILON).rsqrt())
+            each.to(silent.dtype).view(shape) for each in (mean, (variance + self.epsilon).rsqrt())
         )
         return self.affine((silent - mean) * scale, x.dtype), state
 
@@ -147,7 +155,9 @@ class GroupNorm(_Affine):
     """Group norm over the channels of a group and all time. Wu & He 2018."""
 
     @recorded
-    def __init__(self, channels: int, *, groups: int | None = None) -> None:
+    def __init__(
+        self, channels: int, *, groups: int | None = None, epsilon: float = EPSILON
+    ) -> None:
         """Normalizes ``channels`` channels in ``groups`` groups.
 
         Args:
@@ -155,11 +165,12 @@ class GroupNorm(_Affine):
             groups: blocks of channels with statistics of their own; 8, or the largest smaller
                 power of two that divides the channels, unless given; 1 is layer norm over
                 channels and time, ``channels`` is instance norm.
+            epsilon: added to the variance.
 
         Raises:
-            ValueError: if ``groups`` does not divide ``channels``.
+            ValueError: if ``groups`` does not divide ``channels``, or ``epsilon`` is not positive.
         """
-        super().__init__(channels)
+        super().__init__(channels, epsilon=epsilon)
         self.groups = math.gcd(channels, 8) if groups is None else groups
         check_positive("groups", [self.groups])
         if channels % self.groups:
@@ -170,7 +181,7 @@ class GroupNorm(_Affine):
         check_input_of_any_rank(self, x, self.channels)
         if context.mask is None:
             # nn.functional's refuses a single value; here its deviation is 0, padded or not.
-            return torch.group_norm(x, self.groups, self.weight, self.bias, EPSILON), ()
+            return torch.group_norm(x, self.groups, self.weight, self.bias, self.epsilon), ()
         precise = at_least_float32(x)
         valid = valid_steps(x, context.mask).to(precise.dtype).flatten(1).unsqueeze(1)
         grouped = precise.reshape(x.shape[0], self.groups, -1, valid.shape[-1])
@@ -179,7 +190,7 @@ class GroupNorm(_Affine):
         mean = grouped.sum((2, 3), keepdim=True) / count
         centered = (grouped - mean) * valid.unsqueeze(1)
         variance = centered.square().sum((2, 3), keepdim=True) / count
-        normalized = (centered * (variance + EPSILON).rsqrt()).view_as(x)
+        normalized = (centered * (variance + self.epsilon).rsqrt()).view_as(x)
         return self.affine(normalized, x.dtype), ()
 
     @property

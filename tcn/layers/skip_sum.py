@@ -21,6 +21,8 @@ from tcn.layers.passing import (
     children_states,
     grids,
     hold_back,
+    is_nothing,
+    is_sequence_module,
     latency_of,
     needs,
     on_grid,
@@ -93,8 +95,8 @@ class SkipSum(Composite):
                 next_state: State | None = ()
             else:
                 hidden, next_state = advance(block.body, x, before, context)
-                x = block.residual(hidden) + block.shortcut(x)
-            skips.append(block.skip(hidden))
+                x = _of(block.residual, hidden, context) + _of(block.shortcut, x, context)
+            skips.append(_of(block.skip, hidden, context))
             remembered.append(next_state)
             context = after(block.body, context, before)
         return sum_of(skips), tuple(remembered)
@@ -110,9 +112,9 @@ class SkipSum(Composite):
             remaining -= latency
             hidden, before = advance(block.body, x, before, context)
             x, shortcut = hold_back(self, x, shortcut, latency)
-            skipped, skip = hold_back(self, block.skip(hidden), skip, remaining)
+            skipped, skip = hold_back(self, _of(block.skip, hidden, context), skip, remaining)
             skips.append(skipped)
-            x = block.residual(hidden) + block.shortcut(x)
+            x = _of(block.residual, hidden, context) + _of(block.shortcut, x, context)
             remembered.append((before, shortcut, skip))
             context = context.delayed(latency)
         return sum_of(skips), tuple(remembered)
@@ -164,6 +166,14 @@ class SkipSum(Composite):
                 behind.take(x, before)
             )
         return sum_of(skips)
+
+
+def _of(part: Any, x: Tensor, context: Context) -> Tensor:
+    """What a 1x1 part makes of a chunk, which may be one in which no step falls due."""
+    if is_nothing(x) and is_sequence_module(part):
+        y: Tensor = part.nothing(x, None, context)[0]
+        return y
+    return part(x)
 
 
 def _is_called(block: Any) -> bool:

@@ -4,6 +4,7 @@ from tcn.models.alexnet import AlexNet, ZFNet
 from tcn.models.all_convolutional import AllConvolutional
 from tcn.models.bc_resnet import BCResNet, BroadcastedBlock, SubSpectralNorm
 from tcn.models.capture import Capture, StartedLSTM
+from tcn.models.conv_tasnet import ConvTasNet
 from tcn.models.densenet import DenseNet, densenet, small_densenet
 from tcn.models.ds_tc_resnet import DSTCResNet
 from tcn.models.googlenet import GoogLeNet
@@ -35,6 +36,7 @@ __all__ = [
     "BCResNet",
     "BroadcastedBlock",
     "Capture",
+    "ConvTasNet",
     "DSTCResNet",
     "DenseNet",
     "GoogLeNet",

@@ -166,7 +166,11 @@ def steps_behind(features: Any, input_size: int | Sequence[int], ndim: int) -> t
 
 
 def load_renamed(
-    net: nn.Module, found: Mapping[str, Tensor], names: Mapping[str, str], example: str
+    net: nn.Module,
+    found: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    example: str,
+    library: str = "torchvision",
 ) -> None:
     """Loads tensors under other names.
 
@@ -175,6 +179,7 @@ def load_renamed(
         found: the checkpoint's tensors.
         names: the checkpoint's name of every tensor of the net.
         example: a name that such a checkpoint has, for errors.
+        library: where such checkpoints come from, likewise.
 
     Raises:
         ValueError: if a tensor is missing, superfluous, or of another shape.
@@ -182,7 +187,7 @@ def load_renamed(
     own = net.state_dict()
     for name, there in names.items():
         if there not in found:
-            raise missing(there, found, example)
+            raise missing(there, found, example, library)
         if found[there].shape != own[name].shape:
             raise ValueError(
                 f"state_dict: {there} has shape {tuple(found[there].shape)}, expected "
@@ -197,11 +202,13 @@ def load_renamed(
     net.load_state_dict({name: found[there] for name, there in names.items()})
 
 
-def missing(name: str, found: Mapping[str, Tensor], example: str) -> ValueError:
+def missing(
+    name: str, found: Mapping[str, Tensor], example: str, library: str = "torchvision"
+) -> ValueError:
     """The error for a checkpoint without a tensor."""
     return ValueError(
         f"state_dict: no tensor for {name}; expected keys such as {example!r}, found "
-        f"{sorted(found)[:4]} ...: give the state_dict of torchvision's net"
+        f"{sorted(found)[:4]} ...: give the state_dict of {library}'s net"
     )
 
 

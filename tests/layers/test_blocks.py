@@ -21,6 +21,7 @@ from tcn.layers import (
     SkipSum,
 )
 from tcn.models import TCN
+from tcn.testing import check_sequence_module
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -226,3 +227,10 @@ def test_shortcuts_begin_small_and_convolutions_as_pytorch_does() -> None:
 def test_a_block_refuses_padding_that_its_shortcut_would_break(block, padding: str) -> None:
     with pytest.raises(ValueError, match=f"padding: '{padding}' in a block.*use 'causal'"):
         block(2, 2, 3, padding=padding)
+
+
+def test_a_sum_of_skips_behind_a_stride_streams_step_by_step() -> None:
+    # Two of three steps bring no output: the 1x1 layers of the blocks then have nothing to read.
+    blocks = [GatedBlock(4, 4, 2, dilation=d, skip_channels=3) for d in (1, 2)]
+    net = Chain(first=Conv1d(2, 4, 3, stride=3), blocks=SkipSum(blocks))
+    check_sequence_module(net)
