@@ -28,6 +28,10 @@ TITLES = {
     "mnist_10000": "Sequence or image? 10,000 images of MNIST",
     "binarized_mnist": "Binarized MNIST",
 }
+REMARKS = {
+    "cifar10_first": "A tenth of the set and minutes of training: not to be set beside published "
+    "figures. Whole recipes are in configs/images/cifar10; they are for a GPU and were not run.",
+}
 COLUMNS = {
     "accuracy": ("accuracy (%) ↑", 100.0, 2),
     "top5_accuracy": ("top 5 (%) ↑", 100.0, 2),
@@ -83,7 +87,8 @@ def section(task: str, results: Sequence[Result]) -> Section:
     best = _best(metrics[0], by_model) if metrics else []
     rows = [_row(model, runs, metrics, best) for model, runs in by_model.items()]
     asked = QUESTIONS.get(_name(task))
-    note = "" if asked is None else f"{asked.compared} {asked.answer}".strip()
+    remark = REMARKS.get(_name(task), "")
+    note = remark if asked is None else f"{asked.compared} {asked.answer}".strip()
     return Section(_name(task), _title(task), note, [Table(heads, rows)])
 
 

@@ -144,3 +144,9 @@ def test_a_run_that_crashed_leaves_its_reason_as_the_last_word(tmp_path: Path, c
     assert "did you mean --trainer.max_epochs" in said.out
     assert not said.err
     assert not Store(tmp_path).result_path(Run(TASK, "lenet5", 0)).exists()
+
+
+def test_a_part_of_a_set_is_said_to_be_one(made) -> None:
+    part = section("images/cifar10_first", [replace(made(), task="images/cifar10_first")])
+    assert part.note.startswith("A tenth of the set")
+    assert section(TASK, [made()]).note == ""
