@@ -70,6 +70,7 @@ enum Function : int32_t {
     CLAMP,         // low, high
     HARD_SIGMOID,
     HARD_SWISH,
+    FAST_TANH,
 };
 
 struct Activation {
