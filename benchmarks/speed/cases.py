@@ -1,4 +1,4 @@
-"""What is timed: training steps, whole sequences, single steps of a stream, generated samples."""
+"""What is timed: training, whole sequences, streams, samples, images, C files, captures."""
 
 import time
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.speed.captures import FILES, captured
 from benchmarks.speed.case import OURS, Builder, Case
 from benchmarks.speed.contestants import PEER, ChannelsFirst, Net, convolutional, recurrent
 from benchmarks.speed.others import drawing, written_as_c
@@ -46,6 +47,8 @@ def cases() -> Iterator[tuple[str, Builder]]:
     yield "images", drawing
     for gated in (False, True):
         yield "C file", partial(written_as_c, gated=gated)
+    for name in FILES:
+        yield "captures", partial(captured, name)
 
 
 def training(

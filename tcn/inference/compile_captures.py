@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from tcn.inference.compile_layers import recurrence
-from tcn.inference.translation import Declined, States, Translator, activation_of, translate
-from tcn.layers.activation import FastTanh, LeakyHardtanh
+from tcn.inference.translation import States, Translator, activation_of, translate
+from tcn.layers.activation import LeakyHardtanh
 from tcn.models import Capture, StartedLSTM
 from tcn.models.nam import NAMStack, NAMWaveNet
 from tcn.models.nam_block import NAMBlock, NAMFiLM, PairedActivation
@@ -110,10 +110,6 @@ def _times(builder: Builder, x: Value, factor: float) -> Value:
     return builder.scale(x, torch.full((x.channels,), factor), torch.zeros(x.channels))
 
 
-def _fast_tanh(builder: Builder, layer: FastTanh, x: Value) -> tuple[Value, States]:
-    raise Declined("FastTanh, a polynomial of its own, has no native form")
-
-
 def _leaky_hardtanh(builder: Builder, layer: LeakyHardtanh, x: Value) -> tuple[Value, States]:
     """The limited input, and what is beyond each limit times its slope."""
     builder.share(x)
@@ -131,6 +127,5 @@ CAPTURES: dict[type, Translator] = {
     StartedLSTM: _started,
     NAMWaveNet: _wavenet,
     PairedActivation: _paired,
-    FastTanh: _fast_tanh,
     LeakyHardtanh: _leaky_hardtanh,
 }

@@ -106,7 +106,9 @@ class SessionRows:
         """Says whether a row has not begun, and so whether there is more to do than a step."""
         self._waiting = waiting
         plain = None if waiting or self._policy.last else self._native_rows
-        self._push_plain = None if plain is None else plain.push_finite
+        self._push_plain: Callable[[Tensor], Tensor | None] | None = (
+            None if plain is None else plain.push_finite
+        )
 
     @property
     @alone

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from tcn.layers import FastTanh
 from tcn.native.operations import Activation, Value
 from tcn.native.stream import Builder
 
@@ -83,6 +84,7 @@ _ACTIVATIONS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     nn.ReLU6: lambda module: ("clamp", 0.0, 6.0),
     nn.Hardsigmoid: lambda module: ("hard_sigmoid",),
     nn.Hardswish: lambda module: ("hard_swish",),
+    FastTanh: lambda module: ("fast_tanh",),
 }
 
 

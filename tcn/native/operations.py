@@ -20,7 +20,7 @@ KINDS = (
 
 FUNCTIONS = (
     "identity", "relu", "leaky_relu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid", "softsign",
-    "clamp", "hard_sigmoid", "hard_swish",
+    "clamp", "hard_sigmoid", "hard_swish", "fast_tanh",
 )  # fmt: skip
 """The activations, in the order of ``Function`` in stream.h, where their parameters are named."""
 

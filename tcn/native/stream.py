@@ -13,7 +13,9 @@ A :class:`Builder` writes down what a net computes, value by value, without know
     y = rows.push(part, rows=torch.tensor([3, 5]))  # two of them go on, the others pause
 
 Weights are copied and packed by ``build``; rings, sums and remembered values of a row lie in one
-piece of native memory, and pushing allocates nothing but its result.
+piece of native memory, and pushing allocates nothing but its result. Of a net of few channels there
+are two forms of the rings, one for short pushes and one for long ones (source/planar.h), for which
+the first long push makes room.
 """
 
 from __future__ import annotations

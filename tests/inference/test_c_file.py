@@ -20,6 +20,7 @@ from tcn.inference.c_source import prefix_of
 from tcn.layers import (
     Chain,
     Conv1d,
+    FastTanh,
     FiLM,
     LocallyConnected1d,
     SequenceModule,
@@ -88,6 +89,7 @@ def test_chunks_of_any_length_give_what_the_net_gives(kind: str, tmp_path: Path)
 ACTIVATIONS: list[Callable[[], nn.Module]] = [
     nn.ReLU, nn.LeakyReLU, nn.ELU, partial(nn.CELU, 0.7), nn.SELU, nn.GELU, nn.SiLU, nn.Mish,
     nn.Tanh, nn.Sigmoid, nn.Softsign, nn.Hardtanh, nn.ReLU6, nn.Hardsigmoid, nn.Hardswish, nn.PReLU,
+    FastTanh,
 ]  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class Stream:
     ) -> None:
         self.kernels, self.handle, self.count = kernels, handle, count
         self.places, self.operations = program
+        self.begins = False  # whether it has been said what rows begin with
 
     def index(self, draw: Any) -> tuple[int | None, int, bool]:
         """Where some rows are named, how many, and whether they may be."""
@@ -69,7 +70,7 @@ class Stream:
 
 def push(draw: Any, stream: Stream) -> tuple[int, bool]:
     index, rows, possible = stream.index(draw)
-    time = draw.pick(1, 1, 2, 15, 16, 17, 40)
+    time = draw.pick(1, 1, 2, 15, 16, 17, 40, 100)
     wide = rows if possible else 1
     x, known = stream.chunk(draw, wide, time)
     condition, steps, fitting = stream.condition(draw, wide, time)
@@ -130,6 +131,20 @@ def copy(draw: Any, stream: Stream) -> tuple[int, bool]:
     return outcome, possible
 
 
+def keep_beginning(draw: Any, stream: Stream) -> tuple[int, bool]:
+    row, possible = draw.integer(0, stream.count - 1), True
+    if draw.chance(0.1):
+        row, possible = draw.pick(-1, stream.count, 2**32, -(2**63)), False
+    stream.begins |= possible
+    return stream.kernels.tcn_stream_keep_beginning(stream.handle, row), possible
+
+
+def begin(draw: Any, stream: Stream) -> tuple[int, bool]:
+    index, rows, possible = stream.index(draw)
+    outcome = stream.kernels.tcn_stream_begin(stream.handle, index, rows)
+    return outcome, possible and stream.begins
+
+
 def exchange(draw: Any, stream: Stream) -> tuple[int, bool]:
     index, rows, possible = stream.index(draw)
     number = draw.integer(0, len(stream.operations) - 1)
@@ -160,7 +175,7 @@ def state_size(op: NativeOperation) -> int:
 
 
 CALLS: list[Callable[[Any, Stream], tuple[int, bool]]] = [
-    push, push, push, push_finite, sample, reset, copy, exchange,
+    push, push, push, push_finite, sample, reset, copy, keep_beginning, begin, exchange,
 ]  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def spoil(draw: Any, places: Interface, op: NativeOperation) -> None:
     elif way == 3:
         draw.spoil(op, ["weights", "biases"])
     elif way == 4:
-        draw.pick(op.activation, op.after).function = draw.pick(13, *draw.hostile)
+        draw.pick(op.activation, op.after).function = draw.pick(len(FUNCTIONS), *draw.hostile)
     else:
         setattr(op, draw.pick("weight", "bias"), None)
 

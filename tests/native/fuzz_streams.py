@@ -97,7 +97,7 @@ def fuzz(_: Any, draw: Any) -> bool:
 
 
 def one_call(draw: Any, net: Any, rows: Any, named: Tensor | None, length: int) -> None:
-    kind = draw.integer(0, 9)
+    kind = draw.integer(0, 10)
     if kind <= 5:
         rows.push(chunk(draw, net, length), named)
     elif kind == 6:
@@ -107,6 +107,9 @@ def one_call(draw: Any, net: Any, rows: Any, named: Tensor | None, length: int) 
     elif kind == 8:
         target = index(draw, rows.count)
         rows.copy_rows(*(torch.arange(rows.count) if t is None else t for t in (named, target)))
+    elif kind == 10:
+        rows.keep_beginning(draw.integer(0, rows.count))
+        rows.begin(named)
     elif kind == 9 and net.vocabulary:
         tokens = torch.randint(0, draw.pick(7, 7, 9), (rows.count,))
         rows.sample(tokens, torch.randn(draw.integer(0, 5), rows.count, 7))

@@ -52,9 +52,7 @@ def convolution(outputs: int, kernel_size: int, dilation: int, shift: int, group
         channels = outputs * of_group
         weight = scaled(seeded(channels, inputs // of_group, kernel_size))
         bias = seeded(channels, seed=1)
-        y, slot = builder.convolve(
-            x, weight, bias, dilation=dilation, shift=shift, groups=of_group
-        )
+        y, slot = builder.convolve(x, weight, bias, dilation=dilation, shift=shift, groups=of_group)
         return y, (slot,)
 
     return write

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tcn.layers import FastTanh
 from tcn.native import library, stream
 from tcn.native.stream import Builder, StreamProgram, Value
 
@@ -58,6 +59,7 @@ EXACT: dict[str, tuple[tuple[float, ...], Callable[[Tensor], Tensor]]] = {
     "clamp": ((-1.0, 2.0), lambda x: F.hardtanh(x, -1.0, 2.0)),
     "hard_sigmoid": ((), F.hardsigmoid),
     "hard_swish": ((), F.hardswish),
+    "fast_tanh": ((), FastTanh()),
 }
 
 

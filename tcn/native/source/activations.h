@@ -20,6 +20,13 @@ INLINE Vector activate(const Activation& how, Vector x) {
         case SOFTSIGN: return x / (1.0f + absolute(x));
         case CLAMP: return clamp(x, p[0], p[1]);
         case HARD_SIGMOID: return clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f;
+        case FAST_TANH: {  // beyond the bounds nothing changes but the size of what is divided
+            x = clamp(x, -1e8f, 1e8f);
+            const Vector size = absolute(x), square = x * x;
+            const Vector above = 2.45550751f * (1.0f + size) + (0.893229854f + 0.821226667f * size) * square;
+            const Vector below = absolute(x + 0.814642735f * x * size);
+            return x * above / (2.44506635f + (2.44506635f + square) * below);
+        }
         case HARD_SWISH: return x * (clamp(x + 3.0f, 0.0f, 6.0f) / 6.0f);
         default: return x;
     }

@@ -101,7 +101,8 @@ bool PlanarProgram::suits(const std::vector<Instruction>& instructions, const In
         weights += static_cast<double>(terms_of(op)) * op.out_channels;
         remembered += static_cast<double>(context_of(op) + 3 * PLANAR_STEPS) * op.in_channels;
     }
-    return weights > 0 && weights <= PLANAR_WEIGHTS && remembered <= PLANAR_MEMORY && places.frame_size < LARGEST / PLANAR_STEPS;
+    return weights > 0 && weights <= PLANAR_WEIGHTS && remembered <= PLANAR_MEMORY &&
+           places.frame_size <= PLANAR_FRAME;
 }
 
 PlanarProgram::PlanarProgram(const std::vector<Instruction>& given, const Interface& places) {

@@ -33,6 +33,8 @@ constexpr int64_t PLANAR_TERMS = 4096;
 constexpr double PLANAR_WEIGHTS = 1 << 18;
 // Floats in a row's rings, at most: unlike those of the other form they are there from the beginning.
 constexpr double PLANAR_MEMORY = 1 << 20;
+// Values of a step, at most: with more, a block of them would leave the second-level cache.
+constexpr int64_t PLANAR_FRAME = 1 << 13;
 
 // An instruction of which, if it is a convolution, the weights are packed anew.
 struct PlanarInstruction {

@@ -53,6 +53,7 @@ static void apply(const Activation& how, const PlanarBlock& block, int channels,
         APPLY(CLAMP);
         APPLY(HARD_SIGMOID);
         APPLY(HARD_SWISH);
+        APPLY(FAST_TANH);
 #undef APPLY
         default:
             if (other) apply_function<IDENTITY>(how, block, channels, x, other);

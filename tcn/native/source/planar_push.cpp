@@ -73,7 +73,11 @@ bool stays_planar(Rows& rows, const Push& push) {
 bool choose_planar(Rows& rows, const Push& push) {
     if (!rows.program.planar) return false;
     if (push.time < shortest(*rows.program.planar, push)) return rows.planar && stays_planar(rows, push);
-    need_planar(rows);
+    try {
+        need_planar(rows);
+    } catch (const std::bad_alloc&) {
+        return false;  // the other form takes less memory, and only what is used of it
+    }
     for (int64_t i = 0; i < push.rows; ++i) {
         const int64_t row = row_at(push.index, i);
         if (!rows.planar->has(row)) make_planar(rows, row);

@@ -30,7 +30,7 @@ struct PlanarRows {
     std::vector<uint8_t> patience;  // short pushes after which a row is planar no more; 0 if it is not
 };
 
-// Throws std::bad_alloc where there is no memory for it.
+// Throws std::bad_alloc where there is no memory for rows in planar form.
 void need_planar(Rows& rows);
 
 // Brings rows, of which there are planar ones, into one form or the other.

@@ -16,6 +16,8 @@
 //                  position 1: row 0, row 1, ... row 63
 //                  ...
 //
+// Of a net of few channels, a row that is pushed many steps at once has its rings in another form, see planar.h.
+//
 // Of a net whose weights exceed the second-level cache, each single step would read all of them anew. There a dilated
 // convolution adds up the products of the past taps for several steps *ahead* at once: with dilation d, the next d
 // steps' past is known already. Each of these steps then adds the product of the present alone:
@@ -70,6 +72,7 @@ enum Function : int32_t {
     CLAMP,         // low, high
     HARD_SIGMOID,
     HARD_SWISH,
+    FAST_TANH,
 };
 
 struct Activation {

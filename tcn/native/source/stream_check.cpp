@@ -23,7 +23,7 @@ bool has_epilogue(int64_t kind) {
 bool convolves(int64_t kind) { return kind == CONVOLUTION || kind == DEPTHWISE; }
 
 Activation checked_activation(const GivenActivation& given) {
-    const int32_t function = within(given.function, IDENTITY, HARD_SWISH);
+    const int32_t function = within(given.function, IDENTITY, FAST_TANH);
     return {static_cast<Function>(function), {given.parameters[0], given.parameters[1], given.parameters[2]}};
 }
 

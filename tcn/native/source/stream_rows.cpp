@@ -98,10 +98,10 @@ void RowCopy::put(Rows& rows, int64_t index) const {
         at += size;
     });
     if (!is_planar()) return;
-    if (levels_.empty())
-        std::memcpy(rows.planar->row(index).floats, planar_.data(), planar_.size() * sizeof(float));
-    else
+    if (!levels_.empty())
         fill_levels(rows, index, levels_.data());
+    else if (!planar_.empty())  // there are programs without rings
+        std::memcpy(rows.planar->row(index).floats, planar_.data(), planar_.size() * sizeof(float));
     rows.planar->enter(index);
 }
 
