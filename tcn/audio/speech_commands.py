@@ -10,9 +10,9 @@ import torch
 from typing_extensions import override
 
 from tcn.audio.augmentation import SoundAugmentation
-from tcn.audio.clips import Clip
+from tcn.audio.clips import Clip, as_path
 from tcn.audio.folder import files_by_class
-from tcn.audio.loading import Labeled, SoundDataModule, as_path
+from tcn.audio.loading import Labeled, SoundDataModule
 from tcn.audio.sound import decoded
 from tcn.data.archives import unpacked
 from tcn.data.fetch import RemoteFile
