@@ -12,7 +12,7 @@ import numpy
 import pytest
 import soundfile
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -144,6 +144,42 @@ def test_what_is_no_sound(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"path: .*a\.wav {message}"):
+        load_sound(path)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+@given(
+    wrong=st.lists(st.tuples(st.integers(0, 2999), st.integers(0, 255)), min_size=1, max_size=6),
+    header=st.booleans(),
+)
+@settings(max_examples=60)
+def test_damage_is_refused_or_heard(
+    name: str, wrong: list[tuple[int, int]], header: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever bytes are wrong: an error that names the file, or sound that is finite."""
+    path = tmp_path_factory.mktemp("damage") / name
+    content = bytearray(save_sound(path, tone(), sample_rate=RATE).read_bytes())
+    for place, byte in wrong:
+        content[place % (60 if header else len(content))] = byte
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = load_sound(path).samples
+        except ValueError as error:
+            assert name in str(error)  # noqa: PT017
+        else:
+            assert found.numel()
+            assert found.abs().max() <= 1
+
+
+def test_a_length_that_is_a_lie_takes_no_memory(tmp_path: Path) -> None:
+    """The number of samples of a FLAC file: 36 bits from byte 21 on, here 51 thousand millions."""
+    path = save_sound(tmp_path / "a.flac", tone(), sample_rate=RATE)
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0C
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.flac (is cut short|cannot be read as sound)"):
         load_sound(path)
 
 
