@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(
         required=True,
         metavar="quick|run|search|memory_curve|ablations|report|many_to_one|speed|forecasting|"
-        "images|notes",
+        "images|audio|notes",
     )
     _add_quick(actions)
     _add_run(actions)

@@ -23,6 +23,7 @@ KEPT_OUT = [
     "pytorch_lightning",
     "scipy",
     "sklearn",
+    "soundfile",
     "tensorboard",
     "torchaudio",
     "torchmetrics",

@@ -1,4 +1,4 @@
-"""What one image costs a net, in multiplications with an addition."""
+"""What one image or sound costs a net, in multiplications with an addition."""
 
 import importlib
 import warnings
@@ -8,13 +8,20 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-SIZES = {"MNIST": (1, 28, 28), "FashionMNIST": (1, 28, 28), "BinarizedMNIST": (1, 28, 28),
-         "CIFAR10": (3, 32, 32), "FacePatches": (1, 25, 25)}  # fmt: skip
-"""Channels, height and width of the training images of a data module, and of those made of it."""
+SIZES: dict[str, tuple[int, ...]] = {
+    "MNIST": (1, 28, 28), "FashionMNIST": (1, 28, 28), "BinarizedMNIST": (1, 28, 28),
+    "CIFAR10": (3, 32, 32), "FacePatches": (1, 25, 25), "SpokenDigits": (),
+}  # fmt: skip
+"""Channels, height and width of the training images of a data module, and of those made of it.
+
+Sounds are as long as their config says, ``()``.
+"""
 
 
 def multiply_adds(config: Mapping[str, Any]) -> int | None:
-    """Of the forward pass for one image, by the resolved config of a result.
+    """Of the forward pass for one image or sound, by the resolved config of a result.
+
+    Fourier transforms are left out.
 
     None where the size of its images is not known, or a class that it names is not there.
 
@@ -30,7 +37,7 @@ def multiply_adds(config: Mapping[str, Any]) -> int | None:
     known = [SIZES[each.__name__] for each in lineage if each.__name__ in SIZES]
     if not known:
         return None
-    channels, *sizes = known[0]
+    channels, *sizes = known[0] or (1, data["init_args"]["length"])
     padding = 2 * data["init_args"].get("padding", 0)
     counter = FlopCounterMode(display=False)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The command lines of ``python -m benchmarks images`` and ``notes``; help is quick."""
+"""The command lines of ``python -m benchmarks images``, ``audio`` and ``notes``; help is quick."""
 
 import argparse
 from typing import Any
@@ -6,19 +6,20 @@ from typing import Any
 from benchmarks.grid.command import add_plan, make
 from benchmarks.grid.runs import ROOT
 from benchmarks.grid.store import Store
-from benchmarks.images.runs import IMAGES, NOTES, chosen, known_tasks
+from benchmarks.images.runs import AUDIO, IMAGES, NOTES, chosen, known_tasks
 
 RESULTS = ROOT / "benchmarks" / "results"
 
 
 HELP = {
     IMAGES: "nets for images, and their page",
+    AUDIO: "nets for sound, and their page",
     NOTES: "questions about nets of convolutions, and their page",
 }
 
 
 def add_parser(actions: "argparse._SubParsersAction[Any]") -> None:
-    """Adds both subcommands."""
+    """Adds the subcommands."""
     for pipeline, text in HELP.items():
         parser = actions.add_parser(pipeline, help=text)
         parser.set_defaults(action=_run, pipeline=pipeline)

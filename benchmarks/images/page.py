@@ -1,4 +1,4 @@
-"""``report.md`` and one self-contained ``report.html`` about nets for images."""
+"""``report.md`` and one self-contained ``report.html`` about nets for images or sound."""
 
 from collections.abc import Sequence
 from itertools import cycle, groupby
@@ -11,7 +11,7 @@ from benchmarks.grid.overview import clock
 from benchmarks.grid.results import Result
 from benchmarks.grid.store import Store
 from benchmarks.images.cost import multiply_adds
-from benchmarks.images.runs import IMAGES, NOTES
+from benchmarks.images.runs import AUDIO, IMAGES, NOTES
 from benchmarks.notes.questions import QUESTIONS
 from benchmarks.report.page import write_pages
 from benchmarks.report.plots import inline, svg
@@ -27,6 +27,7 @@ TITLES = {
     "cifar10_first": "The first 5,000 training and 2,000 test images of CIFAR-10",
     "mnist_10000": "Sequence or image? 10,000 images of MNIST",
     "binarized_mnist": "Binarized MNIST",
+    "spoken_digits": "Free Spoken Digits, the official 300 recordings for test",
 }
 REMARKS = {
     "cifar10_first": "A tenth of the set and minutes of training: not to be set beside published "
@@ -46,7 +47,7 @@ COLUMNS = {
 HUES = (*COLORS.values(), *FURTHER)
 """Of the models of a task, in the order of their names."""
 
-HEADINGS = {IMAGES: "Images", NOTES: "Questions"}
+HEADINGS = {IMAGES: "Images", AUDIO: "Sound", NOTES: "Questions"}
 
 
 def write_page(store: Store, pipeline: str = IMAGES) -> tuple[Path, Path]:
@@ -66,6 +67,7 @@ def write_page(store: Store, pipeline: str = IMAGES) -> tuple[Path, Path]:
     content = {
         "heading": HEADINGS[pipeline],
         "overridden": OVERRIDDEN,
+        "one": _one(pipeline),
         "sections": [section(task, results) for task, results in groups.items()],
         "provenance": provenance(found),
         "figures": {_name(task): inline(curves[task]) for task in groups},
@@ -82,7 +84,7 @@ def section(task: str, results: Sequence[Result]) -> Section:
     names = [COLUMNS[name][0] for name in metrics]
     heads = [
         "model", *names, "validation", "seeds", "parameters", "multiply-adds",
-        "images a second", "epochs", "training",
+        f"{_one(task)}s a second", "epochs", "training",
     ]  # fmt: skip
     best = _best(metrics[0], by_model) if metrics else []
     rows = [_row(model, runs, metrics, best) for model, runs in by_model.items()]
@@ -90,6 +92,11 @@ def section(task: str, results: Sequence[Result]) -> Section:
     remark = REMARKS.get(_name(task), "")
     note = remark if asked is None else f"{asked.compared} {asked.answer}".strip()
     return Section(_name(task), _title(task), note, [Table(heads, rows)])
+
+
+def _one(task: str) -> str:
+    """What a net is given, in the singular."""
+    return "sound" if task.startswith(AUDIO) else "image"
 
 
 def _title(task: str) -> str:
@@ -161,7 +168,7 @@ def _validation(metrics: Sequence[str], runs: Sequence[Result]) -> str:
 
 
 def _speed(runs: Sequence[Result]) -> str:
-    """Images a second in training, of the runs of which it is known."""
+    """Examples a second in training, of the runs of which it is known."""
     speeds = [
         each.steps_per_second * each.config["data"]["init_args"]["batch_size"]
         for each in runs

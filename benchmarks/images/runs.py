@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from benchmarks.grid.runs import CONFIGS, Run, check_seeds
 
 IMAGES = "images"
+AUDIO = "audio"
 NOTES = "notes"
 
 

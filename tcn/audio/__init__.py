@@ -8,7 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tcn.audio.augmentation import Gain, Noise, SoundAugmentation, Speed, TimeShift
+    from tcn.audio.augmentation import (
+        BackgroundNoise,
+        Gain,
+        Noise,
+        SoundAugmentation,
+        Speed,
+        TimeShift,
+    )
     from tcn.audio.folder import SoundFolder, SoundTable
     from tcn.audio.loading import SoundDataModule
     from tcn.audio.mixtures import Mixtures
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "MFCC": "tcn.layers",
+    "BackgroundNoise": "tcn.audio.augmentation",
     "Gain": "tcn.audio.augmentation",
     "MelSpectrogram": "tcn.layers",
     "Mixtures": "tcn.audio.mixtures",
@@ -52,6 +60,7 @@ _PLACES = {
 
 __all__ = [
     "MFCC",
+    "BackgroundNoise",
     "Gain",
     "MelSpectrogram",
     "Mixtures",

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from tcn.audio.clips import Clip, Reader, as_path, read_all
+from tcn.audio.sound_formats import FORMATS
 from tcn.layers.validation import check_positive, check_share
 from tcn.outputs.checks import check_number
 from tcn.training.batch import Batch
@@ -138,6 +141,9 @@ class Noise(SoundAugmentation):
             TypeError: an argument is not a number.
             ValueError: one is out of range.
         """
+        self._set(lowest, highest, probability)
+
+    def _set(self, lowest: float, highest: float, probability: float) -> None:
         for name, value in (("lowest", lowest), ("highest", highest)):
             check_number(name, value, above=-math.inf)
         if lowest > highest:
@@ -152,9 +158,69 @@ class Noise(SoundAugmentation):
         size = len(batch.x)
         chosen = torch.rand(size, 1, 1, generator=generator) < self.probability
         ratio = _uniform(size, self.lowest, self.highest, generator)
-        noise = torch.randn(batch.x.shape, generator=generator)
+        noise = self._noise(size, batch.x.shape[-1], generator)
         x = batch.x + chosen * noise * (_power(batch) * 10 ** (-ratio / 10)).sqrt()
         return batch._replace(x=x)
+
+    def _noise(self, size: int, steps: int, generator: torch.Generator) -> Tensor:
+        """``(size, 1, steps)`` of a power of about 1."""
+        return torch.randn(size, 1, steps, generator=generator)
+
+
+class BackgroundNoise(Noise):
+    """Stretches of recordings, such as of a street, beneath a share of the sounds.
+
+    Source: Warden 2018, arXiv:1804.03209, section 5.8 (the noise files of Speech Commands).
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        sample_rate: int,
+        lowest: float = 0.0,
+        highest: float = 20.0,
+        probability: float = 0.8,
+    ) -> None:
+        """Reads the recordings and sets how loud they are.
+
+        Args:
+            folder: of sound files; those of other kinds and in folders inside are left out.
+            sample_rate: theirs, in Hz.
+            lowest: ratio of the sound's power to that of the noise, in decibels, at the loudest.
+            highest: the same at the softest, not below ``lowest``.
+            probability: of each sound to get noise, 0 to 1.
+
+        Raises:
+            TypeError: an argument is not a number, or ``folder`` is not a path.
+            ValueError: one is out of range, there are no sound files, or one cannot be used.
+        """
+        self._set(lowest, highest, probability)
+        place = as_path("folder", folder)
+        paths = sorted(path for path in place.glob("*") if path.suffix.lower() in FORMATS)
+        if not paths:
+            raise ValueError(
+                f"folder: {place} has no files that end in {', '.join(FORMATS)}; give one that has"
+            )
+        sounds = read_all(Reader(sample_rate), [Clip(path) for path in paths])
+        self.recordings = [sound / _root_mean_square(sound) for sound in sounds]
+
+    @override
+    def _noise(self, size: int, steps: int, generator: torch.Generator) -> Tensor:
+        drawn = torch.rand(size, 2, generator=generator)
+        rows = []
+        for which, where in drawn.tolist():
+            sound = self.recordings[int(which * len(self.recordings))]
+            sound = sound.repeat(-(-steps // len(sound)) if len(sound) < steps else 1)
+            start = int(where * (len(sound) - steps + 1))
+            rows.append(sound[start : start + steps])
+        return torch.stack(rows).unsqueeze(1)
+
+
+def _root_mean_square(sound: Tensor) -> Tensor:
+    """That of a recording; 1 of silence, which stays so."""
+    size = sound.square().mean().sqrt()
+    return torch.where(size > 0, size, 1.0)
 
 
 def _power(batch: Batch) -> Tensor:

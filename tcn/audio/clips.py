@@ -136,6 +136,17 @@ def padded(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return rows.unsqueeze(1), lengths
 
 
+def as_path(argument: str, given: str | Path) -> Path:
+    """The path, ``~`` being the home of the user.
+
+    Raises:
+        TypeError: it is not a path.
+    """
+    if not isinstance(given, str | Path):
+        raise TypeError(f"{argument}: {given!r} is not a path; give a folder, such as 'recordings'")
+    return Path(given).expanduser()
+
+
 def _listed(lines: Sequence[str]) -> str:
     more = len(lines) - NAMED
     rest = f"\n  and {more} more" if more > 0 else ""

@@ -11,8 +11,8 @@ import torch
 from typing_extensions import override
 
 from tcn.audio.augmentation import SoundAugmentation
-from tcn.audio.clips import Clip, Reader
-from tcn.audio.loading import Labeled, SoundDataModule, as_path
+from tcn.audio.clips import Clip, Reader, as_path
+from tcn.audio.loading import Labeled, SoundDataModule
 from tcn.data.loading import SPLITS, Split, check_at_least
 from tcn.data.splitting import chosen_for
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -207,14 +206,3 @@ def checked_changes(augmentation: object) -> tuple[SoundAugmentation, ...]:
                 "tcn.audio.Gain()"
             )
     return tuple(augmentation)
-
-
-def as_path(argument: str, given: str | Path) -> Path:
-    """The path, ``~`` being the home of the user.
-
-    Raises:
-        TypeError: it is not a path.
-    """
-    if not isinstance(given, str | Path):
-        raise TypeError(f"{argument}: {given!r} is not a path; give a folder, such as 'recordings'")
-    return Path(given).expanduser()

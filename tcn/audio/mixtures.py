@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from tcn.audio.clips import Clip, Reader, read_all, windowed
+from tcn.audio.clips import Clip, Reader, as_path, read_all, windowed
 from tcn.audio.folder import files_by_class
-from tcn.audio.loading import as_path
 from tcn.data.loading import (
     EpochShuffle,
     SequenceDataModule,

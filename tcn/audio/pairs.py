@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from tcn.audio.loading import as_path
+from tcn.audio.clips import as_path
 from tcn.audio.resampling import check_sample_rate
 from tcn.audio.sound import decoded
 from tcn.data.loading import (

@@ -25,7 +25,10 @@ from tcn.layers.validation import check_positive, check_switch
 from tcn.saving.files import replacing
 
 BLOCK = 1 << 16
-"""Steps that are handed to the encoder at a time: libsndfile's for Vorbis overflows on many."""
+"""Steps that are read and written at a time.
+
+A damaged header may announce terabytes, and libsndfile's encoder for Vorbis overflows on many.
+"""
 LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
 
 
@@ -129,10 +132,13 @@ def decoded(file: Path, *, clip: bool) -> Sound:
     try:
         with soundfile.SoundFile(file) as opened:
             announced, subtype = opened.frames, opened.subtype
-            values = opened.read(dtype="float32", always_2d=True)
             rate = int(opened.samplerate)
+            blocks = [opened.read(BLOCK, "float32", always_2d=True)]
+            while len(blocks[-1]):
+                blocks.append(opened.read(BLOCK, "float32", always_2d=True))
     except (soundfile.LibsndfileError, TypeError) as error:
         raise refused(file, error) from error
+    values = numpy.concatenate(blocks)
     check_whole(file, announced, len(values), lossy=subtype in LOSSY)
     samples = torch.from_numpy(numpy.ascontiguousarray(values.T))
     return Sound(check_range(file, samples, clip=clip, lossy=subtype in LOSSY), rate)

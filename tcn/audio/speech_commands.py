@@ -10,13 +10,14 @@ import torch
 from typing_extensions import override
 
 from tcn.audio.augmentation import SoundAugmentation
-from tcn.audio.clips import Clip
+from tcn.audio.clips import Clip, as_path
 from tcn.audio.folder import files_by_class
-from tcn.audio.loading import Labeled, SoundDataModule, as_path
+from tcn.audio.loading import Labeled, SoundDataModule
 from tcn.audio.sound import decoded
 from tcn.data.archives import unpacked
 from tcn.data.fetch import RemoteFile
 from tcn.data.loading import Split, derived_generator
+from tcn.layers.validation import check_switch
 from tcn.outputs.checks import check_number
 
 Version = Literal["v0.01", "v0.02"]
@@ -108,6 +109,7 @@ class SpeechCommands(SoundDataModule):
         if version not in get_args(Version):
             known = ", ".join(map(repr, get_args(Version)))
             raise ValueError(f"version: {version!r} is not one of {known}")
+        check_switch(twelve=twelve)
         check_number("others", others, above=0)
         self.version = version
         self.twelve = twelve

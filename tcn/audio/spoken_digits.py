@@ -10,8 +10,8 @@ import torch
 from typing_extensions import override
 
 from tcn.audio.augmentation import SoundAugmentation
-from tcn.audio.clips import Clip
-from tcn.audio.loading import Labeled, SoundDataModule, as_path
+from tcn.audio.clips import Clip, as_path
+from tcn.audio.loading import Labeled, SoundDataModule
 from tcn.data.archives import unpacked
 from tcn.data.fetch import RemoteFile
 from tcn.data.loading import Split, check_at_least

@@ -95,7 +95,8 @@ class MaskBlock(nn.Module):
     Source: Luo & Mesgarani 2019, section II-C and figure 1 (c).
     """
 
-    ndim = 1
+    ndim: int = 1
+    skip: nn.Module | None
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ class WaveNet(SequenceModel):
 
         net = WaveNet(channels=16, skip_channels=32, dilations=(1, 2, 4, 8), stacks=2)
         sound = torch.rand(2, 1, 400) * 2 - 1
-        net.output.loss(net(sound), sound[:, 0])
+        net.output.loss(net.raw(net(sound)), sound)
         generate(net.eval().ahead(), torch.zeros(2, 1, 1), steps=100, output=net.output)
     """
 
@@ -102,8 +102,7 @@ class WaveNet(SequenceModel):
             hidden=Conv1d(skip_channels, skip_channels, 1),
             last_activation=nn.ReLU(),
         )
-        targets = in_channels if in_channels > 1 else None
-        super().__init__(backbone, head=head, targets=targets)
+        super().__init__(backbone, head=head, targets=in_channels)
 
     def ahead(self) -> WaveNet:
         """The same net with the present in sight: output ``t`` is of sample ``t + 1``.

@@ -55,7 +55,8 @@ def mu_law_decode(level: Tensor, levels: int = 256) -> Tensor:
     """
     mu = _mu(levels)
     compressed = 2 * level.to(torch.get_default_dtype()) / mu - 1
-    return compressed.sign() * torch.expm1(compressed.abs() * math.log1p(mu)) / mu
+    value = compressed.sign() * torch.expm1(compressed.abs() * math.log1p(mu)) / mu
+    return value.clamp(-1, 1)  # rounding may lead beyond the ends, which no file of sound takes
 
 
 def _mu(levels: int) -> int:

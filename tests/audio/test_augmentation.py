@@ -1,12 +1,13 @@
 """Random changes of sounds: what they do, by hand, and that their generator alone decides."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from tcn.audio import Gain, Noise, SoundAugmentation, Speed, TimeShift
+from tcn.audio import BackgroundNoise, Gain, Noise, SoundAugmentation, Speed, TimeShift, save_sound
 from tcn.training import Batch
 
 
@@ -107,6 +108,29 @@ def test_noise_is_as_loud_as_said() -> None:
     assert 19 < ratio.max() < 20.2
     silence = Batch(torch.zeros(2, 1, 50), torch.zeros(2))
     assert torch.equal(changed(Noise(), silence).x, silence.x)
+
+
+def test_background_noise_is_of_the_recordings(tmp_path: Path) -> None:
+    """Two recordings, a high and a low tone, one of them shorter than the sounds."""
+    for name, frequency, steps in (("high", 1.0, 5000), ("low", 0.1, 300)):
+        tone = torch.sin(torch.arange(steps) * frequency)[None] * 0.2
+        save_sound(tmp_path / f"{name}.wav", tone, sample_rate=8000)
+    (tmp_path / "README.md").write_text("no sound")
+    given = batch(300, 4000)
+    change = BackgroundNoise(tmp_path, sample_rate=8000, lowest=5, highest=15, probability=0.5)
+    found = changed(change, given)
+    assert torch.equal(changed(change, given).x, found.x)
+    noise = (found.x - given.x)[:, 0]
+    loud = noise.square().mean(1) > 0
+    assert 0.4 < loud.float().mean() < 0.6
+    power = given.x[:, 0].square().mean(1)[loud]
+    ratio = 10 * torch.log10(power / noise[loud].square().mean(1))
+    assert 4.5 < ratio.min() < 6.5
+    assert 13.5 < ratio.max() < 15.5
+    crossings = ((noise[loud][:, 1:] > 0) != (noise[loud][:, :-1] > 0)).float().mean(1) * math.pi
+    assert crossings.round(decimals=1).unique().tolist() == pytest.approx([0.1, 1.0], abs=0.03)
+    with pytest.raises(ValueError, match=r"folder: .* has no files that end in \.wav"):
+        BackgroundNoise(tmp_path / "none", sample_rate=8000)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,8 @@ def test_official_test_set_of_twelve_classes(data_dir: Path, commands: Path) -> 
 def test_what_is_missing_is_named(commands: Path) -> None:
     with pytest.raises(ValueError, match=r"version: 'v3' is not one of 'v0\.01', 'v0\.02'"):
         SpeechCommands(version="v3")
+    with pytest.raises(TypeError, match="twelve: 'yes' is not True or False"):
+        SpeechCommands(twelve="yes")
     (commands / "bed" / "2_nohash_0.wav").unlink()
     with pytest.raises(ValueError, match=r"1 recordings of testing_list.txt are not in .*bed/2_no"):
         SpeechCommands(folder=commands).setup("test")

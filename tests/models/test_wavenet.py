@@ -1,14 +1,17 @@
 """WaveNet: what it sees, what its outputs mean, and that it streams and generates."""
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tcn.audio import SoundPairs, save_sound
 from tcn.inference import StreamSession, from_pretrained, generate, save_pretrained
 from tcn.models import WaveNet
 from tcn.outputs import Logistics, MuLaw
 from tcn.testing import check_sequence_module
+from tcn.training import Regression
 
 HEADS = {"mu-law": "mu_law", "mixture of logistics": Logistics(3), "gaussian": "normal"}
 
@@ -102,20 +105,21 @@ def test_ahead_is_the_same_net_a_step_later(condition: tuple[int, ...] | None) -
         save_pretrained(ahead, "nowhere")
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("name", HEADS)
-def test_generates_what_is_likely(name: str) -> None:
+def test_generates_what_is_likely(name: str, channels: int) -> None:
     """The samples drawn one by one are those of the whole net, drawn with the same numbers."""
-    net = small(head=HEADS[name])
-    begin = torch.zeros(2, 1, 1)
+    net = small(in_channels=channels, head=HEADS[name])
+    begin = torch.zeros(2, channels, 1)
     drawn = generate(net.ahead(), begin, steps=12, output=net.output, seed=3, native=False)
     native = generate(net.ahead(), begin, steps=12, output=net.output, seed=3)
-    assert drawn.shape == (2, 1, 12)
-    generator, x = torch.Generator().manual_seed(3), torch.zeros(2, 1, 0)
+    assert drawn.shape == (2, channels, 12)
+    generator, x = torch.Generator().manual_seed(3), torch.zeros(2, channels, 0)
     for _ in range(12):
         with torch.no_grad():
             raw = net(functional.pad(x, (0, 1)))[..., -1]
-        following = net.output.sample(raw, 1, generator)[0]
-        x = torch.cat([x, following.view(2, 1, 1)], -1)
+        following = net.output.sample(net.raw(raw), 1, generator)[0]
+        x = torch.cat([x, following.unsqueeze(-1)], -1)
     torch.testing.assert_close(drawn, x, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(native, x, rtol=1e-4, atol=1e-4)
 
@@ -127,11 +131,27 @@ def test_learns_a_tone() -> None:
     x = torch.sin(torch.arange(200) * 0.3).view(1, 1, -1) * 0.8
     optimizer = torch.optim.Adam(net.parameters(), 2e-2)
     for _ in range(30):
-        loss = net.output.loss(net(x), x[:, 0])
+        loss = net.output.loss(net.raw(net(x)), x)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss.item() < 3.5
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_is_trained_on_recordings(tmp_path) -> None:
+    """What goes in is what comes out: pairs of a file with itself, and their first samples left."""
+    wave = torch.sin(torch.arange(4000) * 0.1)[None] * 0.5
+    path = save_sound(tmp_path / "a.wav", wave, sample_rate=8000)
+    data = SoundPairs(dry=path, wet=path, sample_rate=8000, length=100, context=20, batch_size=4)
+    task = Regression(small(), missing="ignore", optimizer=lambda p: torch.optim.Adam(p, 1e-2))
+    trainer = pl.Trainer(
+        max_epochs=6, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    before = trainer.test(task, data, verbose=False)[0]["test_loss"]
+    trainer.fit(task, data)
+    assert trainer.test(task, data, verbose=False)[0]["test_loss"] < before - 0.3
 
 
 @torch.no_grad()

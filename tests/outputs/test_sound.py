@@ -37,6 +37,19 @@ def test_mu_law_is_that_of_torchaudio(levels: int, seed: int) -> None:
     assert torch.allclose(mu_law_decode(found, levels), expected, atol=1e-6)
 
 
+@given(st.integers(2, 5000))
+def test_mu_law_goes_there_and_back(levels: int) -> None:
+    """Every level is its own value's, and a value moves by less than the levels around it."""
+    level = torch.arange(levels)
+    values = mu_law_decode(level, levels)
+    assert torch.equal(mu_law_encode(values, levels), level)
+    assert values.abs().max() <= 1
+    x = torch.linspace(-1, 1, 999)
+    found = mu_law_encode(x, levels)
+    below, above = (values[(found + by).clamp(0, levels - 1)] for by in (-1, 1))
+    assert ((below <= x + 1e-6) & (x - 1e-6 <= above)).all()  # the ends are rounded
+
+
 def test_mu_law_by_hand() -> None:
     # mu = 255: f(1/255) = log 2 / log 256 = 1/8, so level (1/8 + 1) / 2 * 255 = 143.4.
     assert mu_law_encode(torch.tensor([-1.0, 0.0, 1 / 255, 1.0, 9.0])).tolist() == [

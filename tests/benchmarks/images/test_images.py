@@ -12,7 +12,7 @@ from benchmarks.__main__ import main
 from benchmarks.grid.runs import CONFIGS, Run
 from benchmarks.images.cost import built, multiply_adds
 from benchmarks.images.part import FIRST, FirstCIFAR10
-from benchmarks.images.runs import chosen, known_models, known_tasks
+from benchmarks.images.runs import AUDIO, chosen, known_models, known_tasks
 
 CONFIG_FILES = sorted((CONFIGS / "images").glob("*/*.yaml"))
 
@@ -56,6 +56,15 @@ def test_multiply_adds_by_hand() -> None:
     assert multiply_adds(lenet) == expected
     lstm = yaml.safe_load((CONFIGS / "images/mnist_10000/lstm_rows.yaml").read_text())
     assert multiply_adds(lstm) == 28 * 4 * 115 * (28 + 115) + 115 * 10
+
+
+def test_runs_and_cost_of_sound() -> None:
+    """100 frames: filters, four blocks of two convolutions, a shortcut; the head; no transform."""
+    runs = chosen(["spoken_digits"], ["tcn_streaming"], [0], AUDIO)
+    assert runs == [Run("audio/spoken_digits", "tcn_streaming", 0)]
+    config = yaml.safe_load(runs[0].config.read_text())
+    blocks = 40 * 48 * 5 + 7 * 48 * 48 * 5 + 40 * 48
+    assert multiply_adds(config) == 100 * (129 * 40 + blocks) + 48 * 10
 
 
 @pytest.mark.parametrize("config", CONFIG_FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
