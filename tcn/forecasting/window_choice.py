@@ -34,7 +34,7 @@ CANDIDATES = ("standard", "identity", "last")
 """In the order in which one is taken if no other is clearly better."""
 WITH_COVARIATES = ("identity", "last", "standard")
 """The same for effects of covariates, which are usually amounts in the units of the series."""
-CLEARLY = 0.98  # of its error is what another one has to reach
+CLEARLY = 0.98  # of its error is what another one has to reach where one part is compared
 HELD_OUT = 0.2  # of the windows of every series, where there is no validation
 TIMES = 2  # parts of this size, one after the other, are compared
 FITTED, COMPARED = 4096, 8192  # windows at most, each of one target
@@ -100,7 +100,8 @@ def choose_window_scaler(
     best = min(errors.values())
     covariates = any(fitted is not None and fitted.exogenous.shape[1] for fitted, _ in parts)
     order = WITH_COVARIATES if covariates else CANDIDATES
-    chosen = next(name for name in order if best >= CLEARLY * errors[name])
+    clearly = CLEARLY ** (1 / len(found))  # chance decides less where more is compared
+    chosen = next(name for name in order if best >= clearly * errors[name])
     return WindowChoice(chosen, errors)
 
 
