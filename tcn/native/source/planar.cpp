@@ -31,7 +31,8 @@ bool reads(const Instruction& op, const Range& range) {
 }
 
 // Whether a value that is there before instruction `from` is read by that one or a later one, or is the output.
-bool read_later(const std::vector<Instruction>& instructions, size_t from, const Range& value, const Interface& places) {
+bool read_later(const std::vector<Instruction>& instructions, size_t from, const Range& value,
+                const Interface& places) {
     for (; from < instructions.size(); ++from) {
         if (reads(instructions[from], value)) return true;
         if (written(instructions[from]).covers(value)) return false;

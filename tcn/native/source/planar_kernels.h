@@ -1,4 +1,5 @@
-// The operations of a stream on a block of one row's steps, in planar form (planar.h); compiled once per instruction set.
+// The operations of a stream on a block of one row's steps in planar form (planar.h); compiled once per instruction
+// set.
 
 #include "vector.h"
 
@@ -371,7 +372,8 @@ static void remember_latest_planar(const Instruction& op, const PlanarBlock& blo
 // ------------------------------------------------------------------------------------------------------- beginning
 
 // Gives each channel of each ring a past that has been constant.
-static void fill_rings(const PlanarInstruction* instructions, int count, const PlanarMemory& memory, const float* levels) {
+static void fill_rings(const PlanarInstruction* instructions, int count, const PlanarMemory& memory,
+                       const float* levels) {
     for (const PlanarInstruction* p = instructions; p != instructions + count; ++p) {
         if (!p->capacity) continue;
         const int context = (p->op.kernel_size - 1) * p->op.dilation + p->op.shift, channels = p->op.in_channels;

@@ -24,7 +24,8 @@ void advance_row(const Rows& rows, const Push& push, int64_t number, const Works
     const int64_t row = row_at(push.index, number);
     float* frame = workspace.planes->floats();
     const auto plane = [frame](int64_t place) { return frame + place * PLANAR_STEPS; };
-    const float* x = places.vocabulary ? nullptr : static_cast<const float*>(push.x) + number * places.in_channels * push.time;
+    const float* x =
+        places.vocabulary ? nullptr : static_cast<const float*>(push.x) + number * places.in_channels * push.time;
     const int64_t* tokens = places.vocabulary ? static_cast<const int64_t*>(push.x) + number * push.time : nullptr;
     const float* condition = push.condition + number * places.condition_channels * push.condition_time;
     float* y = push.y + number * places.out_channels * push.time;

@@ -68,7 +68,8 @@ std::vector<float> levels_of(const Rows& rows, int64_t index) {
         exchange_planar(rows, static_cast<int64_t>(i), index, latest.data(), false);
         for (auto at = latest.begin(); at != latest.end(); at += static_cast<std::ptrdiff_t>(context)) {
             const float level = *at;
-            if (!std::all_of(at, at + static_cast<std::ptrdiff_t>(context), [=](float x) { return x == level; })) return {};
+            const auto end = at + static_cast<std::ptrdiff_t>(context);
+            if (!std::all_of(at, end, [=](float x) { return x == level; })) return {};
             levels.push_back(level);
         }
     }
