@@ -174,6 +174,8 @@ def _lacks_type_of_autocast() -> bool:
     if not torch.is_autocast_enabled("cpu"):
         return False
     half = torch.get_autocast_dtype("cpu") == torch.float16
+    if half and torch.is_grad_enabled():  # refused where there is one without gradients, too
+        return True
     support = torch.ops.mkldnn
     return not (
         support._is_mkldnn_fp16_supported() if half else support._is_mkldnn_bf16_supported()
