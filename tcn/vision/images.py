@@ -5,45 +5,14 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
 from typing_extensions import override
 
-from tcn.data.loading import EpochShuffle, SequenceDataset, derived_generator
+from tcn.data.loading import SequenceDataset, derived_generator
+from tcn.data.placed import Place
 from tcn.training.batch import Batch
 from tcn.vision.augmentation import Augmentation
 
 Targets = Literal["class", "values", "levels"]
-
-
-class Place(NamedTuple):
-    """An image and where it comes in training, which decides how it is changed."""
-
-    image: int
-    epoch: int
-    position: int
-
-
-class PlacedOrder(Sampler[Place]):
-    """The order of an ``EpochShuffle``, saying the epoch and the position of each image.
-
-    What an image is changed by travels with its index: a worker that lives for many epochs, or
-    works ahead, needs to be told nothing.
-    """
-
-    def __init__(self, order: EpochShuffle) -> None:
-        self.order = order
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        self.order.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    @override
-    def __iter__(self) -> Iterator[Place]:
-        for position, image in enumerate(self.order):
-            yield Place(image, self.order.epoch, position)
 
 
 class Normalization(NamedTuple):
@@ -110,7 +79,7 @@ class ImageDataset(SequenceDataset):
     @override
     def __getitems__(self, indices: Sequence[Any]) -> Batch:
         placed = isinstance(indices[0], Place)
-        index = torch.as_tensor([place.image for place in indices] if placed else indices)
+        index = torch.as_tensor([place.item for place in indices] if placed else indices)
         images, labels = self.images[index], self.labels[index]
         if self.targets != "class":
             values = images.float() / 127.5 - 1

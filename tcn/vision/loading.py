@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from tcn.data.loading import EpochShuffle, SequenceDataModule, Split, batches, check_at_least
+from tcn.data.placed import PlacedOrder
 from tcn.data.splitting import chosen_for
 from tcn.training.batch import Batch
 from tcn.vision.augmentation import Augmentation
-from tcn.vision.images import ImageDataset, Normalization, PlacedOrder, Targets
+from tcn.vision.images import ImageDataset, Normalization, Targets
 
 Part = Literal["train", "test"]
 

@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tcn.data.loading import SPLITS, EpochShuffle, WholeOrder
+from tcn.data.placed import PlacedOrder
 from tcn.training import Batch
 from tcn.training.processes import share
 from tcn.vision import HorizontalFlip, ImageDataModule, Mixup, RandomCrop
-from tcn.vision.images import Normalization, PlacedOrder
+from tcn.vision.images import Normalization
 
 
 class Noise(ImageDataModule):
