@@ -17,7 +17,7 @@ from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Trained, last_rows
 from tcn.forecasting.training import ForecastTask, seeded, train
 from tcn.forecasting.training_data import ForecastDataModule
-from tcn.forecasting.widening import widening_of
+from tcn.forecasting.widening import LAYERS_BEFORE, widening_of
 from tcn.forecasting.window_choice import choose_window_scaler
 from tcn.forecasting.window_scaling import WindowScaler
 from tcn.forecasting.windows import Windows
@@ -79,7 +79,7 @@ def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:
             trained.net.window_scaler = WindowScaler(choice.name, trained.net.sizes.targets)
             trained.window_errors = choice.errors
         if output.support != "count":
-            trained.widening = widening_of(len(windows), trained.net.coefficients)
+            trained.widening = widening_of(len(windows), LAYERS_BEFORE * trained.net.coefficients)
         data = ForecastDataModule(
             windows, validation, batch_size=settings.batch_size, seed=settings.seed
         )

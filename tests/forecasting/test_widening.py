@@ -56,9 +56,10 @@ def test_points_and_counts_stay_as_they_are() -> None:
     })  # fmt: skip
     small = {"h": 2, "input_size": 8, "width": 4, "max_steps": 2}
     assert Forecaster(**small, loss="poisson").fit(counts).trained_.widening == 1
-    # 51 windows; 8 values, 4 channels and a constant are multiplied for every step.
+    # 51 windows; 8 values, 4 channels and a constant are multiplied for every step, and as many
+    # again are counted for the layers before.
     normal = Forecaster(**small, loss="normal").fit(counts)
-    assert normal.trained_.widening == pytest.approx(widening_of(60 - 8 - 2 + 1, 8 + 4 + 1))
+    assert normal.trained_.widening == pytest.approx(widening_of(60 - 8 - 2 + 1, 2 * (8 + 4 + 1)))
     forecasts = normal.predict(level=[80])
     normal.trained_.widening = 1.0
     narrow = normal.predict(level=[80])
