@@ -37,13 +37,8 @@ class Copies(Pointwise):
 
     @recorded
     def __init__(self, sources: int) -> None:
-        """Copies the channels ``sources`` times.
-
-        Raises:
-            ValueError: if ``sources`` is below 1.
-        """
+        """Copies the channels ``sources`` times."""
         super().__init__()
-        check_positive("sources", [sources])
         self.sources = sources
 
     def channels_after(self, channels: int) -> int:
@@ -63,18 +58,11 @@ class SharedDecoder(ConvTranspose1d):
 
     @recorded
     def __init__(self, filters: int, sources: int, kernel_size: int, *, stride: int) -> None:
-        """Builds the decoder.
-
-        Args:
-            filters: of each source.
-            sources: how many.
-            kernel_size: samples of a filter.
-            stride: samples from one frame to the next.
+        """Builds the decoder for ``filters`` of each of ``sources``.
 
         Raises:
             ValueError: if a size is below 1, or ``kernel_size`` below ``stride``.
         """
-        check_positive("sources", [sources])
         super().__init__(filters, 1, kernel_size, stride=stride, bias=False)
         self.in_channels, self.out_channels = sources * filters, sources
 

@@ -23,6 +23,7 @@ SILENT += ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=fa
 PARAMETERS = {
     "spoken_digits/tcn": 161_050,
     "spoken_digits/tcn_streaming": 93_930,
+    "spoken_digits/tcn_small": 8_482,  # below 10,000
     "spoken_digits/bc_resnet": 9_232 - 66 + 80,
 }
 
