@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from tcn.inference.checks import check_net, check_rate, check_tensor
-from tcn.inference.sampling import Sampler, Tokens, generator_of, sampler_of, vocabulary_of
+from tcn.inference.sampling import Sampler, generator_of, sampler_of, vocabulary_of
 from tcn.inference.session import StreamSession
+from tcn.inference.tokens import Levels, Tokens
 from tcn.layers import SequenceModule
 from tcn.layers.validation import check_positive
 from tcn.outputs import Categorical, Output
@@ -36,13 +37,16 @@ def generate(
 ) -> Tensor:
     """Continues each row of a prompt by ``steps`` samples, every step of the net computed once.
 
+    Tokens, and levels of mu-law sound of one channel, are drawn natively where the net runs so:
+    then Python is called once in 64 steps.
+
     Args:
         net: a net without look-ahead, in evaluation mode. A categorical one returns a logit per
             token and takes tokens, embedded by the net or, if it embeds none, one-hot.
         prompt: ``(batch, time)`` tokens; ``(batch, in_channels, time)`` if not categorical.
         steps: how many samples to add.
         temperature: logits are divided by it; 0 takes the likeliest token. This and the next two
-            are for categorical outputs alone.
+            are for tokens, and levels of mu-law sound of one channel, alone.
         top_k: only the ``top_k`` likeliest tokens are drawn; among equally likely ones the first.
         top_p: only the fewest tokens are drawn that together have this probability, after
             temperature and ``top_k``. Holtzman et al. 2020, section 3.1.
@@ -65,39 +69,88 @@ def generate(
             expected tensor or number is given.
         ValueError: if an argument does not fit the net, naming it and the cure.
     """
+    parts = generate_parts(
+        net, prompt, steps, temperature=temperature, top_k=top_k, top_p=top_p,
+        condition=condition, seed=seed, output=output, native=native,
+    )  # fmt: skip
+    return torch.cat(list(parts), dim=-1)
+
+
+def generate_parts(
+    net: SequenceModule,
+    prompt: Tensor,
+    steps: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    condition: Tensor | None = None,
+    seed: SupportsIndex | torch.Generator | None = None,
+    output: str | Output | Sampler = "categorical",
+    native: bool | None = None,
+) -> Iterator[Tensor]:
+    """The samples of :func:`generate`, some steps at a time, each part as soon as it is there.
+
+    It takes and raises what that function does, and checks all before the first part.
+
+    Returns:
+        An iterator of ``(batch, steps of a part)`` tokens, or ``(batch, in_channels, steps)``.
+    """
     check_positive("steps", [steps])
     net = check_net(net)
     check_rate(net)
     check_tensor("prompt", prompt)
     generator = generator_of(seed)
     sampler = sampler_of(net, output, temperature, top_k, top_p, generator)
-    categorical = isinstance(sampler, Tokens)
+    categorical = isinstance(sampler, Tokens) and not isinstance(sampler, Levels)
     _check_prompt(net, prompt, categorical=categorical)
     _check_condition(condition, prompt, steps)
     session = _session(net, len(prompt), native)
-    encode = _encoder(net, categorical=categorical)
+    encode = _encoder(net, sampler)
+    return _continued(session, sampler, generator, encode, prompt, steps, condition)
+
+
+@torch.no_grad()
+def _continued(
+    session: StreamSession,
+    sampler: Sampler,
+    generator: torch.Generator,
+    encode: Callable[[Tensor], Tensor],
+    prompt: Tensor,
+    steps: int,
+    condition: Tensor | None,
+) -> Iterator[Tensor]:
+    """The parts of :func:`generate_parts`, of arguments that have been checked."""
     time = prompt.shape[-1]
-    with torch.no_grad():
-        y = _last(session.push(encode(prompt), condition=_condition_of(condition, 0, time)))
-        parts = [sampler(y, generator).unsqueeze(-1)]
-        embedded = vocabulary_of(net) is not None
-        steady = condition is None or condition.dim() == 2
-        if embedded and steady and _draws_any_logit(sampler, y):
-            parts += _in_blocks(session, sampler, parts[0], y, steps - 1, condition)
-        else:
-            for step in range(time, time + steps - 1):
-                part = _condition_of(condition, step, 1)
-                y = _last(session.push(encode(parts[-1]), condition=part))
-                parts.append(sampler(y, generator).unsqueeze(-1))
-        return torch.cat(parts, dim=-1)
+    begun = prompt if isinstance(sampler, Levels) else encode(prompt)
+    y = _last(session.push(begun, condition=_condition_of(condition, 0, time)))
+    drawn = sampler(y, generator).unsqueeze(-1)
+    shown = encode if isinstance(sampler, Levels) else _as_it_is
+    yield shown(drawn)
+    steady = condition is None or condition.dim() == 2
+    if steady and _in_one_call(sampler, session.net, y):
+        for part in _in_blocks(session, sampler, drawn, y, steps - 1, condition):
+            yield shown(part)
+        return
+    for step in range(time, time + steps - 1):
+        y = _last(session.push(encode(drawn), condition=_condition_of(condition, step, 1)))
+        drawn = sampler(y, generator).unsqueeze(-1)
+        yield shown(drawn)
 
 
-def _draws_any_logit(sampler: Sampler, y: Tensor) -> TypeGuard[Tokens]:
-    """Whether noise is all that is added to the outputs, of which the largest is taken."""
-    if not isinstance(sampler, Tokens) or not isinstance(sampler.output, Categorical):
+def _as_it_is(samples: Tensor) -> Tensor:
+    return samples
+
+
+def _in_one_call(sampler: Sampler, net: SequenceModule, y: Tensor) -> TypeGuard[Tokens]:
+    """Whether noise is all that is added to the outputs, of which the largest is the next input."""
+    if not isinstance(sampler, Tokens) or not sampler.keeps_all(y):
         return False
+    if isinstance(sampler, Levels):
+        return y.dtype is torch.float32 and y.is_cpu
+    embedded = vocabulary_of(net) is not None and isinstance(sampler.output, Categorical)
     # A session adds noise of the type of the outputs, which must not be of half precision.
-    return y.dtype in (torch.float32, torch.float64) and sampler.keeps_all(y)
+    return embedded and y.dtype in (torch.float32, torch.float64)
 
 
 def _in_blocks(
@@ -123,7 +176,7 @@ def _in_blocks(
     """
     while steps:
         noise = sampler.noise(steps, logits)
-        samples = session.sample(token[:, -1], noise, condition)
+        samples = session.sample(token[:, -1], noise, condition, sampler.values)
         yield samples
         token, steps = samples, steps - len(noise)
 
@@ -184,11 +237,14 @@ def _session(net: SequenceModule, batch_size: int, native: bool | None) -> Strea
     return session
 
 
-def _encoder(net: SequenceModule, *, categorical: bool) -> Callable[[Tensor], Tensor]:
+def _encoder(net: SequenceModule, sampler: Sampler) -> Callable[[Tensor], Tensor]:
     """From samples ``(batch, ..., time)`` to the net's input."""
-    if not categorical or vocabulary_of(net) is not None:
-        return lambda samples: samples
+    if not isinstance(sampler, Tokens) or vocabulary_of(net) is not None:
+        return _as_it_is
     parameter = next(net.parameters())
+    if isinstance(sampler, Levels):
+        values = sampler.values.to(parameter)
+        return lambda levels: values[levels].unsqueeze(1)
     one_hot = torch.eye(net.in_channels, dtype=parameter.dtype, device=parameter.device)
     return lambda tokens: one_hot[tokens].transpose(1, 2)
 

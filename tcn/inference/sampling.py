@@ -1,9 +1,4 @@
-"""What makes the next input from a net's last outputs: a draw of tokens or values, or a function.
-
-Categorical samples are drawn by the Gumbel-max trick: the largest of ``logits + temperature *
-noise``, with Gumbel noise, is distributed as ``softmax(logits / temperature)``. At temperature 0
-it is the largest logit, without a special case.
-"""
+"""What makes the next input from a net's last outputs: a draw, or a function of the caller."""
 
 from __future__ import annotations
 
@@ -15,93 +10,15 @@ from typing import SupportsFloat, SupportsIndex
 import torch
 from torch import Tensor
 
+from tcn.inference.tokens import Levels, Tokens
 from tcn.layers import SequenceModule
-from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive
-from tcn.outputs import Categorical, Output, Point
+from tcn.outputs import Categorical, MuLaw, Output, Point
 from tcn.outputs.classes import OfClasses
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
 """Makes the next input, ``(batch, in_channels)`` or ``(batch,)`` tokens, from the last outputs,
 ``(batch, out_channels)``."""
-
-# Noise is drawn for this many steps at a time, whatever the number of steps asked for: a longer
-# generation from the same seed begins with the shorter one.
-BLOCK = 64
-
-
-class Tokens:
-    """Draws tokens; the noise of a step depends on the generator alone."""
-
-    def __init__(
-        self,
-        temperature: float,
-        top_k: int | None,
-        top_p: float | None,
-        generator: torch.Generator,
-        output: OfClasses,
-    ) -> None:
-        self.output = output
-        self.temperature = temperature
-        self.top_k = top_k
-        self.top_p = top_p
-        self.generator = generator
-        self._noise = torch.empty(0)
-
-    def __call__(self, raw: Tensor, _: torch.Generator) -> Tensor:
-        """``(batch, out_channels)`` raw numbers to ``(batch,)`` tokens."""
-        # Of half precision, sums of logit and noise would often be equal.
-        logits = at_least_float32(self.output.logits(raw))
-        return (self._likely(logits) + self.noise(1, logits)[0]).argmax(1)
-
-    def noise(self, most: int, logits: Tensor) -> Tensor:
-        """The noise of the next steps, at least one and at most ``most``.
-
-        Returns:
-            ``(steps, batch, vocabulary)``, for logits like these.
-        """
-        if not len(self._noise):
-            self._noise = self._draw(logits)
-        noise, self._noise = self._noise[:most], self._noise[most:]
-        return noise
-
-    def keeps_all(self, logits: Tensor) -> bool:
-        """Whether every token may be drawn."""
-        top_k = self.top_k is None or self.top_k >= logits.shape[1]
-        top_p = self.top_p is None or self.top_p >= 1 or self.temperature == 0
-        return top_k and top_p
-
-    def _draw(self, logits: Tensor) -> Tensor:
-        """Gumbel noise for a block of steps."""
-        noise = torch.empty(
-            (BLOCK, *logits.shape), dtype=logits.dtype, device=self.generator.device
-        )
-        # An exponential number that rounds to 0 would be an infinite noise.
-        noise.exponential_(generator=self.generator).clamp_min_(torch.finfo(logits.dtype).tiny)
-        # From its end: the order is arbitrary, but has to stay for a seed to keep its samples.
-        return noise.log_().mul_(-self.temperature).flip(0).to(logits.device)
-
-    def _likely(self, logits: Tensor) -> Tensor:
-        """The logits, minus infinity for the tokens that are not to be drawn."""
-        if self.keeps_all(logits):
-            return logits
-        if self.top_k is not None and self.top_k < logits.shape[1]:
-            logits = logits.masked_fill(~_largest(logits, self.top_k), -torch.inf)
-        if self.top_p is not None and self.top_p < 1 and self.temperature > 0:
-            ordered, order = logits.sort(dim=1, descending=True, stable=True)
-            probability = (ordered / self.temperature).softmax(1)
-            # What the tokens before already have: the first is always kept.
-            enough = probability.cumsum(1) - probability >= self.top_p
-            excluded = torch.zeros_like(enough).scatter(1, order, enough)
-            logits = logits.masked_fill(excluded, -torch.inf)
-        return logits
-
-
-def _largest(logits: Tensor, count: int) -> Tensor:
-    """``(batch, vocabulary)`` bool: the ``count`` largest; of equals the first, like argmax."""
-    least = logits.topk(count, dim=1).values[:, -1:]
-    above, equal = logits > least, logits == least
-    return above | (equal & (equal.cumsum(1) <= count - above.sum(1, keepdim=True)))
 
 
 def sampler_of(
@@ -125,10 +42,13 @@ def sampler_of(
         _check_size(net, output)
         _check_categorical(net, output.classes, temperature, top_k, top_p)
         return Tokens(temperature, top_k, top_p, generator, output)
+    if isinstance(output, MuLaw) and _channels_of(net) == output.size and _is_mono(net):
+        _check_choice(temperature, top_k, top_p)
+        return Levels(temperature, top_k, top_p, generator, output)
     if (temperature, top_k, top_p) != (1, None, None):
         raise ValueError(
             f"temperature, top_k, top_p: {temperature}, {top_k}, {top_p} with output={output!r}; "
-            "they are for categorical outputs, leave them out"
+            "they are for tokens and for the levels of one channel of sound, leave them out"
         )
     if isinstance(output, Output):
         return Values(net, output)
@@ -237,6 +157,17 @@ def _check_categorical(
     top_k: int | None,
     top_p: float | None,
 ) -> None:
+    _check_choice(temperature, top_k, top_p)
+    tokens = vocabulary_of(net) or getattr(net, "in_channels", None)
+    if classes != tokens:
+        raise ValueError(
+            f"net: {classes} output channels for a vocabulary of {tokens}; a categorical net has "
+            "a logit per token: give it out_channels = vocabulary, or pass as output what its "
+            "outputs mean (net.output) or a function of them"
+        )
+
+
+def _check_choice(temperature: float, top_k: int | None, top_p: float | None) -> None:
     _check_number("temperature", temperature)
     if not 0 <= temperature < math.inf:
         raise ValueError(
@@ -248,13 +179,6 @@ def _check_categorical(
         _check_number("top_p", top_p)
         if not 0 < top_p <= 1:
             raise ValueError(f"top_p: {top_p} is not in (0, 1]; it is a share of probability")
-    tokens = vocabulary_of(net) or getattr(net, "in_channels", None)
-    if classes != tokens:
-        raise ValueError(
-            f"net: {classes} output channels for a vocabulary of {tokens}; a categorical net has "
-            "a logit per token: give it out_channels = vocabulary, or pass as output what its "
-            "outputs mean (net.output) or a function of them"
-        )
 
 
 def _check_number(name: str, value: object) -> None:
@@ -281,6 +205,11 @@ def generator_of(seed: SupportsIndex | torch.Generator | None) -> torch.Generato
         ) from error
     except (RuntimeError, ValueError, OverflowError) as error:
         raise ValueError(f"seed: {seed!r} must fit into 64 bits") from error
+
+
+def _is_mono(net: SequenceModule) -> bool:
+    """Whether the net takes one number a step."""
+    return vocabulary_of(net) is None and getattr(net, "in_channels", None) == 1
 
 
 def vocabulary_of(net: SequenceModule) -> int | None:

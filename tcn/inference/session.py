@@ -177,16 +177,22 @@ class StreamSession(CopiedRows):
         return y
 
     @alone
-    def sample(self, tokens: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        tokens: Tensor,
+        noise: Tensor,
+        condition: Tensor | None = None,
+        values: Tensor | None = None,
+    ) -> Tensor:
         """Advances all rows by steps of which each makes the next one's token.
 
-        A token is the largest of the net's last outputs plus the noise of the step. Natively, this
-        is one call for all steps.
+        A token is the largest of the net's last outputs plus the noise; natively, by one call.
 
         Args:
             tokens: ``(batch_size,)``, the first step's, of a net that embeds them.
-            noise: ``(steps, batch_size, vocabulary)``, of the type of the outputs.
+            noise: ``(steps, batch_size, vocabulary)``, as the outputs; float64 with ``values``.
             condition: ``(batch_size, channels)``, where the net takes one.
+            values: ``(vocabulary,)`` float32, the input of one channel that each token is.
 
         Returns:
             ``(batch_size, steps)`` tokens, of which the last has not been pushed.
@@ -202,11 +208,11 @@ class StreamSession(CopiedRows):
         if native is not None:
             if condition is not None:
                 check_condition(self.net, condition, self.batch_size, None)
-                condition = condition.resolve_neg()
-            return native.sample(tokens, noise, condition)
+            return native.sample(tokens, noise, condition, values)
         samples = [tokens.new_empty(self.batch_size, 0)]
         for now in noise:
-            y = self.push(tokens.unsqueeze(-1), condition=condition)
+            x = tokens.unsqueeze(-1) if values is None else values[tokens].view(-1, 1, 1)
+            y = self.push(x, condition=condition)
             tokens = ((y if y.dim() == 2 else y[..., -1]) + now).argmax(1)
             samples.append(tokens.unsqueeze(1))
         return torch.cat(samples, dim=1)

@@ -74,7 +74,7 @@ def _load() -> ctypes.CDLL | None:
     return kernels
 
 
-INTERFACE = 3
+INTERFACE = 4
 """Counted up here and in source/instruction_set.cpp when what is handed over changes its form: a
 library that was built before would take the numbers for others."""
 

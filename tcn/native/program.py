@@ -124,6 +124,7 @@ def kernels_of_streams() -> ctypes.CDLL | None:
         "push_finite": (c_int, [handle, c_void_p, c_int64, c_void_p]),
         "threads": (c_int, [handle, c_int64, c_int]),
         "sample": (c_int, sample),
+        "sample_values": (c_int, [*sample, c_void_p]),
         "exchange": (c_int, [handle, c_int64, index, count, c_void_p, c_int64, c_int]),
         "reset": (c_int, [handle, index, count]),
         "copy": (c_int, [handle, index, index, count]),

@@ -142,33 +142,38 @@ class StreamRows:
             raise self._refused(refusal, None)
         return None
 
-    def sample(self, tokens: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        tokens: Tensor,
+        noise: Tensor,
+        condition: Tensor | None = None,
+        values: Tensor | None = None,
+    ) -> Tensor:
         """Advances all rows by steps of which each makes the next one's token.
 
         It is ``tokens = (push(tokens) + noise).argmax(1)`` for each step's noise, in one call.
 
         Args:
             tokens: ``(count,)`` int64, the first step's.
-            noise: ``(steps, count, vocabulary)`` float32, added to the logits.
+            noise: ``(steps, count, vocabulary)`` float32, added to the logits; with ``values``
+                float64.
             condition: ``(count, channels)`` float32, if the net has one.
+            values: ``(vocabulary,)`` float32, the input that each token is, if the net takes one
+                number a step.
 
         Returns:
             ``(count, steps)`` int64, the tokens made, of which the last has not been pushed.
 
         Raises:
             ValueError: if a shape, a type or a token does not fit, or the net does not return a
-                logit per token that it embeds; nothing has happened then.
+                logit per token that it embeds, or per value; nothing has happened then.
         """
-        count, vocabulary = self.count, self.program.vocabulary
-        if not vocabulary or self.program.out_channels != vocabulary:
-            raise ValueError(
-                f"tokens: this net returns {self.program.out_channels} channels for a vocabulary "
-                f"of {vocabulary}; only a logit per token that it embeds can be sampled"
-            )
-        if noise.shape[1:] != (count, vocabulary) or not _is_native(noise, torch.float32):
+        count, vocabulary = self.count, self._vocabulary(values)
+        kind = torch.float32 if values is None else torch.float64
+        if noise.shape[1:] != (count, vocabulary) or not _is_native(noise, kind):
             raise ValueError(
                 f"noise: {noise.dtype} of shape {tuple(noise.shape)}; expected (steps, {count}, "
-                f"{vocabulary}) float32 on the CPU"
+                f"{vocabulary}) {str(kind).removeprefix('torch.')} on the CPU"
             )
         if tokens.shape != (count,) or not _is_native(tokens, torch.int64):
             raise ValueError(
@@ -181,13 +186,38 @@ class StreamRows:
             pointer = condition.data_ptr()
         tokens, noise = tokens.resolve_neg().contiguous(), noise.resolve_neg().contiguous()
         samples = torch.empty((count, len(noise)), dtype=torch.int64)
-        refusal = self._kernels.tcn_stream_sample(
+        arguments = (
             self._handle, tokens.data_ptr(), pointer, noise.data_ptr(), len(noise),
             samples.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
+        if values is None:
+            refusal = self._kernels.tcn_stream_sample(*arguments)
+        else:
+            values = values.resolve_neg().contiguous()
+            refusal = self._kernels.tcn_stream_sample_values(*arguments, values.data_ptr())
         if refusal:
             raise self._refused(refusal, None, tokens)
         return samples
+
+    def _vocabulary(self, values: Tensor | None) -> int:
+        """How many tokens there are to draw from, those that are embedded or have a value."""
+        program, embedded = self.program, self.program.vocabulary
+        if values is None:
+            if not embedded or program.out_channels != embedded:
+                raise ValueError(
+                    f"tokens: this net returns {program.out_channels} channels for a vocabulary of "
+                    f"{embedded}; only a logit per token that it embeds can be sampled"
+                )
+            return embedded
+        if embedded or program.in_channels != 1:
+            takes = "tokens" if embedded else f"{program.in_channels} channels"
+            raise ValueError(f"values: this net takes {takes}, not one number a step")
+        if values.shape != (program.out_channels,) or not _is_native(values, torch.float32):
+            raise ValueError(
+                f"values: {values.dtype} of shape {tuple(values.shape)}; expected "
+                f"({program.out_channels},) float32 on the CPU, one per output"
+            )
+        return program.out_channels
 
     def get_state(self, rows: Tensor | None = None) -> Any:
         """The state of rows in PyTorch's form: nested tuples of ``(n, ...)`` tensors."""
@@ -345,7 +375,7 @@ class StreamRows:
         if refusal == TOKEN_OUT_OF_RANGE and x is not None:
             return ValueError(
                 f"x: tokens from {int(x.min())} to {int(x.max())}; tokens lie between 0 and "
-                f"{self.program.vocabulary - 1}"
+                f"{(self.program.vocabulary or self.program.out_channels) - 1}"
             )
         if refusal == IN_USE:
             return RuntimeError(

@@ -9,7 +9,7 @@ from torch.nn import functional
 from tcn.audio import SoundPairs, save_sound
 from tcn.inference import StreamSession, from_pretrained, generate, save_pretrained
 from tcn.models import WaveNet
-from tcn.outputs import Logistics, MuLaw
+from tcn.outputs import Logistics, MuLaw, mu_law_decode, mu_law_encode
 from tcn.testing import check_sequence_module
 from tcn.training import Regression
 
@@ -122,6 +122,45 @@ def test_generates_what_is_likely(name: str, channels: int) -> None:
         x = torch.cat([x, following.unsqueeze(-1)], -1)
     torch.testing.assert_close(drawn, x, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(native, x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.7}, {"temperature": 0.0}])
+def test_sample_for_sample_as_the_slow_way(conditioned: bool, sampling: dict) -> None:
+    """Natively, beyond a block of noise, beside the whole net anew for every sample, in float64.
+
+    The random numbers are drawn here: 64 steps of Gumbel noise, -log(-log(uniform)).
+    """
+    net = small(condition_channels=3 if conditioned else None)
+    condition = torch.randn(2, 3) if conditioned else None
+    drawn = generate(
+        net.ahead(), torch.zeros(2, 1, 1), steps=150, output=net.output, seed=3, native=True,
+        condition=condition, **sampling,
+    )  # fmt: skip
+    slow, given = small(condition_channels=3 if conditioned else None).double(), {}
+    slow.load_state_dict(net.state_dict())
+    if condition is not None:
+        given["condition"] = condition.double()
+    noise = torch.rand(150, 2, 256, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    noise = -(-noise.log()).log() * sampling.get("temperature", 1.0)
+    x = torch.zeros(2, 1, 0, dtype=torch.float64)
+    for step in range(150):
+        with torch.no_grad():
+            logits = slow(functional.pad(x, (0, 1)), **given)[..., -1]
+        level = (logits + noise[step]).argmax(1)
+        x = torch.cat([x, mu_law_decode(level).double().view(2, 1, 1)], -1)
+    assert torch.equal(drawn, x.float())
+
+
+def test_the_likeliest_levels_alone() -> None:
+    """With top_k=2, every sample is one of the two likeliest levels; by the net itself."""
+    net = small()
+    drawn = generate(net.ahead(), torch.zeros(1, 1, 1), 30, output=net.output, seed=1, top_k=2)
+    with torch.no_grad():
+        likely = net(drawn).topk(2, dim=1).indices
+    assert (mu_law_encode(drawn) == likely).any(1).all()
+    with pytest.raises(ValueError, match=r"temperature: -1.0 must be at least 0"):
+        generate(net.ahead(), torch.zeros(1, 1, 1), 3, output=net.output, temperature=-1.0)
 
 
 def test_learns_a_tone() -> None:

@@ -306,12 +306,16 @@ def test_the_program_lives_as_long_as_its_rows(delay: StreamProgram) -> None:
 class Ahead:
     """Rows that add up past taps ahead, beside each row's whole past through PyTorch in float64."""
 
-    def __init__(self, rows: int, kernel_size: int, dilations: list[int], channels: int) -> None:
+    def __init__(
+        self, rows: int, kernel_size: int, dilations: list[int], channels: int, half: bool = False
+    ) -> None:
         self.dilations = dilations
         self.weights = [
             seeded(channels, channels, kernel_size, seed=i) / (channels * kernel_size) ** 0.5
             for i, _ in enumerate(dilations)
         ]
+        if half:
+            self.weights = [weight.bfloat16().float() for weight in self.weights]
         builder = Builder()
         y, slots = builder.input(channels), []
         for weight, dilation in zip(self.weights, dilations, strict=True):
@@ -363,7 +367,8 @@ def test_sums_ahead_survive_whatever_happens_to_rows(
         count,
         data.draw(st.integers(2, 4)),
         data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=2)),
-        data.draw(st.sampled_from([1, 5, 16, 33])),
+        data.draw(st.sampled_from([1, 5, 16, 17, 33, 64])),
+        data.draw(st.booleans()),
     )
     for _ in range(data.draw(st.integers(1, 12))):
         what = data.draw(st.sampled_from(["steps", "steps", "chunk", "reset", "copy", "carry"]))
@@ -395,6 +400,26 @@ def test_sums_ahead_around_the_ring(instruction_set: str) -> None:
     rows = Ahead(1, 3, [7, 2, 8, 64], 20)
     for _ in range(400):  # the longest ring has 144 positions
         rows.push([0], 1)
+
+
+@pytest.mark.parametrize("channels", [32, 48])  # two panels of outputs, which are paired; three
+@pytest.mark.parametrize("rows", [1, 3, 11])
+def test_weights_of_16_bits_give_the_same_bits(
+    instruction_set: str, channels: int, rows: int
+) -> None:
+    """A filter of 2^-k and one more output, whose weight needs 17 bits: that program keeps 32.
+
+    Sums of such products are exact, so the order in which they are added does not matter.
+    """
+    weight = 2.0 ** -seeded(channels, 4, 2).abs().mul(3).round() * seeded(channels, 4, 2).sign()
+    wider = weight.clone()
+    wider[0, 0, 0] = 1 + 2**-8
+    with mock.patch.object(stream, "CACHED_WEIGHTS", 0):
+        half, full = (convolution(w, torch.zeros(channels), dilation=3) for w in (weight, wider))
+    x = seeded(rows, 4, 20, seed=1).mul(8).round()
+    y, other = half.rows(rows), full.rows(rows)
+    for part in x.split([1, 1, 5, 13], -1):
+        assert torch.equal(y.push(part)[:, 1:], other.push(part)[:, 1:])
 
 
 # -------------------------------------------------------------------------- sampling
@@ -445,6 +470,55 @@ def test_sampling_under_a_condition() -> None:
     assert rows.sample(tokens, noise, condition).tolist() == [[1] * 4, [2] * 4]
     with pytest.raises(ValueError, match=r"condition: .*\(2, 3, 4\).*expected \(2, 3\) float32"):
         rows.sample(tokens, noise, condition[..., None].expand(2, 3, 4))
+
+
+def levels_of_values(levels: int = 7) -> StreamProgram:
+    """A small net over numbers that returns a logit for each of some values."""
+    builder = Builder()
+    y, past = builder.convolve(builder.input(1), seeded(levels, 1, 3, seed=1))
+    built = builder.build(y, (past,))
+    assert built is not None
+    return built
+
+
+def test_sampling_values_is_pushing_and_choosing(instruction_set: str) -> None:
+    levels, noise = torch.tensor([3, 0]), seeded(20, 2, 7, seed=2).double()
+    values = seeded(7, seed=3)
+    one, other = levels_of_values().rows(2), levels_of_values().rows(2)
+    now, expected = levels, []
+    for step in noise:
+        now = (one.push(values[now].view(2, 1, 1))[..., 0] + step).argmax(1)
+        expected.append(now)
+    assert torch.equal(other.sample(levels, noise, None, values), torch.stack(expected, dim=1))
+    assert torch.equal(one.get_state()[0], other.get_state()[0])
+    assert other.sample(levels, noise[:0], None, values).shape == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "noise", "values", "message"),
+    [
+        ([0, 7], torch.zeros(3, 2, 7).double(), torch.zeros(7), "tokens from 0 to 7; .* and 6"),
+        ([0, -1], torch.zeros(3, 2, 7).double(), torch.zeros(7), "tokens from -1 to 0"),
+        ([0, 1], torch.zeros(3, 2, 7), torch.zeros(7), r"noise: torch.float32 .* 7\) float64"),
+        ([0, 1], torch.zeros(3, 2, 7).double(), torch.zeros(6), r"values: .*\(6,\); expected \(7,"),
+        ([0, 1], torch.zeros(3, 2, 7).double(), torch.zeros(7).double(), "values: torch.float64"),
+    ],
+)
+def test_sampling_values_refuses_what_does_not_fit(
+    tokens: list[int], noise: Tensor, values: Tensor, message: str
+) -> None:
+    rows = levels_of_values().rows(2)
+    with pytest.raises(ValueError, match=message):
+        rows.sample(torch.tensor(tokens), noise, None, values)
+    assert not rows.get_state()[0].any()
+
+
+def test_values_are_those_of_a_net_of_one_channel(delay: StreamProgram) -> None:
+    noise, tokens = torch.zeros(1, 1, 7).double(), torch.tensor([0])
+    with pytest.raises(ValueError, match="values: this net takes tokens, not one number"):
+        logits_of_tokens().rows(1).sample(tokens, noise, None, torch.zeros(7))
+    with pytest.raises(ValueError, match="values: this net takes 2 channels"):
+        program(2, lambda _, x: x).rows(1).sample(tokens, noise[..., :2], None, torch.zeros(2))
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@
 namespace {
 
 // The first of the largest sums; NaN is larger than any number, as PyTorch has it.
-int64_t likeliest(const float* logits, const float* noise, int64_t count) {
+template <typename Noise>
+int64_t likeliest(const float* logits, const Noise* noise, int64_t count) {
     int64_t best = 0;
-    float most = logits[0] + noise[0];
+    Noise most = logits[0] + noise[0];
     for (int64_t token = 1; token < count && !std::isnan(most); ++token) {
-        const float value = logits[token] + noise[token];
+        const Noise value = logits[token] + noise[token];
         if (value > most || std::isnan(value)) best = token, most = value;
     }
     return best;
@@ -115,6 +116,33 @@ EXPORT int tcn_stream_sample(Rows* rows, const int64_t* tokens, const float* con
             advance_all(*rows, push, threads);
             for (int64_t row = 0; row < count; ++row, noise += vocabulary)
                 samples[row * steps + step] = inputs[row] = likeliest(&logits[row * vocabulary], noise, vocabulary);
+        }
+        return NONE;
+    });
+}
+
+// The same of a net of one input channel, whose input is the value of the token; the noise has 64 bits.
+EXPORT int tcn_stream_sample_values(Rows* rows, const int64_t* tokens, const float* condition, const double* noise,
+                                    int64_t steps, int64_t* samples, int threads, const float* values) {
+    return refusal_in_turn(rows, [&]() -> int {
+        const Interface& places = rows->program.places;
+        const int64_t count = rows->count, levels = places.out_channels;
+        if (places.vocabulary || places.in_channels != 1 || steps < 0 || !tokens || !values) return MISFIT;
+        if (steps && (!noise || !samples)) return MISFIT;
+        std::vector<float> inputs(count), logits(checked_product(count, levels));
+        for (int64_t row = 0; row < count; ++row) {
+            if (tokens[row] < 0 || tokens[row] >= levels) return TOKEN_OUT_OF_RANGE;
+            inputs[row] = values[tokens[row]];
+        }
+        const Push push{inputs.data(), condition, 1, nullptr, count, 1, logits.data()};
+        if (const int refusal = check_push(*rows, push)) return refusal;
+        for (int64_t step = 0; step < steps; ++step) {
+            advance_all(*rows, push, threads);
+            for (int64_t row = 0; row < count; ++row, noise += levels) {
+                const int64_t token = likeliest(&logits[row * levels], noise, levels);
+                samples[row * steps + step] = token;
+                inputs[row] = values[token];
+            }
         }
         return NONE;
     });

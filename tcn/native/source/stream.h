@@ -26,6 +26,11 @@
 //      weights read    past, present    present ...       past, present
 //      sums ahead      4 -> 3           2     1     0     4 -> 3
 
+// Where all weights of such a net's convolution are numbers of bfloat16, the upper half of a float, they are kept with
+// 16 bits: nothing is rounded, and half as much is read. In one word lie those of two panels:
+//
+//      word            upper half: panel 0, output 3    lower half: panel 1, output 3
+
 #pragma once
 
 #include <cstddef>
@@ -158,9 +163,11 @@ struct Instruction {
     int32_t ahead;     // steps for which past taps are added up at once; 0 if they are not
     int32_t left;      // index into the table of heads: of the sums ahead, how many are still to be used
     size_t sums;       // offset of the sums ahead as of `memory`
+    bool half;         // whether the weights are kept with 16 bits each
 };
 
 // How far it is, in floats, from the weights of one group, panel of outputs or tap, (in / groups, PANEL), to the next.
+// Of weights with 16 bits, two panels lie in the place of one.
 struct PanelStrides {
     size_t group;
     size_t panel;
@@ -171,7 +178,7 @@ struct PanelStrides {
 // present tap.
 inline PanelStrides panel_strides(const Instruction& op) {
     const size_t size = static_cast<size_t>(op.in_channels / op.groups) * PANEL, taps = op.kernel_size;
-    const size_t panels = (op.out_channels / op.groups + PANEL - 1) / PANEL;
+    const size_t panels = (op.out_channels / op.groups + PANEL - 1) / PANEL / (op.half ? 2 : 1);
     if (op.ahead) return {taps * panels * size, size, panels * size};
     return {taps * panels * size, taps * size, size};
 }

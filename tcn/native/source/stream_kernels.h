@@ -55,10 +55,19 @@ struct Group {
     const float* initial;
     size_t initial_stride;
     int listed;  // items whose inputs are listed, see list_taps
+    bool half;   // whether the weights have 16 bits, those of two panels in one word
 };
 
+// Vector number v of the weights of one channel, of panels that follow each other.
+template <bool HALF>
+INLINE Vector load_weight(const float* weight, size_t panel_stride, int v) {
+    if (!HALF) return load(weight + v / VECTORS * panel_stride + v % VECTORS * LANES);
+    const Integers words = reinterpret_cast<Integers>(load(weight + v % VECTORS * LANES));
+    return reinterpret_cast<Vector>(v < VECTORS ? words & static_cast<int>(0xffff0000u) : words << 16);
+}
+
 // y = initial + weight x for ITEMS items and PANELS panels of outputs; x[tap * listed + i] points to item i's inputs.
-template <int ITEMS, int PANELS>
+template <int ITEMS, int PANELS, bool HALF = false>
 static void multiply_tile(const Group& group, int panel, const float* const* x, float* y, size_t y_stride) {
     constexpr int WIDTH = PANELS * VECTORS;
     // Each sum waits for the one before: at least eight of them under way keep the multipliers busy.
@@ -70,7 +79,7 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
             for (int v = 0; v < WIDTH; ++v)
                 sums[part][i][v] = part ? Vector{} : load(initial + i * group.initial_stride + v * LANES);
     for (int tap = 0; tap < group.taps; ++tap, x += group.listed) {
-        const float* weight = group.weight + panel * group.panel_stride + tap * group.tap_stride;
+        const float* weight = group.weight + panel / (HALF ? 2 : 1) * group.panel_stride + tap * group.tap_stride;
         const float* from[ITEMS];
         for (int i = 0; i < ITEMS; ++i) from[i] = x[i] + group.first_channel;
         int c = 0;
@@ -78,13 +87,12 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
             for (int part = 0; part < PARTS; ++part, weight += PANEL)
                 for (int i = 0; i < ITEMS; ++i)
                     for (int v = 0; v < WIDTH; ++v)
-                        sums[part][i][v] += broadcast(from[i][c + part]) *
-                                            load(weight + v / VECTORS * group.panel_stride + v % VECTORS * LANES);
+                        sums[part][i][v] +=
+                            broadcast(from[i][c + part]) * load_weight<HALF>(weight, group.panel_stride, v);
         for (; c < group.channels; ++c, weight += PANEL)
             for (int i = 0; i < ITEMS; ++i)
                 for (int v = 0; v < WIDTH; ++v)
-                    sums[0][i][v] +=
-                        broadcast(from[i][c]) * load(weight + v / VECTORS * group.panel_stride + v % VECTORS * LANES);
+                    sums[0][i][v] += broadcast(from[i][c]) * load_weight<HALF>(weight, group.panel_stride, v);
     }
     for (int i = 0; i < ITEMS; ++i)
         for (int v = 0; v < WIDTH; ++v) {
@@ -97,6 +105,7 @@ static void multiply_tile(const Group& group, int panel, const float* const* x, 
 template <int ITEMS>
 static void multiply_items(const Group& group, const float* const* x, float* y, size_t y_stride) {
     int panel = 0;
+    for (; group.half && panel < group.panels; panel += 2) multiply_tile<ITEMS, 2, true>(group, panel, x, y, y_stride);
     for (; panel + TILE_PANELS <= group.panels; panel += TILE_PANELS)
         multiply_tile<ITEMS, TILE_PANELS>(group, panel, x, y, y_stride);
     for (; panel < group.panels; ++panel) multiply_tile<ITEMS, 1>(group, panel, x, y, y_stride);
@@ -218,7 +227,8 @@ static Group group_of(const Instruction& op, int index, int listed) {
             index * channels,
             op.bias + static_cast<size_t>(index) * panels * PANEL,
             0,
-            listed};
+            listed,
+            op.half};
 }
 
 // The products of the past taps for the row's next steps, which begin at the ring's head.

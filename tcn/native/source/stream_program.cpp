@@ -2,6 +2,19 @@
 
 namespace {
 
+uint32_t bits_of(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+// Whether every weight of a convolution is a number of bfloat16, and its panels come in pairs.
+bool fits_half(const Instruction& op) {
+    if (op.kind != CONVOLUTION || op.groups > 1 || panels(op.out_channels) % 2) return false;
+    const size_t count = size_t{1} * op.out_channels * op.in_channels * op.kernel_size;
+    return std::all_of(op.weight, op.weight + count, [](float weight) { return !(bits_of(weight) & 0xffffu); });
+}
+
 // In floats; the weights exist, so that only what fills up the panels can make this exceed 64 bits.
 size_t weight_size(const Instruction& op) {
     const size_t taps = op.kernel_size, group = op.in_channels / op.groups;
@@ -9,7 +22,7 @@ size_t weight_size(const Instruction& op) {
     switch (op.kind) {
         case CONVOLUTION: {
             const size_t outputs = checked_product(op.groups, size_t{1} * panels(op.out_channels / op.groups) * PANEL);
-            return checked_product(checked_product(outputs, taps), group);
+            return checked_product(checked_product(outputs, taps), group) / (op.half ? 2 : 1);
         }
         case DEPTHWISE: return checked_product(taps, width);
         case EMBED: return round_up(checked_product(op.in_channels, op.out_channels), PANEL);
@@ -39,8 +52,26 @@ void pack_convolution(const Instruction& op, float* to) {
             }
 }
 
+// The same with two panels in each word.
+void pack_half(const Instruction& op, float* to) {
+    const PanelStrides strides = panel_strides(op);
+    uint32_t* words = reinterpret_cast<uint32_t*>(to);
+    for (int out = 0; out < op.out_channels; ++out)
+        for (int tap = 0; tap < op.kernel_size; ++tap) {
+            const bool upper = out / PANEL % 2 == 0;
+            uint32_t* panel = words + out / PANEL / 2 * strides.panel + tap * strides.tap;
+            for (int in = 0; in < op.in_channels; ++in) {
+                const float weight = op.weight[(size_t{1} * out * op.in_channels + in) * op.kernel_size + tap];
+                const uint32_t kept = bits_of(weight);
+                panel[in * PANEL + out % PANEL] |= upper ? kept : kept >> 16;
+            }
+        }
+}
+
 void pack_weight(const Instruction& op, float* to) {
-    if (op.kind == CONVOLUTION) {
+    if (op.half) {
+        pack_half(op, to);
+    } else if (op.kind == CONVOLUTION) {
         pack_convolution(op, to);
     } else if (op.kind == DEPTHWISE) {
         const size_t width = size_t{1} * panels(op.out_channels) * PANEL;
@@ -99,6 +130,7 @@ void Program::check(const Operation* operations, int64_t count) {
             heads += 2;
         }
         op.ahead = places.ahead ? steps_ahead(op) : 0;
+        op.half = places.ahead && fits_half(op);
         if (op.ahead) op.left = heads++;
         op.kept_size = kept_size(op);
         taps = std::max(taps, op.kernel_size);
@@ -118,7 +150,7 @@ void Program::pack() {
     size_t floats = 0;
     for (const Instruction& op : instructions) {
         const size_t size = weight_size(op);
-        work += op.kind == EMBED ? 0 : static_cast<double>(size);
+        work += op.kind == EMBED ? 0 : static_cast<double>(size) * (op.half ? 2 : 1);
         floats = checked_sum(floats, checked_sum(size, bias_size(op)));
     }
     weights = std::make_unique<Memory>(checked_product(floats, sizeof(float)));
