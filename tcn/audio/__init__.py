@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tcn.audio.pairs import SoundPairs
     from tcn.audio.resampling import resample
     from tcn.audio.sound import Sound, load_sound, save_sound
+    from tcn.audio.sound_clips import SoundClips
     from tcn.audio.speech_commands import SpeechCommands
     from tcn.audio.spoken_digits import SpokenDigits
     from tcn.audio.yesno import YesNo
@@ -39,6 +40,7 @@ _PLACES = {
     "Noise": "tcn.audio.augmentation",
     "Sound": "tcn.audio.sound",
     "SoundAugmentation": "tcn.audio.augmentation",
+    "SoundClips": "tcn.audio.sound_clips",
     "SoundDataModule": "tcn.audio.loading",
     "SoundFolder": "tcn.audio.folder",
     "SoundPairs": "tcn.audio.pairs",
@@ -67,6 +69,7 @@ __all__ = [
     "Noise",
     "Sound",
     "SoundAugmentation",
+    "SoundClips",
     "SoundDataModule",
     "SoundFolder",
     "SoundPairs",

@@ -15,6 +15,7 @@ from typing_extensions import override
 from tcn.audio.clips import as_path
 from tcn.audio.resampling import check_sample_rate
 from tcn.audio.sound import decoded
+from tcn.audio.stretches import check_shares, stretch
 from tcn.data.loading import (
     EpochShuffle,
     SequenceDataModule,
@@ -25,7 +26,6 @@ from tcn.data.loading import (
     derived_generator,
 )
 from tcn.data.placed import Place, PlacedOrder
-from tcn.layers.validation import check_share
 from tcn.training.batch import Batch
 
 
@@ -141,15 +141,7 @@ class SoundPairs(SequenceDataModule):
         check_sample_rate("sample_rate", sample_rate)
         check_at_least("length", length, 1)
         check_at_least("context", context, 0)
-        for name, share in (("validation_share", validation_share), ("test_share", test_share)):
-            check_share(name, share)
-            if not share:
-                raise ValueError(f"{name} is 0: give a share above 0")
-        if validation_share + test_share >= 1:
-            raise ValueError(
-                f"test_share: {test_share} and validation_share: {validation_share} leave nothing "
-                "for training; give shares such as 0.1"
-            )
+        check_shares(validation_share, test_share)
         self.dry = as_path("dry", dry)
         self.wet = as_path("wet", wet)
         self.sample_rate = sample_rate
@@ -202,12 +194,7 @@ class SoundPairs(SequenceDataModule):
         return batches(dataset, self.batch_size, order)
 
     def _part(self, pair: Pair, split: Split) -> Pair:
-        steps = pair.dry.shape[-1]
-        test = round(steps * (1 - self.shares[1]))
-        validation = round(steps * (1 - sum(self.shares)))
-        first, last = {
-            "train": (0, validation), "validation": (validation, test), "test": (test, steps)
-        }[split]  # fmt: skip
+        first, last = stretch(pair.dry.shape[-1], self.shares, split)
         return Pair(*(part[:, first:last] for part in pair))
 
     def _read(self, dry: Path, wet: Path) -> Pair:
