@@ -29,6 +29,7 @@ EXTRAS = {
     "tcn/forecasting": "forecasting",
     "tcn/vision": "images",
     "tcn/audio": "audio",
+    "tcn/commands/generate.py": "audio",
     "tcn/commands/training.py": "training",
     "tcn/commands/parsing.py": "training",
     "benchmarks": "peers",

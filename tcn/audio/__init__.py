@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tcn.audio.nam_reading import load_nam
     from tcn.audio.nam_writing import save_nam
     from tcn.audio.pairs import SoundPairs
+    from tcn.audio.plots import plot_sound
     from tcn.audio.resampling import resample
     from tcn.audio.sound import Sound, load_sound, save_sound
     from tcn.audio.sound_clips import SoundClips
@@ -55,6 +56,7 @@ _PLACES = {
     "load_sound": "tcn.audio.sound",
     "mu_law_decode": "tcn.outputs",
     "mu_law_encode": "tcn.outputs",
+    "plot_sound": "tcn.audio.plots",
     "resample": "tcn.audio.resampling",
     "save_nam": "tcn.audio.nam_writing",
     "save_sound": "tcn.audio.sound",
@@ -84,6 +86,7 @@ __all__ = [
     "load_sound",
     "mu_law_decode",
     "mu_law_encode",
+    "plot_sound",
     "resample",
     "save_nam",
     "save_sound",

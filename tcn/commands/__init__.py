@@ -2,6 +2,7 @@
 
 tcn fit|validate|test|predict --config configs/<task>/<model>.yaml
 tcn export [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT]
+tcn generate --checkpoint RUN_OR_FOLDER --seconds S FILE
 tcn forecast --config configs/forecasting/<name>.yaml --data FILE
 
 A command is loaded when it is called, and what it needs besides torch after its options have been
@@ -32,6 +33,7 @@ COMMANDS = {
     "test": Command("measure a net on the test data", "fit"),
     "predict": Command("write what a net predicts on the test data", "fit"),
     "export": Command("write a trained net to an ONNX or torch.export file", "export"),
+    "generate": Command("make sound with a trained net, sample by sample", "generate"),
     "forecast": Command("forecast a table, from a file to a file", "forecast"),
 }
 """By name, in the order of the help; a new one is one line here and one module next to this."""

@@ -2,6 +2,7 @@
 
     session.py     many streams at once, each in a row of its own
     generation.py  sequences, a step at a time
+    half.py        a copy whose weights fit into 16 bits
     images.py      images, a pixel at a time
     export.py      ONNX and torch.export, whole sequences or streams
     pretrained.py  a net as a folder of JSON and safetensors, pushed to and loaded from the hub
@@ -15,7 +16,8 @@ the net) and unchanged.py (whether the net is still what its data says).
 """
 
 from tcn.inference.export import export, initial_state
-from tcn.inference.generation import generate
+from tcn.inference.generation import generate, generate_parts
+from tcn.inference.half import with_bfloat16_weights
 from tcn.inference.images import generate_images
 from tcn.inference.pretrained import (
     from_pretrained,
@@ -31,8 +33,10 @@ __all__ = [
     "from_pretrained",
     "generate",
     "generate_images",
+    "generate_parts",
     "initial_state",
     "load_checkpoint",
     "push_to_hub",
     "save_pretrained",
+    "with_bfloat16_weights",
 ]

@@ -61,6 +61,13 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["export", "absent", "net.onnx"], "FOLDER: 'absent' is not a folder; save_pretrained"),
         (["export", ".", "net.tflite"], "suffix of 'net.tflite' is not one of 'onnx', 'pt2'"),
         (
+            ["generate", "a.wav", "--checkpoint=.", "--seconds=1", "--cuont=2"],
+            "--cuont=2; did you mean --count?",
+        ),
+        (["generate", "a.wav"], "the following arguments are required: --checkpoint, --seconds"),
+        (["generate", "a.mid", "--checkpoint=.", "--seconds=1"], "suffix of 'a.mid' is not one"),
+        (["generate", "a.wav", "--checkpoint=x", "--seconds=1"], "'x' is not there; give the"),
+        (
             ["export", "--config=absent.yaml", "--ckpt_path=a.ckpt", "net.onnx"],
             "config: 'absent.yaml' is not a file; give the path of one",
         ),

@@ -1,0 +1,96 @@
+"""The net of a training run, or of a folder that ``save_pretrained`` wrote, and its sample rate."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tcn.layers import SequenceModule
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+class Trained(NamedTuple):
+    """What makes sound.
+
+    Attributes:
+        net: in evaluation mode; it has ``ahead()`` and an ``output``.
+        sample_rate: in Hz.
+    """
+
+    net: Any
+    sample_rate: int
+
+
+def load_trained(place: str, sample_rate: int | None) -> Trained:
+    """The net of a folder or of a ``.ckpt`` file.
+
+    Args:
+        place: a folder of ``save_pretrained``; the folder of a run of ``tcn fit``, of which the
+            latest version is taken, or of one version; or a checkpoint in it.
+        sample_rate: in Hz; None for that of the run's data.
+
+    Raises:
+        ValueError: there is no net there, it does not generate, or the sample rate is not known or
+            another one.
+    """
+    path = Path(place)
+    if path.is_dir() and (path / "config.json").is_file():
+        from tcn.inference.pretrained import from_pretrained
+
+        net, known = from_pretrained(path), None
+    else:
+        net, known = _of_run(path)
+    if not hasattr(net, "ahead") or getattr(net, "output", None) is None:
+        raise ValueError(
+            f"checkpoint: {place} holds a {type(net).__name__}, which does not say what sample "
+            "comes next; train a tcn.models.WaveNet"
+        )
+    if known and sample_rate not in (None, known):
+        raise ValueError(f"sample_rate: {sample_rate}, but the net was trained at {known} Hz")
+    rate = known or sample_rate
+    if rate is None or rate < 1:
+        raise ValueError(f"sample_rate: {rate}; give --sample_rate, in Hz: the net does not say it")
+    return Trained(net.eval(), rate)
+
+
+def _of_run(path: Path) -> tuple[SequenceModule, int | None]:
+    """The net of a training run, and the sample rate of its data."""
+    config, checkpoint = _files_of(path)
+    from tcn.commands.training import build
+    from tcn.inference.pretrained import load_checkpoint
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # no word of GPUs
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    quiet = ["trainer.accelerator=cpu", "trainer.logger=false"]
+    built = build(config, [*quiet, "trainer.enable_checkpointing=false"])
+    net: SequenceModule = built.model.net
+    load_checkpoint(net, checkpoint)  # in place
+    return net, getattr(built.datamodule, "sample_rate", None)
+
+
+def _files_of(path: Path) -> tuple[Path, Path]:
+    """The configuration and the checkpoint of a run."""
+    if path.is_file():
+        return _there(path.parent.parent / "config.yaml", path), path
+    versions = [each for each in path.glob("version_*") if (each / "config.yaml").is_file()]
+    if not (path / "config.yaml").is_file() and versions:
+        path = max(versions, key=_number)
+    config = _there(path / "config.yaml", path)
+    best = path / "checkpoints" / BEST
+    return config, best if best.is_file() else _there(path / "checkpoints" / LAST, path)
+
+
+def _number(version: Path) -> int:
+    digits = version.name.removeprefix("version_")
+    return int(digits) if digits.isdigit() else -1
+
+
+def _there(file: Path, place: Path) -> Path:
+    if not file.is_file():
+        raise ValueError(
+            f"checkpoint: {place} has no {file.name} at {file}; give the folder of a run of `tcn "
+            "fit`, or one that save_pretrained wrote"
+        )
+    return file
