@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         TimeShift,
     )
     from tcn.audio.folder import SoundFolder, SoundTable
+    from tcn.audio.live import Live, as_if_live
     from tcn.audio.loading import SoundDataModule
     from tcn.audio.mixtures import Mixtures
     from tcn.audio.nam_reading import load_nam
@@ -36,6 +37,7 @@ _PLACES = {
     "MFCC": "tcn.layers",
     "BackgroundNoise": "tcn.audio.augmentation",
     "Gain": "tcn.audio.augmentation",
+    "Live": "tcn.audio.live",
     "MelSpectrogram": "tcn.layers",
     "Mixtures": "tcn.audio.mixtures",
     "Noise": "tcn.audio.augmentation",
@@ -52,6 +54,7 @@ _PLACES = {
     "SpokenDigits": "tcn.audio.spoken_digits",
     "TimeShift": "tcn.audio.augmentation",
     "YesNo": "tcn.audio.yesno",
+    "as_if_live": "tcn.audio.live",
     "load_nam": "tcn.audio.nam_reading",
     "load_sound": "tcn.audio.sound",
     "mu_law_decode": "tcn.outputs",
@@ -66,6 +69,7 @@ __all__ = [
     "MFCC",
     "BackgroundNoise",
     "Gain",
+    "Live",
     "MelSpectrogram",
     "Mixtures",
     "Noise",
@@ -82,6 +86,7 @@ __all__ = [
     "SpokenDigits",
     "TimeShift",
     "YesNo",
+    "as_if_live",
     "load_nam",
     "load_sound",
     "mu_law_decode",
