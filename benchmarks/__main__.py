@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(
         required=True,
         metavar="quick|run|search|memory_curve|ablations|report|many_to_one|speed|forecasting|"
-        "images|audio|notes",
+        "images|audio|notes|clip",
     )
     _add_quick(actions)
     _add_run(actions)
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_speed(actions)
     add_forecasting(actions)
     add_images(actions)
+    _add_clip(actions)
     return parser
 
 
@@ -143,6 +144,16 @@ def _add_speed(actions: Actions) -> None:
     speed.add_argument("--json", type=Path, metavar="FILE", help="and a figure beside it")
 
 
+def _add_clip(actions: Actions) -> None:
+    clip = actions.add_parser("clip", help="what a WaveNet has learned of one clip of sound")
+    clip.set_defaults(action=_clip)
+    clip.add_argument("--checkpoint", type=Path, default=Path("runs/audio/clip/wavenet"),
+                      metavar="RUN", help="of `tcn fit` (%(default)s)")  # fmt: skip
+    clip.add_argument("--seconds", type=float, default=1.0, metavar="S", help="(%(default)s)")
+    clip.add_argument("--seed", type=int, default=0, help="of the generated sound (%(default)s)")
+    clip.add_argument("--json", type=Path, metavar="FILE", help="and pictures beside it")
+
+
 def _tasks_help() -> str:
     return "'all', or some of: " + ", ".join(known_tasks())
 
@@ -216,6 +227,19 @@ def _many_to_one(options: argparse.Namespace) -> int:
     from benchmarks.studies.many_to_one import measure_all
 
     measure_all(threads=options.threads, rounds=options.rounds, output=options.json)
+    return 0
+
+
+def _clip(options: argparse.Namespace) -> int:
+    from benchmarks.studies.clip import measure
+
+    measure(
+        options.checkpoint,
+        options.json,
+        seconds=options.seconds,
+        seed=options.seed,
+        command=options.command_line,
+    )
     return 0
 
 

@@ -57,7 +57,7 @@ def load_trained(place: str, sample_rate: int | None) -> Trained:
 
 def _of_run(path: Path) -> tuple[SequenceModule, int | None]:
     """The net of a training run, and the sample rate of its data."""
-    config, checkpoint = _files_of(path)
+    config, checkpoint = files_of(path)
     from tcn.commands.training import build
     from tcn.inference.pretrained import load_checkpoint
 
@@ -70,7 +70,7 @@ def _of_run(path: Path) -> tuple[SequenceModule, int | None]:
     return net, getattr(built.datamodule, "sample_rate", None)
 
 
-def _files_of(path: Path) -> tuple[Path, Path]:
+def files_of(path: Path) -> tuple[Path, Path]:
     """The configuration and the checkpoint of a run."""
     if path.is_file():
         return _there(path.parent.parent / "config.yaml", path), path

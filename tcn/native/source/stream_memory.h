@@ -56,7 +56,7 @@ public:
         if (size > largest_size()) throw std::bad_alloc();
         size = round_up(size + SLACK, LINE);
 #if defined(__linux__)
-        if (size >= HUGE_PAGE) {
+        if (size >= HUGE_PAGE / 2) {
             map(size);
             return;
         }
