@@ -13,6 +13,7 @@ from benchmarks.speed.captures import FILES, captured
 from benchmarks.speed.case import OURS, Builder, Case
 from benchmarks.speed.contestants import PEER, ChannelsFirst, Net, convolutional, recurrent
 from benchmarks.speed.others import drawing, written_as_c
+from benchmarks.speed.sound import sound_generation
 from benchmarks.speed.timing import Action
 from tcn.inference import StreamSession, generate
 from tcn.layers import Chain, GatedBlock, SequenceModule, SkipSum, fold_weight_norm
@@ -44,6 +45,8 @@ def cases() -> Iterator[tuple[str, Builder]]:
     yield "stream", lambda: streaming(MNIST, 64)
     yield "stream, caches cold", lambda: cold_streaming(MNIST)
     yield "generation", generation
+    for conditioned in (False, True):
+        yield "sound generation", partial(sound_generation, conditioned=conditioned)
     yield "images", drawing
     for gated in (False, True):
         yield "C file", partial(written_as_c, gated=gated)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 
 from tcn.inference.checks import check_net
 from tcn.layers import SequenceModule
 
+Net = TypeVar("Net", bound=SequenceModule)
+
 
 @torch.no_grad()
-def with_bfloat16_weights(net: SequenceModule) -> SequenceModule:
+def with_bfloat16_weights(net: Net) -> Net:
     """A copy whose weights are rounded to numbers of bfloat16, and still float32 in form.
 
     They are still held, and everything is computed, in float32. A native stream of a net that
@@ -30,7 +33,8 @@ def with_bfloat16_weights(net: SequenceModule) -> SequenceModule:
         TypeError: it is not a net that streams.
         ValueError: it is in training mode.
     """
-    rounded = copy.deepcopy(check_net(net))
+    check_net(net)
+    rounded = copy.deepcopy(net)
     for tensor in [*rounded.parameters(), *rounded.buffers()]:
         if tensor.is_floating_point():
             tensor.copy_(tensor.to(torch.bfloat16))

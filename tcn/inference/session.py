@@ -202,13 +202,13 @@ class StreamSession(CopiedRows):
             ValueError: if a shape or type does not fit, or a condition is not finite.
         """
         check_tensor("tokens", tokens)
-        check_rate(self.net)
+        if not self._keeps_length:
+            check_rate(self.net)
         check_noise(self.net, noise, self.batch_size)
-        native = None if self._waiting or self._policy.last else self._native_rows
-        if native is not None:
+        if self._native_rows is not None and not (self._waiting or self._policy.last):
             if condition is not None:
                 check_condition(self.net, condition, self.batch_size, None)
-            return native.sample(tokens, noise, condition, values)
+            return self._native_rows.sample(tokens, noise, condition, values)
         samples = [tokens.new_empty(self.batch_size, 0)]
         for now in noise:
             x = tokens.unsqueeze(-1) if values is None else values[tokens].view(-1, 1, 1)

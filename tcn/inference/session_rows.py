@@ -75,7 +75,8 @@ class SessionRows:
         """
         self.net, self.nan = net, nan
         self._policy = policy_of(nan, net)
-        self._strided = not net.preserves_length and (net.block_size != 1 or net.rate != 1)
+        self._keeps_length = net.preserves_length  # to ask takes a walk through all modules
+        self._strided = not self._keeps_length and (net.block_size != 1 or net.rate != 1)
         if self._strided and nan == "skip":
             raise ValueError("nan: 'skip', but the rows of a net with a stride advance together")
         self._program = None if native is False else compile_stream(net)

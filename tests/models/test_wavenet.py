@@ -1,5 +1,7 @@
 """WaveNet: what it sees, what its outputs mean, and that it streams and generates."""
 
+import copy
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -7,7 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tcn.audio import SoundPairs, save_sound
-from tcn.inference import StreamSession, from_pretrained, generate, save_pretrained
+from tcn.inference import (
+    StreamSession,
+    from_pretrained,
+    generate,
+    save_pretrained,
+    with_bfloat16_weights,
+)
 from tcn.models import WaveNet
 from tcn.outputs import Logistics, MuLaw, mu_law_decode, mu_law_encode
 from tcn.testing import check_sequence_module
@@ -124,32 +132,50 @@ def test_generates_what_is_likely(name: str, channels: int) -> None:
     torch.testing.assert_close(native, x, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("conditioned", [False, True])
-@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.7}, {"temperature": 0.0}])
-def test_sample_for_sample_as_the_slow_way(conditioned: bool, sampling: dict) -> None:
-    """Natively, beyond a block of noise, beside the whole net anew for every sample, in float64.
+def slowly(
+    net: WaveNet, rows: int, steps: int, *, seed: int, temperature: float = 1.0, **given
+) -> Tensor:
+    """Sounds by the whole net anew for every sample, in float64.
 
-    The random numbers are drawn here: 64 steps of Gumbel noise, -log(-log(uniform)).
+    The random numbers are drawn here: 256 of Gumbel noise a step, -log(-log(uniform)).
     """
-    net = small(condition_channels=3 if conditioned else None)
-    condition = torch.randn(2, 3) if conditioned else None
-    drawn = generate(
-        net.ahead(), torch.zeros(2, 1, 1), steps=150, output=net.output, seed=3, native=True,
-        condition=condition, **sampling,
-    )  # fmt: skip
-    slow, given = small(condition_channels=3 if conditioned else None).double(), {}
-    slow.load_state_dict(net.state_dict())
-    if condition is not None:
-        given["condition"] = condition.double()
-    noise = torch.rand(150, 2, 256, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    noise = -(-noise.log()).log() * sampling.get("temperature", 1.0)
-    x = torch.zeros(2, 1, 0, dtype=torch.float64)
-    for step in range(150):
+    slow, generator = copy.deepcopy(net).double(), torch.Generator().manual_seed(seed)
+    noise = torch.rand(steps, rows, 256, generator=generator, dtype=torch.float64)
+    noise = -(-noise.log()).log() * temperature
+    given = {name: value.double() for name, value in given.items()}
+    x = torch.zeros(rows, 1, 0, dtype=torch.float64)
+    for step in range(steps):
         with torch.no_grad():
             logits = slow(functional.pad(x, (0, 1)), **given)[..., -1]
         level = (logits + noise[step]).argmax(1)
-        x = torch.cat([x, mu_law_decode(level).double().view(2, 1, 1)], -1)
-    assert torch.equal(drawn, x.float())
+        x = torch.cat([x, mu_law_decode(level).double().view(rows, 1, 1)], -1)
+    return x.float()
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.7}, {"temperature": 0.0}])
+def test_sample_for_sample_as_the_slow_way(conditioned: bool, sampling: dict) -> None:
+    """Natively, beyond two blocks of noise."""
+    net = small(condition_channels=3 if conditioned else None)
+    given = {"condition": torch.randn(2, 3)} if conditioned else {}
+    drawn = generate(
+        net.ahead(), torch.zeros(2, 1, 1), 150, output=net.output, seed=3, native=True,
+        **sampling, **given,
+    )  # fmt: skip
+    assert torch.equal(drawn, slowly(net, 2, 150, seed=3, **sampling, **given))
+
+
+@pytest.mark.parametrize(("half", "rows"), [(True, 1), (False, 9)])
+def test_a_large_net_sample_for_sample(half: bool, rows: int) -> None:
+    """20 layers of 64, 128 and 256 channels; of few rows, past taps are added up ahead there."""
+    torch.manual_seed(0)
+    net = WaveNet(channels=64, skip_channels=256, stacks=2, condition_channels=16).eval()
+    net = with_bfloat16_weights(net) if half else net
+    given = {"condition": torch.eye(16)[:rows]}
+    drawn = generate(
+        net.ahead(), torch.zeros(rows, 1, 1), 100, output=net.output, seed=3, native=True, **given
+    )
+    assert torch.equal(drawn, slowly(net, rows, 100, seed=3, **given))
 
 
 def test_the_likeliest_levels_alone() -> None:
