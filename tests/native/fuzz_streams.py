@@ -113,3 +113,8 @@ def one_call(draw: Any, net: Any, rows: Any, named: Tensor | None, length: int) 
     elif kind == 9 and net.vocabulary:
         tokens = torch.randint(0, draw.pick(7, 7, 9), (rows.count,))
         rows.sample(tokens, torch.randn(draw.integer(0, 5), rows.count, 7))
+    elif kind == 9:
+        levels = net.out_channels
+        tokens = torch.randint(0, draw.pick(levels, levels, levels + 2), (rows.count,))
+        noise = torch.randn(draw.integer(0, 5), rows.count, levels, dtype=torch.float64)
+        rows.sample(tokens, noise, None, torch.randn(levels))

@@ -301,6 +301,9 @@ def arguments() -> dict[str, tuple[Callable[[Any, Any, int], int], int]]:
                 ROW_OUT_OF_RANGE),
         "twice": (lambda k, r, p: k.tcn_stream_reset(r, twice, 2), ROW_TWICE),
         "sample": (lambda k, r, p: k.tcn_stream_sample(r, p, NULL, p, 1, p, 1), MISFIT),
+        "values": (
+            lambda k, r, p: k.tcn_stream_sample_values(r, p, NULL, p, 1, p, 1, NULL), MISFIT,
+        ),
         "operation": (
             lambda k, r, p: k.tcn_stream_exchange(r, 1, NULL, 2, p, 24, 0), MISFIT,
         ),
