@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Speed,
         TimeShift,
     )
+    from tcn.audio.digit_mixtures import SpokenDigitMixtures
     from tcn.audio.folder import SoundFolder, SoundTable
     from tcn.audio.loading import SoundDataModule
     from tcn.audio.mixtures import Mixtures
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tcn.audio.nam_writing import save_nam
     from tcn.audio.pairs import SoundPairs
     from tcn.audio.resampling import resample
+    from tcn.audio.separation import Separation
     from tcn.audio.sound import Sound, load_sound, save_sound
     from tcn.audio.speech_commands import SpeechCommands
     from tcn.audio.spoken_digits import SpokenDigits
@@ -37,6 +39,7 @@ _PLACES = {
     "MelSpectrogram": "tcn.layers",
     "Mixtures": "tcn.audio.mixtures",
     "Noise": "tcn.audio.augmentation",
+    "Separation": "tcn.audio.separation",
     "Sound": "tcn.audio.sound",
     "SoundAugmentation": "tcn.audio.augmentation",
     "SoundDataModule": "tcn.audio.loading",
@@ -46,6 +49,7 @@ _PLACES = {
     "SpecAugment": "tcn.layers",
     "SpeechCommands": "tcn.audio.speech_commands",
     "Speed": "tcn.audio.augmentation",
+    "SpokenDigitMixtures": "tcn.audio.digit_mixtures",
     "SpokenDigits": "tcn.audio.spoken_digits",
     "TimeShift": "tcn.audio.augmentation",
     "YesNo": "tcn.audio.yesno",
@@ -65,6 +69,7 @@ __all__ = [
     "MelSpectrogram",
     "Mixtures",
     "Noise",
+    "Separation",
     "Sound",
     "SoundAugmentation",
     "SoundDataModule",
@@ -74,6 +79,7 @@ __all__ = [
     "SpecAugment",
     "SpeechCommands",
     "Speed",
+    "SpokenDigitMixtures",
     "SpokenDigits",
     "TimeShift",
     "YesNo",

@@ -77,25 +77,27 @@ class SpokenDigits(SoundDataModule):
     @override
     def prepare_data(self) -> None:
         """Download the recordings if they are not on this machine."""
-        self._place()
+        place(self.folder)
 
     @override
     def labeled(self, split: Split) -> Labeled:
         first = TEST + self.validation_recordings
         chosen = {"test": range(TEST), "validation": range(TEST, first), "train": range(first, 999)}
-        place = self._place()
+        folder = place(self.folder)
         found = []
-        for path in sorted(place.rglob("*.wav")):
+        for path in sorted(folder.rglob("*.wav")):
             if (match := NAME.fullmatch(path.name)) and int(match[3]) in chosen[split]:
                 found.append((path, int(match[1])))
         if not found:
             raise ValueError(
-                f"folder: {place} has no recordings for {split}, such as "
+                f"folder: {folder} has no recordings for {split}, such as "
                 f"7_jackson_{chosen[split][0]}.wav; give that of the data set's recordings"
             )
         return Labeled(
             [Clip(path) for path, _ in found], torch.tensor([digit for _, digit in found])
         )
 
-    def _place(self) -> Path:
-        return unpacked(ARCHIVE, "fsdd/recordings") if self.folder is None else self.folder
+
+def place(folder: Path | None) -> Path:
+    """Where the recordings lie: in the folder, or if None in the official one."""
+    return unpacked(ARCHIVE, "fsdd/recordings") if folder is None else folder
