@@ -1,6 +1,7 @@
 """Every configuration of sound builds, has the size it names, and takes a step."""
 
 import functools
+import itertools
 import math
 import re
 import warnings
@@ -77,14 +78,17 @@ def test_what_streams_and_what_does_not() -> None:
     assert not built("spoken_digits/tcn").model.net.eval().streams
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize(
+    "name", [name for name in PARAMETERS if "unheard" not in name or "theo" in name]
+)
 def test_takes_a_step(name: str, tmp_path: Path, write: Callable[..., Path]) -> None:
     """A training, a validation and a test batch; data and net agree on their channels."""
-    other = name.split("/")[1] if "unheard" in name else "ben"
-    for digit in range(10):
-        for index in range(11):
-            write(tmp_path / f"{digit}_ann_{index}.wav", 10 * index, steps=3000)
-            write(tmp_path / f"{digit}_{other}_{index}.wav", 10 * index + 5, 2000)
+    speakers = ["ann"]
+    if "mixtures" in name or "unheard" in name:
+        speakers.append(name.split("/")[1].replace("_", ""))
+    for speaker in speakers:
+        for digit, index in itertools.product(range(10), range(11)):
+            write(tmp_path / f"{digit}_{speaker}_{index}.wav", 10 * index, steps=3000)
     limits = ["trainer.fast_dev_run=true", "trainer.accelerator=cpu", "data.init_args.batch_size=8"]
     cli = build(CONFIGS[name], [*SILENT, *limits, f"data.init_args.folder={tmp_path}"])
     task, data, trainer = cli.model, cli.datamodule, cli.trainer
