@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Speed,
         TimeShift,
     )
+    from tcn.audio.digit_mixtures import SpokenDigitMixtures
     from tcn.audio.folder import SoundFolder, SoundTable
     from tcn.audio.live import Live, as_if_live
     from tcn.audio.loading import SoundDataModule
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tcn.audio.pairs import SoundPairs
     from tcn.audio.plots import plot_sound
     from tcn.audio.resampling import resample
+    from tcn.audio.separation import Separation
     from tcn.audio.sound import Sound, load_sound, save_sound
     from tcn.audio.sound_clips import SoundClips
     from tcn.audio.speech_commands import SpeechCommands
@@ -41,6 +43,7 @@ _PLACES = {
     "MelSpectrogram": "tcn.layers",
     "Mixtures": "tcn.audio.mixtures",
     "Noise": "tcn.audio.augmentation",
+    "Separation": "tcn.audio.separation",
     "Sound": "tcn.audio.sound",
     "SoundAugmentation": "tcn.audio.augmentation",
     "SoundClips": "tcn.audio.sound_clips",
@@ -51,6 +54,7 @@ _PLACES = {
     "SpecAugment": "tcn.layers",
     "SpeechCommands": "tcn.audio.speech_commands",
     "Speed": "tcn.audio.augmentation",
+    "SpokenDigitMixtures": "tcn.audio.digit_mixtures",
     "SpokenDigits": "tcn.audio.spoken_digits",
     "TimeShift": "tcn.audio.augmentation",
     "YesNo": "tcn.audio.yesno",
@@ -73,6 +77,7 @@ __all__ = [
     "MelSpectrogram",
     "Mixtures",
     "Noise",
+    "Separation",
     "Sound",
     "SoundAugmentation",
     "SoundClips",
@@ -83,6 +88,7 @@ __all__ = [
     "SpecAugment",
     "SpeechCommands",
     "Speed",
+    "SpokenDigitMixtures",
     "SpokenDigits",
     "TimeShift",
     "YesNo",

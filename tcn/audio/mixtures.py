@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing_extensions import override
 
 from tcn.audio.clips import Clip, Reader, as_path, read_all, windowed
 from tcn.audio.folder import files_by_class
+from tcn.audio.resampling import check_sample_rate
 from tcn.data.loading import (
     EpochShuffle,
     SequenceDataModule,
@@ -90,23 +92,107 @@ class MixtureDataset(SequenceDataset):
                 yield self.apart(index)
 
 
-class Mixtures(SequenceDataModule):
-    """Sums of sounds of different groups, such as people, to be taken apart again.
+class MixtureDataModule(SequenceDataModule):
+    """What the data modules of mixtures share: how sounds are mixed, batched and ordered.
 
     ``x`` is ``(batch, 1, length)``, the sum, and ``y`` ``(batch, sources, length)``, the sounds, in
-    no particular order. Files lie in a folder for each group::
+    no particular order. Every training epoch has new mixtures; the others are the same each time.
+    Each sound is brought to a power of -26 decibels before it is made up to half of ``decibel``
+    louder or softer.
+
+    Subclass it for recordings of your own: ``clips`` and ``sample_rate`` are all that is needed.
+
+    Attributes:
+        in_channels: 1.
+        out_channels: sources.
+        sample_rate: in Hz.
+    """
+
+    in_channels = 1
+    sample_rate: int
+
+    def __init__(
+        self,
+        *,
+        length: int,
+        sources: int = 2,
+        decibel: float = 5.0,
+        size: int = 1_000,
+        evaluation_size: int = 200,
+        batch_size: int = 8,
+        seed: int = 1111,
+    ) -> None:
+        """Sets how sounds are mixed.
+
+        Args:
+            length: steps of each mixture.
+            sources: sounds of each mixture, at least 2.
+            decibel: the sounds of a mixture differ in power by at most this, above 0.
+            size: mixtures of a training epoch.
+            evaluation_size: mixtures for validation, and as many for test.
+            batch_size: mixtures per batch.
+            seed: decides the mixtures and the training order.
+
+        Raises:
+            TypeError: a number is not a number.
+            ValueError: a number is out of range.
+        """
+        super().__init__(batch_size=batch_size, seed=seed)
+        numbers = {"length": length, "size": size, "evaluation_size": evaluation_size}
+        for name, value in numbers.items():
+            check_at_least(name, value, 1)
+        check_at_least("sources", sources, 2)
+        check_number("decibel", decibel, above=0)
+        self.length = length
+        self.decibel = decibel
+        self.sizes = {"train": size, "validation": evaluation_size, "test": evaluation_size}
+        self.out_channels = sources
+
+    @abstractmethod
+    def clips(self, split: Split) -> list[list[Clip]]:
+        """The recordings of a split, group by group; a mixture has at most one of each group."""
+
+    @override
+    def make_dataset(self, split: Split) -> MixtureDataset:
+        """Read the sounds of a split."""
+        clips = self.clips(split)
+        reader = Reader(self.sample_rate)
+        sounds = iter(read_all(reader, [clip for group in clips for clip in group]))
+        return MixtureDataset(
+            [[next(sounds) for _ in group] for group in clips],
+            size=self.sizes[split],
+            sources=self.out_channels,
+            length=self.length,
+            decibel=self.decibel,
+            key=(self.seed, "mixtures", split),
+        )
+
+    @override
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """New mixtures each epoch.
+
+        Raises:
+            ValueError: more processes train together than a batch has mixtures.
+        """
+        dataset = self.dataset("train")
+        self.check_shares()
+        order = PlacedOrder(EpochShuffle(len(dataset), self.seed))
+        return batches(dataset, self.batch_size, order)
+
+
+class Mixtures(MixtureDataModule):
+    """Sums of sounds of different groups, such as people, to be taken apart again.
+
+    Files lie in a folder for each group::
 
         speech/anna/1.wav    speech/anna/2.wav    speech/ben/1.wav
 
-    The groups are shared out: those of validation and of test are heard in no other split. Every
-    training epoch has new mixtures; the others are the same each time. Each sound is brought to a
-    power of -26 decibels before it is made up to half of ``decibel`` louder or softer.
+    The groups are shared out: those of validation and of test are heard in no other split. What a
+    batch is: see :class:`MixtureDataModule`.
 
     Source: Hershey et al. 2016, arXiv:1508.04306, section 4 (0 to 5 decibels, other speakers in
     the test set), whose mixtures of WSJ0 these are not.
     """
-
-    in_channels = 1
 
     def __init__(
         self,
@@ -139,18 +225,13 @@ class Mixtures(SequenceDataModule):
             ValueError: a number is out of range, or there is no such folder or too few groups in
                 it. When read: files cannot be used.
         """
-        super().__init__(batch_size=batch_size, seed=seed)
-        numbers = {"length": length, "size": size, "evaluation_size": evaluation_size}
-        for name, value in numbers.items():
-            check_at_least(name, value, 1)
-        check_at_least("sources", sources, 2)
-        check_number("decibel", decibel, above=0)
-        self.reader = Reader(sample_rate)
+        super().__init__(
+            length=length, sources=sources, decibel=decibel, size=size,
+            evaluation_size=evaluation_size, batch_size=batch_size, seed=seed,
+        )  # fmt: skip
+        check_sample_rate("sample_rate", sample_rate)
+        self.sample_rate = sample_rate
         self.folder = as_path("folder", folder)
-        self.length = length
-        self.decibel = decibel
-        self.sizes = {"train": size, "validation": evaluation_size, "test": evaluation_size}
-        self.out_channels = sources
         self.files = files_by_class("folder", self.folder)
         if len(self.files) < 3 * sources:
             raise ValueError(
@@ -168,31 +249,8 @@ class Mixtures(SequenceDataModule):
         return sorted(names[index] for index in order[first:last].tolist())
 
     @override
-    def make_dataset(self, split: Split) -> MixtureDataset:
-        """Read the sounds of a split's groups."""
-        names = self.groups(split)
-        clips = [[Clip(path) for path in self.files[name]] for name in names]
-        sounds = iter(read_all(self.reader, [clip for group in clips for clip in group]))
-        return MixtureDataset(
-            [[next(sounds) for _ in group] for group in clips],
-            size=self.sizes[split],
-            sources=self.out_channels,
-            length=self.length,
-            decibel=self.decibel,
-            key=(self.seed, "mixtures", split),
-        )
-
-    @override
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """New mixtures each epoch.
-
-        Raises:
-            ValueError: more processes train together than a batch has mixtures.
-        """
-        dataset = self.dataset("train")
-        self.check_shares()
-        order = PlacedOrder(EpochShuffle(len(dataset), self.seed))
-        return batches(dataset, self.batch_size, order)
+    def clips(self, split: Split) -> list[list[Clip]]:
+        return [[Clip(path) for path in self.files[name]] for name in self.groups(split)]
 
 
 def _at_power(sounds: Tensor, decibel: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ class SpokenDigits(SoundDataModule):
 
     ``x`` is ``(batch, 1, time)`` of 8000 Hz, ``y`` ``(batch,)`` int64. As the authors have it,
     recordings 0 to 4 of each speaker and digit are for test (300); the next ones are for
-    validation, and the others for training. Speakers are the same in all three.
+    validation, and the others for training. Speakers are the same in all three, unless one is
+    ``unheard``: then all 500 recordings of that one, and no others, are for test.
 
     The recordings are looked for in ``TCN_DATA_DIR`` (folder ``fsdd/recordings``); otherwise
     version 1.0.9 is downloaded, which has 2,500 of the 3,000. Source: Jackson et al. 2018,
@@ -48,6 +49,7 @@ class SpokenDigits(SoundDataModule):
         *,
         folder: str | Path | None = None,
         validation_recordings: int = 5,
+        unheard: str | None = None,
         batch_size: int = 32,
         length: int | None = None,
         augmentation: Sequence[SoundAugmentation] = (),
@@ -58,6 +60,7 @@ class SpokenDigits(SoundDataModule):
         Args:
             folder: of files such as ``7_jackson_32.wav``, in place of the official one.
             validation_recordings: of each speaker and digit, those that follow the test set.
+            unheard: a speaker who is tested on, and neither trained on nor validated with.
             batch_size: sounds per batch.
             length: steps of each sound; None keeps their own lengths. See ``SoundDataModule``.
             augmentation: changes of the training batches, in this order.
@@ -71,31 +74,47 @@ class SpokenDigits(SoundDataModule):
         """
         super().__init__(batch_size=batch_size, length=length, augmentation=augmentation, seed=seed)
         check_at_least("validation_recordings", validation_recordings, 1)
+        if unheard is not None and not isinstance(unheard, str):
+            raise TypeError(
+                f"unheard: {unheard!r} is not a name; give one, such as 'theo', or None"
+            )
         self.validation_recordings = validation_recordings
+        self.unheard = unheard
         self.folder = None if folder is None else as_path("folder", folder)
 
     @override
     def prepare_data(self) -> None:
         """Download the recordings if they are not on this machine."""
-        self._place()
+        place(self.folder)
 
     @override
     def labeled(self, split: Split) -> Labeled:
         first = TEST + self.validation_recordings
         chosen = {"test": range(TEST), "validation": range(TEST, first), "train": range(first, 999)}
-        place = self._place()
-        found = []
-        for path in sorted(place.rglob("*.wav")):
-            if (match := NAME.fullmatch(path.name)) and int(match[3]) in chosen[split]:
+        if self.unheard is not None:
+            chosen["test"] = range(999)
+        folder = place(self.folder)
+        found, speakers = [], set()
+        for path in sorted(folder.rglob("*.wav")):
+            match = NAME.fullmatch(path.name)
+            if match is None or int(match[3]) not in chosen[split]:
+                continue
+            speakers.add(match[2])
+            if self.unheard is None or (match[2] == self.unheard) == (split == "test"):
                 found.append((path, int(match[1])))
+        if self.unheard is not None and speakers and self.unheard not in speakers:
+            raise ValueError(f"unheard: {self.unheard!r} is none of {sorted(speakers)}")
         if not found:
+            example = f"7_{self.unheard or 'jackson'}_{chosen[split][0]}.wav"
             raise ValueError(
-                f"folder: {place} has no recordings for {split}, such as "
-                f"7_jackson_{chosen[split][0]}.wav; give that of the data set's recordings"
+                f"folder: {folder} has no recordings for {split}, such as {example}; give that of "
+                "the data set's recordings"
             )
         return Labeled(
             [Clip(path) for path, _ in found], torch.tensor([digit for _, digit in found])
         )
 
-    def _place(self) -> Path:
-        return unpacked(ARCHIVE, "fsdd/recordings") if self.folder is None else self.folder
+
+def place(folder: Path | None) -> Path:
+    """Where the recordings lie: in the folder, or if None in the official one."""
+    return unpacked(ARCHIVE, "fsdd/recordings") if folder is None else folder

@@ -27,7 +27,7 @@ OPTIONS = {
     "static": Option(str | None, None, "file of the static columns"),
     "future": Option(str | None, None, "file of the covariates to come"),
     "val_size": Option(int, 0, "last steps that choose the weights"),
-    "level": Option(list[float] | None, None, "of the intervals, in percent"),
+    "level": Option(list[float] | float | None, None, "of the intervals, in percent"),
     "horizon": Option(int | None, None, "steps; those trained for if None"),
     "n_windows": Option(int | None, None, "evaluate on the last so many windows"),
     "step_size": Option(int | None, None, "steps from one window to the next"),
@@ -73,24 +73,33 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 def _run(given: Namespace, forecaster: Forecaster) -> None:
     from tcn.forecasting import tables
+    from tcn.forecasting.files import read_table
+    from tcn.forecasting.levels import checked_levels
+    from tcn.layers.validation import check_positive
+    from tcn.outputs import output as output_of
 
     if given.data is None:
         raise ValueError("data: no file is named; give --data FILE or data: FILE in the config")
-    tables.check_written(given.output, given.plot, forecaster)  # before hours of training
+    # All that can be refused is refused before hours of training.
+    level = [given.level] if isinstance(given.level, float) else given.level
+    checked_levels(level, output_of(forecaster.loss), forecaster.intervals)
+    if given.horizon is not None:
+        check_positive("horizon", [given.horizon])
+    tables.check_written(given.output, given.plot, given.save, forecaster)
     df = tables.read_series(given.data, forecaster)
-    static = None if given.static is None else tables.read_table(given.static)
+    static = None if given.static is None else read_table(given.static, forecaster.id_col)
     if given.n_windows is not None:
         result = forecaster.cross_validation(
             df, given.n_windows, given.step_size, static_df=static, val_size=given.val_size,
-            level=given.level,
+            level=level,
         )  # fmt: skip
         tables.print_report(result, df, forecaster)
     else:
         future = None if given.future is None else tables.read_series(given.future, forecaster)
         forecaster.fit(df, static, given.val_size)
-        result = forecaster.predict(futr_df=future, h=given.horizon, level=given.level)
-        if given.save is not None:
+        if given.save is not None:  # whatever is wrong with the future, it can be used
             print(f"the forecaster is in {forecaster.save(given.save)}")
+        result = forecaster.predict(futr_df=future, h=given.horizon, level=level)
     tables.write_table(result, given.output)
     if given.plot is not None:
         tables.write_plot(df, result, given.plot, forecaster)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.calendar import features_for
 from tcn.forecasting.frame import Panel
+from tcn.forecasting.levels import USUAL_LEVELS
 from tcn.forecasting.net import ForecastNet, Sizes, backbone_of
 from tcn.forecasting.out_of_memory import training_in_memory
 from tcn.forecasting.scaling import CovariateScaler, SeriesScaler, scaled_panel
@@ -28,9 +29,6 @@ from tcn.training.schedules import CosineDecay
 
 _SQUARED = ("mse", "normal")
 """Outputs whose loss grows with the square of an error."""
-
-USUAL_LEVELS = (80.0, 90.0)
-"""Levels of intervals, in percent, if none are given."""
 
 
 def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:

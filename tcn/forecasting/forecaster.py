@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 
 from tcn.forecasting import forecaster_folder
 from tcn.forecasting.backtest import Cutoffs, Predict, backtest, cutoffs, forecast_column
-from tcn.forecasting.fitting import USUAL_LEVELS, device_of, fit_panel
+from tcn.forecasting.fitting import device_of, fit_panel
 from tcn.forecasting.frame import (
     FrameKind,
     Panel,
@@ -25,6 +24,7 @@ from tcn.forecasting.frame import (
     panel_from_frame,
 )
 from tcn.forecasting.ids import shown
+from tcn.forecasting.levels import checked_levels
 from tcn.forecasting.live import LiveForecaster
 from tcn.forecasting.notices import warn
 from tcn.forecasting.results import repeated
@@ -33,6 +33,7 @@ from tcn.forecasting.settings import Settings
 from tcn.forecasting.trained import Forecasts, Predictor, Trained
 from tcn.forecasting.windows import MIN_PAST
 from tcn.layers.validation import check_positive, check_switch
+from tcn.outputs import output as output_of
 
 _MAKING = threading.Lock()
 """Held while a forecaster's live state is made."""
@@ -240,6 +241,7 @@ class Forecaster(Settings):
         """
         self.check()
         check_switch(refit=refit)
+        checked_levels(level, output_of(self.loss), self.intervals)  # before hours of training
         panel = self._read(df, static_df)
         where = cutoffs(panel, n_windows=n_windows, h=self.h, step_size=step_size,
                         val_size=val_size)  # fmt: skip
@@ -335,6 +337,7 @@ class Forecaster(Settings):
     def _refuse_changes(self, history: Panel) -> None:
         """Refuses settings that are not those of the training, which ended with this history."""
         told, columns = history.missing, history.columns
+        self.check_names_of_results()
         if self.missing != told:
             raise ValueError(
                 f"missing: {self.missing!r} was set after fit, which was told {told!r}; call "
@@ -347,32 +350,7 @@ class Forecaster(Settings):
             )
 
     def _levels(self, level: Sequence[float] | None) -> list[float]:
-        trained = self._trained
-        if level is None:
-            return list(USUAL_LEVELS) if trained.has_intervals else []
-        given: Any = level
-        if isinstance(given, Real):
-            raise TypeError(f"level: {level} is one number; give a list, [{level}]")
-        for value in given:
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise TypeError(
-                    f"level: {value!r} in {level!r} is not a number; give percents, [80, 90]"
-                )
-        for value in level:
-            if not 0 < value < 100:
-                raise ValueError(f"level: {value} is not between 0 and 100 percent")
-            if value < 1:
-                raise ValueError(
-                    f"level: {value} would be an interval of {value} percent; levels are in "
-                    f"percent, write {100 * value:g}"
-                )
-        if len(level) and not trained.has_intervals:
-            raise TypeError(
-                f"level: {list(level)}, but loss {trained.output.name!r} gives points alone; use "
-                "loss='quantiles' or another distribution, or intervals='conformal' with a "
-                "val_size"
-            )
-        return sorted({float(value) for value in level})
+        return checked_levels(level, self._trained.output, self._trained.intervals)
 
     def _named(self, predict: Predictor) -> Predict:
         """Forecasts of a batch by the names of their columns."""
@@ -401,10 +379,13 @@ class Forecaster(Settings):
 
         Raises:
             NotFittedError: before :meth:`fit`.
-            ValueError: if the net was handed in and cannot be built again from plain data, or ids
-                are neither text nor integers.
+            ValueError: if the net was handed in and cannot be built again from plain data, ids
+                are neither text nor integers, or settings were changed to what cannot be loaded.
         """
-        trained = self._trained if self._live is None else self._live.snapshot()
+        self.check()
+        self._refuse_changes(self._trained.history)
+        live = self._live
+        trained = self._trained.snapshot() if live is None else live.snapshot()
         parameters = self.get_params(deep=False)
         return forecaster_folder.write(
             folder, forecaster_folder.Stored(parameters, trained, self._kind.library)
@@ -441,6 +422,8 @@ class Forecaster(Settings):
         live = state.pop("_live", None)
         if live is not None:
             state["trained_"] = live.snapshot()
+        elif "trained_" in state:
+            state["trained_"] = state["trained_"].snapshot()
         return state
 
     # --------------------------------------------------------------------- checks

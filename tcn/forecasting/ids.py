@@ -21,6 +21,8 @@ def read_ids(ids: pd.Series, name: str, argument: str) -> tuple[Integers, NDArra
         TypeError: an id is a list or something else that may change.
         ValueError: an id is absent.
     """
+    if isinstance(ids.dtype, pd.ArrowDtype) and str(ids.dtype).startswith("dictionary"):
+        ids = ids.astype(object)  # pandas would count entries of the dictionary without a row, too
     try:
         codes, unique = pd.factorize(ids)
     except TypeError as error:

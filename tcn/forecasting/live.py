@@ -13,7 +13,6 @@ and the forecast is that of ``predict`` on the whole series so far.
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -107,13 +106,7 @@ class LiveForecaster:
     def snapshot(self) -> Trained:
         """What forecasts go on from at this moment; later updates leave it as it is."""
         with self._lock:
-            learned = copy.deepcopy(self.trained.adaptive)
-            return replace(
-                self.trained,
-                history=self.history,
-                adaptive=learned,
-                bands=copy.deepcopy(self.trained.bands),
-            )
+            return replace(self.trained.snapshot(), history=self.history)
 
     def update_row(
         self, df: Any, futr_df: Any, *, horizon: int, levels: Sequence[float]
@@ -275,6 +268,7 @@ class LiveForecaster:
         self, horizon: int, levels: tuple[float, ...], numbers: Integers, known: Singles
     ) -> Predictor:
         if (horizon, levels) not in self._predictors:
+            _ = self.history  # what is calibrated here has seen all rows, whoever read them before
             predictor = self.trained.predictor_of(self._net, self.statistics, horizon, levels)
             # What is impossible, such as a level of 99.9, must be refused before a row is taken.
             predictor.scaled(self._state.batch(numbers[:1], known[:1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tcn.forecasting.calendar import calendar_features
@@ -52,7 +53,10 @@ class Ahead:
         now = np.array([time], dtype=self._dtype)
         found = self._known.get(int(now.astype(np.int64)[0]))
         if found is None or found.begin + horizon >= len(found.times):
-            found = self._steps(now, horizon + AT_ONCE)
+            try:
+                found = self._steps(now, horizon + AT_ONCE)
+            except pd.errors.OutOfBoundsDatetime:  # so many years end after 2262
+                found = self._steps(now, horizon)
         return found
 
     def _steps(self, now: NDArray[Any], count: int) -> Steps:
@@ -63,7 +67,7 @@ class Ahead:
             part.flags.writeable = False
         if len(self._known) > MOST:
             self._known.clear()
-        places: Any = range(AT_ONCE)
+        places: Any = range(min(AT_ONCE, len(times)))
         if self._timezone is not None and self._frequency.on_wall_clock:
             # After an hour that the clock skipped, the steps go on from the hour it became.
             hour = wall_clock(times, self._timezone) % DAY

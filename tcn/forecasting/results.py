@@ -21,11 +21,19 @@ from tcn.extras import need
 from tcn.forecasting.reading import LIBRARIES, Library, as_narwhals, zone_name
 
 FORMATS = (
-    "%Y", "%Y-%m", "%Y-%m-%d", "%Y%m%d",
+    "%Y", "%Y-%m", "%Y-%m-%d", "%Y%m%d", "%Y-%m-%d %H", "%Y-%m-%dT%H",
     "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S",
     "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%f",
 )  # fmt: skip
 """In which times that are text are written again; further ones are those of ``isoformat``."""
+
+
+_OBJECTS: dict[type, Callable[[pd.Timestamp], Any]] = {
+    pd.Timestamp: pd.Timestamp,
+    datetime.datetime: pd.Timestamp.to_pydatetime,
+    np.datetime64: pd.Timestamp.to_datetime64,
+}
+"""What writes times as Python objects of a type."""
 
 
 class ColumnType(NamedTuple):
@@ -33,7 +41,7 @@ class ColumnType(NamedTuple):
 
     Attributes:
         native: as the library has it.
-        write: from a time to what the column holds, where that is text or a ``datetime.date``.
+        write: from a time to what the column holds, where that is text or a Python object.
     """
 
     native: Any
@@ -143,20 +151,23 @@ def _time_type(df: Any, name: str, library: Library) -> ColumnType:
         return ColumnType(native, _text_like(first, max(values, key=len)))
     if library == "pandas" and type(first) is datetime.date:
         return ColumnType(native, pd.Timestamp.date)
+    if library == "pandas" and isinstance(first, datetime.datetime | np.datetime64):
+        return ColumnType(native, _OBJECTS.get(type(first), pd.Timestamp))
     return ColumnType(None if library == "pandas" else native)
 
 
 def _text_like(*examples: str) -> Callable[[pd.Timestamp], str] | None:
     """What writes times as the examples are written."""
 
-    def iso(separator: str, utc: str) -> Callable[[pd.Timestamp], str]:
-        return lambda time: time.isoformat(sep=separator).replace("+00:00", utc)
+    def iso(separator: str, utc: str, digits: str = "auto") -> Callable[[pd.Timestamp], str]:
+        return lambda time: time.isoformat(separator, digits).replace("+00:00", utc)
 
     def formatted(written: str) -> Callable[[pd.Timestamp], str]:
         return lambda time: time.strftime(written)
 
     writers = [formatted(written) for written in FORMATS]
     writers += [iso(" ", "+00:00"), iso("T", "+00:00"), iso("T", "Z"), iso(" ", "Z")]
+    writers += [iso(mark, utc, "milliseconds") for mark in " T" for utc in ("+00:00", "Z")]
     times = [pd.Timestamp(pd.to_datetime(example, format="ISO8601")) for example in examples]
     for write in writers:
         if [write(time) for time in times] == list(examples):

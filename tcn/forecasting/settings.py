@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
@@ -213,7 +214,32 @@ class Settings(BaseEstimator):
             raise ValueError(f"calendar: {self.calendar!r}; give 'auto' or a list of names")
         if self.freq is not None:
             Frequency.given(self.freq)
-        _ = self.columns
+        self.check_names_of_results()
+
+    def check_names_of_results(self) -> None:
+        """Refuses columns that results would have twice, of which one would be lost.
+
+        Raises:
+            TypeError: if ``alias`` is not text.
+            ValueError: if a column is named as a forecast, or either one ``cutoff``.
+        """
+        if not isinstance(self.alias, str | None):
+            raise TypeError(f"alias: {self.alias!r} is not text; give alias='{self.alias}'")
+        columns, name = self.columns, self.result_name
+        kept = (columns.id, columns.time, "cutoff", *columns.target)
+        if len(set(kept)) < len(kept):
+            raise ValueError(
+                "cutoff: results name the last time that was seen so; give the column of this name "
+                "in your frame another one"
+            )
+        several = len(columns.target) > 1
+        for point in [f"{target}-{name}" for target in columns.target] if several else [name]:
+            end = re.compile(re.escape(point) + "(-(lo|hi)-[0-9.]+)?")
+            if twice := [column for column in kept if end.fullmatch(column)]:
+                raise ValueError(
+                    f"alias: forecasts would be named {twice[0]!r}, which another column of the "
+                    "result is named already; give another alias"
+                )
 
     def _check_numbers(self) -> None:
         sizes = (*_SIZES, *(name for name in _SIZES_OR_NONE if getattr(self, name) is not None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +9,28 @@ import pandas as pd
 
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.evaluation import NAIVE, evaluate
+from tcn.forecasting.files import read_dates, read_table
 from tcn.forecasting.forecaster import Forecaster
 
 OF_TABLES = (".csv", ".parquet")
 OF_PLOTS = (".svg", ".png", ".pdf")
 
 
-def _read_csv(path: str) -> pd.DataFrame:
-    """A table whose columns are apart by the commas, semicolons or tabs that its first line has."""
-    with Path(path).open(encoding="utf-8-sig") as file:
-        header, first = file.readline(), file.readline()
-    apart = max(",;\t", key=header.count)
-    decimal = "," if apart == ";" and re.search(r"\d,\d", first) else "."
-    return pd.read_csv(path, sep=apart, decimal=decimal, encoding="utf-8-sig")
-
-
-READERS = {".csv": _read_csv, ".parquet": pd.read_parquet, ".json": pd.read_json}
-
-
-def check_written(output: str | None, plot: str | None, forecaster: Forecaster) -> None:
+def check_written(
+    output: str | None, plot: str | None, save: str | None, forecaster: Forecaster
+) -> None:
     """Refuses files that could not be written once the work is done.
 
     Raises:
-        ValueError: naming the suffixes, or that a plot shows one target.
+        ValueError: naming the suffixes, what is in the way, or that a plot shows one target.
     """
+    for name, path in (("output", output), ("plot", plot), ("save", save)):
+        places = [] if path is None else [Path(path), *Path(path).parents]
+        for place in places[name != "save" :]:
+            if place.is_file():
+                raise ValueError(f"{name}: {str(place)!r} is a file; give another folder")
+        if name != "save" and places and places[0].is_dir():
+            raise ValueError(f"{name}: {path!r} is a folder; give the name of a file")
     for name, path, suffixes in (("output", output, OF_TABLES), ("plot", plot, OF_PLOTS)):
         if path is not None and Path(path).suffix not in suffixes:
             raise ValueError(f"{name}: {path!r} is not one of {', '.join(suffixes)}")
@@ -41,30 +38,30 @@ def check_written(output: str | None, plot: str | None, forecaster: Forecaster) 
         raise ValueError("plot: a plot shows one target; leave it out, or forecast one target")
 
 
-def read_table(path: str) -> pd.DataFrame:
-    """A table of a csv, parquet or json file."""
-    if Path(path).suffix not in READERS:
-        raise ValueError(f"{path}: not one of {', '.join(READERS)}")
-    return READERS[Path(path).suffix](path)
-
-
 def read_series(path: str, forecaster: Forecaster) -> pd.DataFrame:
     """A table of series with the times read; without a column of ids it is one series.
 
     Raises:
-        ValueError: a column that the forecaster was told of is not there.
+        ValueError: a column that the forecaster was told of is not there, or times are not clear.
     """
-    df = read_table(path)
-    if forecaster.id_col not in df:
-        if forecaster.id_col != Columns.id:
-            raise ValueError(
-                f"id_col: {forecaster.id_col!r} is not a column of {path}, which has "
-                f"{', '.join(map(str, df.columns))}; of one series leave id_col out"
-            )
-        df.insert(0, forecaster.id_col, "series")
+    id_col, time_col = forecaster.id_col, forecaster.time_col
+    df = read_table(path, id_col)
     # A file of text knows no times, and what is written and drawn should have them.
-    if forecaster.time_col in df and not pd.api.types.is_numeric_dtype(df[forecaster.time_col]):
-        df[forecaster.time_col] = pd.to_datetime(df[forecaster.time_col])
+    if time_col in df:
+        df[time_col] = read_dates(df[time_col], f"{path}: column {time_col!r}")
+    if id_col not in df:
+        there = ", ".join(map(str, df.columns))
+        if id_col != Columns.id:
+            raise ValueError(
+                f"id_col: {id_col!r} is not a column of {path}, which has {there}; of one series "
+                "leave id_col out"
+            )
+        if time_col in df and df[time_col].duplicated().any():
+            raise ValueError(
+                f"id_col: {path} has no column {id_col!r}, and several rows of a time; if there "
+                f"are several series, name the column that tells them apart, one of {there}"
+            )
+        df.insert(0, id_col, "series")
     return df
 
 

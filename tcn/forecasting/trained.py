@@ -212,6 +212,14 @@ class Trained:
             self.bands[horizon] = Band.of(self, horizon)
         return self.bands[horizon]
 
+    def snapshot(self) -> Trained:
+        """The same, which stays as it is whatever is calibrated or learned later.
+
+        Bands may be calibrated by other threads meanwhile: dictionaries are copied at once.
+        """
+        bands = {horizon: band.snapshot() for horizon, band in dict(self.bands).items()}
+        return replace(self, bands=bands, adaptive=copy.deepcopy(self.adaptive))
+
 
 @dataclass(frozen=True)
 class Predictor:
@@ -335,6 +343,11 @@ class Band:
                 np.concatenate([ends[level][side] for ends, _ in found]) for side in (0, 1)
             )
             self.corrections.calibrate(low, high, came, level=level)
+
+    def snapshot(self) -> Band:
+        """The same, with the levels that are calibrated by now."""
+        scores = dict(self.corrections.scores)
+        return Band(self.horizon, self.errors, corrections=ConformalizedQuantiles(scores))
 
     def around(self, mean: Floats, levels: Sequence[float]) -> Ends:
         """Split conformal intervals."""

@@ -12,7 +12,7 @@ from tcn.inference.c_pieces import WIDTH, Piece, Places, epilogue, numbers
 from tcn.native.operations import Operation
 
 TILE = 8
-"""Steps whose sums are added up side by side: as many as fill the registers of most processors."""
+"""Sums that are added up side by side: as many as fill the registers of most processors."""
 
 
 def convolution(op: Operation, number: int, places: Places) -> Piece:
@@ -40,7 +40,12 @@ def _remembered(piece: Piece, op: Operation, number: int, context: int, places: 
     channels, length = op.in_channels, 2 * context + places.steps
     past, now = f"s->past{number}", f"s->now{number}"
     x, stride = places.at(op.source), places.stride(op.source)
-    size = f"{channels} * sizeof(float)"
+    size, to = f"{channels} * sizeof(float)", f"{past} + {now} * {channels}"
+    copied = f"""\
+for (int t = 0; t < steps; ++t)
+    memcpy({to} + t * {channels}, {x} + t * {stride}, {size});"""
+    if stride == channels:
+        copied = f"memcpy({to}, {x}, (size_t)steps * {size});"
     piece.fields += [f"float past{number}[{length * channels}];", f"int now{number};"]
     piece.begin.append(f"{now} = {context};")
     piece.block.append(f"""\
@@ -48,8 +53,7 @@ if ({now} + steps > {length}) {{
     memmove({past}, {past} + ({now} - {context}) * {channels}, {context} * {size});
     {now} = {context};
 }}
-for (int t = 0; t < steps; ++t)
-    memcpy({past} + ({now} + t) * {channels}, {x} + t * {stride}, {size});
+{copied}
 {now} += steps;""")
     return f"{past} + ({now} - steps) * {channels}"
 
@@ -75,13 +79,7 @@ def _dense(
         f"""\
 static void {name}(const float *restrict x, float *restrict y, int steps)
 {{
-    int t = 0;
-    for (; t + {TILE} <= steps; t += {TILE}) {{
-{indent(_tile(sizes, TILE), "        ")}
-    }}
-    for (; t < steps; ++t) {{
-{indent(_tile(sizes, 1), "        ")}
-    }}
+{indent(_sums(sizes), "    ")}
 }}
 """,
     ]
@@ -100,37 +98,68 @@ class _Sizes:
     target: int
 
 
-def _tile(z: _Sizes, steps: int) -> str:
-    """Sums of some steps, a panel of outputs at a time."""
-    op, vector, every = z.op, f"{z.prefix}_vector", range(steps)
+def _sums(z: _Sizes) -> str:
+    """Panels two by two, which read each input once for both, and then what is left of them.
+
+    Of groups each panel is alone: the next one may read other channels.
+    """
+    panels = z.op.groups * z.panels
+    pairs = panels // 2 * 2 if z.op.groups == 1 else 0
+    parts = [(0, pairs, 2), (pairs, panels, 1)]
+    return "\n".join(
+        f"""\
+for (int p = {first}; p < {last}; p += {together}) {{
+    int t = 0;
+    for (; t + {TILE // together} <= steps; t += {TILE // together}) {{
+{indent(_tile(z, TILE // together, together), "        ")}
+    }}
+    for (; t < steps; ++t) {{
+{indent(_tile(z, 1, together), "        ")}
+    }}
+}}"""
+        for first, last, together in parts
+        if last > first
+    )
+
+
+def _tile(z: _Sizes, steps: int, together: int) -> str:
+    """Sums of some steps, of a panel of outputs or of two."""
+    op, prefix, size = z.op, z.prefix, f"{WIDTH} * sizeof(float)"
     channel, place = f"p * {WIDTH}", ""
     if op.groups > 1:
         channel = f"p / {z.panels} * {z.outs} + p % {z.panels} * {WIDTH}"
         place = f" + p / {z.panels} * {z.ins}"
-    sums = " ".join(f"{z.prefix}_ADD(a{j}, v, from[{j * z.stride}]);" for j in every)
-    stores = " ".join(f"memcpy(to + {j * z.target}, &a{j}, size);" for j in every)
-    # The last panel of a group must not write over what another group has written.
-    rest = z.outs - (z.panels - 1) * WIDTH
-    size = f"{WIDTH} * sizeof(float)"
-    if op.groups > 1 and rest != WIDTH:
-        size = f"(p % {z.panels} == {z.panels - 1} ? {rest} : {WIDTH}) * sizeof(float)"
+        # The last panel of a group must not write over what another group has written.
+        rest = z.outs - (z.panels - 1) * WIDTH
+        if rest != WIDTH:
+            size = f"(p % {z.panels} == {z.panels - 1} ? {rest} : {WIDTH}) * sizeof(float)"
+    panels, length = range(together), op.kernel_size * z.ins * WIDTH
+    sums = [(f"a{i}_{j}", i, j) for i in panels for j in range(steps)]
+    begun = "\n".join(
+        f"memcpy(&a{i}_0, {z.name}_bias + (p + {i}) * {WIDTH}, sizeof a{i}_0);" for i in panels
+    )
+    copied = " ".join(f"{name} = a{i}_0;" for name, i, j in sums if j)
+    weights = " ".join(f"memcpy(&v{i}, w + {i * length}, sizeof v{i});" for i in panels)
+    added = " ".join(f"{prefix}_ADD({name}, v{i}, from[{j * z.stride}]);" for name, i, j in sums)
+    stored = " ".join(
+        f"memcpy(to + {j * z.target + i * WIDTH}, &{name}, size);" for name, i, j in sums
+    )
+    variables = ", ".join([name for name, _, _ in sums] + [f"v{i}" for i in panels])
     return f"""\
-for (int p = 0; p < {op.groups * z.panels}; ++p) {{
-    const float *w = {z.name}_weight + p * {op.kernel_size * z.ins * WIDTH};
-    float *to = y + t * {z.target} + {channel};
-    {vector} {", ".join(f"a{j}" for j in every)}, v;
-    memcpy(&a0, {z.name}_bias + p * {WIDTH}, sizeof a0);
-    {" ".join(f"a{j} = a0;" for j in every[1:])}
-    for (int k = 0; k < {op.kernel_size}; ++k) {{
-        const float *from = x + (t + k * {op.dilation} - {z.context}) * {z.stride}{place};
-        for (int i = 0; i < {z.ins}; ++i, ++from, w += {WIDTH}) {{
-            memcpy(&v, w, sizeof v);
-            {sums}
-        }}
+const float *w = {z.name}_weight + p * {length};
+float *to = y + t * {z.target} + {channel};
+{prefix}_vector {variables};
+{begun}
+{copied}
+for (int k = 0; k < {op.kernel_size}; ++k) {{
+    const float *from = x + (t + k * {op.dilation} - {z.context}) * {z.stride}{place};
+    for (int i = 0; i < {z.ins}; ++i, ++from, w += {WIDTH}) {{
+        {weights}
+        {added}
     }}
-    size_t size = {size};
-    {stores}
-}}"""
+}}
+size_t size = {size};
+{stored}"""
 
 
 def _depthwise(

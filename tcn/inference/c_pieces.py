@@ -110,14 +110,35 @@ def each(
     assert op.target is not None
     given = {name: value for name, value in reads.items() if value is not None}
     arguments = "".join(f"const float *restrict {each}, " for each in given)
+    loop = _one_after_the_other(op, places, lines, [op.target, *given.values()])
+    if loop is None:
+        loop = f"""\
+for (int t = 0; t < steps; ++t)
+    for (int c = 0; c < {op.out_channels}; ++c) {{
+{indent(chr(10).join(lines), "        ")}
+    }}"""
     piece.constants.append(f"""\
 static void {name}(float *restrict y, {arguments}int steps)
 {{
-    for (int t = 0; t < steps; ++t)
-        for (int c = 0; c < {op.out_channels}; ++c) {{
-{indent(chr(10).join(lines), "            ")}
-        }}
+{indent(loop, "    ")}
 }}
 """)
     values = ", ".join(map(places.at, [op.target, *given.values()]))
     piece.block.append(f"{name}({values}, steps);")
+
+
+def _one_after_the_other(
+    op: Operation, places: Places, lines: Sequence[str], values: Sequence[Value]
+) -> str | None:
+    """The same as one loop, which fills vectors of any width; None where channels differ.
+
+    It runs over what pads the channels to whole vectors, too, which is finite and never read.
+    """
+    stride = padded(op.out_channels)
+    if any(places.stride(value) != stride or value.begin for value in values):
+        return None
+    said = [line.replace(f"t * {stride} + c", "i") for line in lines]
+    if any("c]" in line for line in said):
+        return None
+    body = indent("\n".join(said), "    ")
+    return f"for (int i = 0; i < steps * {stride}; ++i) {{\n{body}\n}}"

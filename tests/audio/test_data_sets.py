@@ -38,6 +38,20 @@ def test_digits_of_the_official_split(tmp_path: Path, write: Write) -> None:
         SpokenDigits(folder=tmp_path, validation_recordings=4).setup("fit")
 
 
+def test_a_speaker_who_is_tested_on_alone(tmp_path: Path, write: Write) -> None:
+    for speaker, index in [(s, i) for s in ("ann", "ben", "eve") for i in range(12)]:
+        write(tmp_path / f"3_{speaker}_{index}.wav", index + 1)
+    data = SpokenDigits(folder=tmp_path, unheard="ben")
+    assert names(data, "test") == {f"3_ben_{index}.wav" for index in range(12)}
+    for split, indices in (("validation", range(5, 10)), ("train", (10, 11))):
+        wanted = {f"3_{speaker}_{index}.wav" for speaker in ("ann", "eve") for index in indices}
+        assert names(data, split) == wanted
+    with pytest.raises(ValueError, match=r"unheard: 'bob' is none of \['ann', 'ben', 'eve'\]"):
+        SpokenDigits(folder=tmp_path, unheard="bob").setup("test")
+    with pytest.raises(TypeError, match="unheard: 3 is not a name; give one, such as 'theo'"):
+        SpokenDigits(folder=tmp_path, unheard=3)
+
+
 @pytest.mark.requires_data("fsdd")
 def test_digits_that_are_real() -> None:
     """300 for test: 10 digits x 6 speakers x 5; no recording is in two parts."""

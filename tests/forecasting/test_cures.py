@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,48 @@ def test_so_many_windows_that_nothing_is_left_to_train_on(windows: int, val_size
     most = int(re.search(r"give n_windows=(\d+) or fewer", text)[1])
     assert len(forecaster.cross_validation(df, most, val_size=val_size)) == 2 * 4 * most
     message(lambda: forecaster.cross_validation(df, most + 1, val_size=val_size), "n_windows")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"alias": "y"}, {"alias": "ds"}, {"alias": "cutoff"}, {"target_col": "TCN"},
+        {"target_col": "TCN-lo-90"}, {"id_col": "cutoff"}, {"time_col": "TCN-hi-99.5"},
+        {"target_col": ["a", "a-TCN"]}, {"target_col": "cutoff"},
+    ],
+)  # fmt: skip
+def test_a_forecast_named_like_a_column_of_the_frame_would_be_lost(settings: Any) -> None:
+    """Of two columns of one name a frame keeps one: the caller's, or the forecasts."""
+    cure = "give another alias|another one"
+    assert re.search(cure, message(lambda: Forecaster(**SMALL, **settings), "alias: |cutoff: "))
+    forecaster = Forecaster(**SMALL).fit(rows_of(frame(), 0, PAST)).set_params(alias="y")
+    assert "alias='" not in message(forecaster.predict, "would be named 'y'")
+    assert "forecast" in forecaster.set_params(alias="forecast").predict()
+
+
+def test_what_load_would_refuse_is_not_saved(tmp_path: Path) -> None:
+    forecaster = Forecaster(**SMALL).fit(rows_of(frame(), 0, PAST))
+    for changed in ({"missing": "mask"}, {"target_col": "x"}, {"width": -1}, {"alias": "ds"}):
+        before = {name: forecaster.get_params()[name] for name in changed}
+        forecaster.set_params(**changed)
+        cure = "set (it|them) back|must be at least 1|give another alias"
+        message(lambda: forecaster.save(tmp_path / "f"), cure)
+        assert not (tmp_path / "f").exists()
+        forecaster.set_params(**before)
+    assert len(Forecaster.load(forecaster.save(tmp_path / "f")).predict()) == 8
+
+
+def test_levels_may_be_anything_that_holds_numbers() -> None:
+    forecaster = Forecaster(**SMALL, loss="normal").fit(rows_of(frame(), 0, PAST))
+    expected = forecaster.predict(level=[80, 90])
+    levels: Any
+    for levels in ({80, 90}, (level for level in (80, 90)), np.array([80, 90]), {80: 0, 90: 1}):
+        pd.testing.assert_frame_equal(forecaster.predict(level=levels), expected)
+    for one in (80, np.array(80), np.float32(80)):
+        with pytest.raises(TypeError, match="is one number; give a list"):
+            forecaster.predict(level=one)
+    with pytest.raises(ValueError, match="write 90"):
+        forecaster.cross_validation(None, level=[0.9])  # before any training
 
 
 def test_settings_that_only_a_fit_can_follow_are_refused_after_it() -> None:

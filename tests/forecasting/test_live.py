@@ -170,6 +170,34 @@ def test_a_row_at_a_time_takes_a_short_way_to_the_same(
     assert (forecaster.update(one[TRAINED + 4 : TRAINED + 5])["unique_id"] == "b").all()
 
 
+def test_years_move_on_though_the_last_time_that_can_be_counted_is_near() -> None:
+    # Times of nanoseconds end in the year 2262.
+    times = pd.date_range("1980-01-01", periods=ALL, freq="YS")
+    df = pd.DataFrame({"unique_id": "a", "ds": times, "y": np.arange(float(ALL)) % 7})
+    forecaster = Forecaster(**SMALL).fit(df[:TRAINED])
+    for row in range(TRAINED, TRAINED + 3):
+        result = forecaster.update(df[row : row + 1])
+        fresh = forecaster.predict(df[: row + 1])
+        pd.testing.assert_frame_equal(result, fresh, rtol=1e-4)
+        assert result["ds"].tolist() == times[row + 1 : row + 4].tolist()
+
+
+@pytest.mark.parametrize("loss", ["mse", "quantiles"])
+def test_what_was_looked_at_changes_no_intervals_of_an_update(loss: str) -> None:
+    intervals = "conformal" if loss == "mse" else "cqr"
+    df, results = frame(), []
+    for looks in (False, True):
+        forecaster = Forecaster(**SMALL, intervals=intervals, loss=loss)
+        forecaster.fit(rows_of(df, 0, TRAINED), val_size=15)
+        for row in range(TRAINED, TRAINED + 10):
+            forecaster.update(rows_of(df, row, row + 1))
+            if looks:
+                forecaster.predict()
+        new = rows_of(df, TRAINED + 10, TRAINED + 11)
+        results.append(forecaster.update(new, h=5, level=[60]))
+    pd.testing.assert_frame_equal(*results)
+
+
 def test_times_in_a_result_belong_to_the_caller() -> None:
     # By hand: rows are numbered, so the last ten are known whatever was written into results.
     df = frame().assign(ds=np.tile(np.arange(ALL), 2))

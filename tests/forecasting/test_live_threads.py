@@ -133,6 +133,31 @@ def test_four_writers_and_a_reader_lose_nothing(
     check_nothing_is_lost(forecaster, taken)
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_copies_while_intervals_of_more_horizons_are_calibrated(moved: bool) -> None:
+    settings = {"h": 3, "input_size": 10, "width": 4, "max_steps": 3, "accelerator": "cpu"}
+    df = series()["s0"]
+    forecaster = Forecaster(**settings, intervals="conformal").fit(df[:120], val_size=60)
+    if moved:
+        forecaster.update(df[120:121])
+    raised, calibrating = [], threading.Event()
+
+    def copies() -> None:
+        try:
+            while not calibrating.is_set():
+                copy.deepcopy(forecaster)
+        except RuntimeError as error:  # the dictionary changed its size
+            raised.append(error)
+
+    thread = threading.Thread(target=copies)
+    thread.start()
+    for horizon in range(4, 24):
+        forecaster.predict(h=horizon, level=[80 if horizon % 2 else 70])
+    calibrating.set()
+    thread.join()
+    assert not raised
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_four_writers_and_a_reader_lose_nothing_for_long(kind: str, tmp_path: Path) -> None:

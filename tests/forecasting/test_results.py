@@ -31,6 +31,7 @@ def arrow(kind: pa.DataType) -> pd.ArrowDtype:
 PANDAS_IDS: dict[str, Any] = {
     "object": object, "str": "str", "string": "string", "category": "category",
     "ordered": pd.CategoricalDtype([*NAMES, "unused"], ordered=True), "int8": "int8",
+    "arrow dictionary": arrow(pa.dictionary(pa.int32(), pa.string())),
     "Int32": "Int32", "uint64": "uint64", "arrow text": arrow(pa.string()),
     "arrow int": arrow(pa.int16()),
 }  # fmt: skip
@@ -54,6 +55,10 @@ def text_times(draw: st.DrawFn) -> tuple[str, str, str | None, Callable[[Any], s
             ("h", "seconds", None, lambda t: f"{t:%Y-%m-%dT%H:%M:%S}"),
             ("h", "zulu", "UTC", lambda t: f"{t:%Y-%m-%dT%H:%M:%SZ}"),
             ("h", "offset", "UTC", str),
+            ("h", "hours", None, lambda t: f"{t:%Y-%m-%d %H}"),
+            ("h", "hours with a T", None, lambda t: f"{t:%Y-%m-%dT%H}"),
+            ("h", "of JavaScript", "UTC", lambda t: f"{t:%Y-%m-%dT%H:%M:%S}.000Z"),
+            ("100ms", "milliseconds", None, lambda t: f"{t:%Y-%m-%d %H:%M:%S.%f}"[:-3]),
         ])
     )  # fmt: skip
 
@@ -119,6 +124,25 @@ def test_times_that_are_text_come_back_as_they_were_written(
 def test_integer_times_come_back_in_their_width(dtype: str) -> None:
     df = long(pd.Series(range(5), dtype=dtype), pd.Series(NAMES))
     pd.testing.assert_frame_equal(again(df), df)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Paris"])
+@pytest.mark.parametrize("kind", ["Timestamp", "datetime", "datetime64"])
+def test_python_objects_come_back_as_such(kind: str, zone: str | None) -> None:
+    """As databases and spreadsheets are read; pandas joins them with no other type."""
+    times = times_of("h", None if kind == "datetime64" else zone)
+    of_kind: dict[str, Any] = {"datetime": times.to_pydatetime(), "datetime64": times.to_numpy()}
+    df = long(pd.Series(list(of_kind.get(kind, times)), dtype=object), pd.Series(NAMES))
+    found = again(df)
+    assert {type(time) for time in found["ds"]} == {type(time) for time in df["ds"]}
+    assert found["ds"].tolist() == df["ds"].tolist()
+    assert len(found.merge(df, on=["unique_id", "ds"])) == len(df)
+
+
+def test_entries_of_a_dictionary_without_a_row_are_no_series() -> None:
+    kind = arrow(pa.dictionary(pa.int32(), pa.string()))
+    df = long(pd.Series(times_of("D", None)), pd.Series(NAMES).astype(kind))
+    assert panel_from_frame(df[5:10], columns=Columns()).ids.tolist() == NAMES[1:2]
 
 
 def test_dates_come_back_as_dates() -> None:

@@ -54,9 +54,10 @@ class SplitConformal:
         """
         if self.scores is None:
             raise ValueError("SplitConformal: no errors yet; call calibrate(errors) first")
-        if level not in self._widths:
-            self._widths[level] = _finite_quantile(self.scores, level)
-        return self._widths[level]
+        found = self._widths.get(level)
+        if found is None:
+            found = self._widths[level] = _finite_quantile(self.scores, level)
+        return found
 
     def interval(self, center: ArrayLike, level: float) -> Interval:
         """Lower and upper ends, shaped like ``center``.
@@ -130,10 +131,11 @@ class ConformalizedQuantiles:
                 f"level: {level:g} was not calibrated, only {sorted(self.scores)}; call "
                 "calibrate(..., level=...) for it"
             )
-        if float(level) not in self._moves:
-            self._moves[float(level)] = _finite_quantile(self.scores[float(level)], level)
+        move = self._moves.get(float(level))
+        if move is None:  # kept in a variable, for another thread may calibrate anew
+            move = self._moves[float(level)] = _finite_quantile(self.scores[float(level)], level)
         low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
-        moved = _fitting("lower", low, self._moves[float(level)])
+        moved = _fitting("lower", low, move)
         low, high = low - moved, high + moved
         middle = (low + high) / 2
         return np.minimum(low, middle), np.maximum(high, middle)
