@@ -98,10 +98,10 @@ def begin(builder: Builder, net: SequenceModule) -> Value:
     """The input of a net, or the lines of its table that tokens name."""
     if isinstance(net, SequenceModel) and net.embedding is not None:
         return builder.embed(net.embedding.weight)
-    return builder.input(_in_channels(net))
+    return builder.input(in_channels_of(net))
 
 
-def _in_channels(module: nn.Module) -> int:
+def in_channels_of(module: nn.Module) -> int:
     """Channels that a module takes, as it or the first layer inside it says."""
     for layer in module.modules():
         for name in ("in_channels", "channels", "num_features"):

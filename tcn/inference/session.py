@@ -39,8 +39,8 @@ class StreamSession(CopiedRows):
     """The state of many streams through one net, each in a row of its own.
 
     The outputs of a row are those of ``net.forward`` on all that the row was given. Where the
-    native library knows the net (float32, on the CPU) it does the work, otherwise ``net.step``. No
-    gradient is kept.
+    native library knows the net (float32, on the CPU) it does the work, otherwise ``net.step``, in
+    which, of a net with a stride, it does the work of the parts that it knows. No gradient is kept.
 
     Threads may share a session: each call has it to itself, and the next one waits. Calls that name
     different rows thus return what they would alone; which of two calls for the same row comes
@@ -55,7 +55,7 @@ class StreamSession(CopiedRows):
         nan: the policy for NaN and infinity.
         sample_rate: steps per second, or None.
         latency: steps by which outputs lag behind inputs; 0 unless the net looks ahead.
-        native: whether the native library does the work.
+        native: whether the native library does all the work.
     """
 
     def __init__(

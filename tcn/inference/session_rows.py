@@ -15,6 +15,7 @@ from tcn.inference.compile import compile_stream
 from tcn.inference.engines import Engine, TorchRows
 from tcn.inference.finite import refuse_poison
 from tcn.inference.nan_policy import RowRecord, policy_of
+from tcn.inference.parts import compile_parts
 from tcn.inference.state import row_indices
 from tcn.layers import SequenceModule, State
 from tcn.native.rows import StreamRows
@@ -81,6 +82,7 @@ class SessionRows:
             raise ValueError("nan: 'skip', but the rows of a net with a stride advance together")
         self._program = None if native is False else compile_stream(net)
         self.native = self._program is not None
+        self._partly = None if self.native or native is False else compile_parts(net)
         if native and not self.native:
             raise ValueError(
                 f"native: True, but {type(net).__name__} cannot run natively (the log says why); "
@@ -97,7 +99,13 @@ class SessionRows:
         self.batch_size = batch_size
         native = None if self._program is None else self._program.rows(batch_size)
         self._native_rows: StreamRows | None = native
-        self._engine: Engine = TorchRows(self.net, batch_size) if native is None else native
+        self._engine: Engine
+        if native is not None:
+            self._engine = native
+        elif self._partly is not None:
+            self._engine = self._partly.rows(batch_size)
+        else:
+            self._engine = TorchRows(self.net, batch_size)
         self._kept = False  # whether native rows know what every row begins with
         self._recorded, self._restarted = RowRecord.fresh(batch_size, self._device), False
         self._wait(True)
