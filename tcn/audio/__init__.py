@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     )
     from tcn.audio.folder import SoundFolder, SoundTable
     from tcn.audio.loading import SoundDataModule
+    from tcn.audio.losses import DCOffset, ErrorToSignal, MultiResolutionSTFT, SoundLoss
     from tcn.audio.mixtures import Mixtures
     from tcn.audio.nam_reading import load_nam
     from tcn.audio.nam_writing import save_nam
     from tcn.audio.pairs import SoundPairs
+    from tcn.audio.playing import load_capture, play, play_file
     from tcn.audio.resampling import resample
     from tcn.audio.sound import Sound, load_sound, save_sound
+    from tcn.audio.sound_regression import SoundRegression
     from tcn.audio.speech_commands import SpeechCommands
     from tcn.audio.spoken_digits import SpokenDigits
     from tcn.audio.yesno import YesNo
@@ -33,15 +36,20 @@ if TYPE_CHECKING:
 _PLACES = {
     "MFCC": "tcn.layers",
     "BackgroundNoise": "tcn.audio.augmentation",
+    "DCOffset": "tcn.audio.losses",
+    "ErrorToSignal": "tcn.audio.losses",
     "Gain": "tcn.audio.augmentation",
     "MelSpectrogram": "tcn.layers",
     "Mixtures": "tcn.audio.mixtures",
+    "MultiResolutionSTFT": "tcn.audio.losses",
     "Noise": "tcn.audio.augmentation",
     "Sound": "tcn.audio.sound",
     "SoundAugmentation": "tcn.audio.augmentation",
     "SoundDataModule": "tcn.audio.loading",
     "SoundFolder": "tcn.audio.folder",
+    "SoundLoss": "tcn.audio.losses",
     "SoundPairs": "tcn.audio.pairs",
+    "SoundRegression": "tcn.audio.sound_regression",
     "SoundTable": "tcn.audio.folder",
     "SpecAugment": "tcn.layers",
     "SpeechCommands": "tcn.audio.speech_commands",
@@ -49,10 +57,13 @@ _PLACES = {
     "SpokenDigits": "tcn.audio.spoken_digits",
     "TimeShift": "tcn.audio.augmentation",
     "YesNo": "tcn.audio.yesno",
+    "load_capture": "tcn.audio.playing",
     "load_nam": "tcn.audio.nam_reading",
     "load_sound": "tcn.audio.sound",
     "mu_law_decode": "tcn.outputs",
     "mu_law_encode": "tcn.outputs",
+    "play": "tcn.audio.playing",
+    "play_file": "tcn.audio.playing",
     "resample": "tcn.audio.resampling",
     "save_nam": "tcn.audio.nam_writing",
     "save_sound": "tcn.audio.sound",
@@ -61,15 +72,20 @@ _PLACES = {
 __all__ = [
     "MFCC",
     "BackgroundNoise",
+    "DCOffset",
+    "ErrorToSignal",
     "Gain",
     "MelSpectrogram",
     "Mixtures",
+    "MultiResolutionSTFT",
     "Noise",
     "Sound",
     "SoundAugmentation",
     "SoundDataModule",
     "SoundFolder",
+    "SoundLoss",
     "SoundPairs",
+    "SoundRegression",
     "SoundTable",
     "SpecAugment",
     "SpeechCommands",
@@ -77,10 +93,13 @@ __all__ = [
     "SpokenDigits",
     "TimeShift",
     "YesNo",
+    "load_capture",
     "load_nam",
     "load_sound",
     "mu_law_decode",
     "mu_law_encode",
+    "play",
+    "play_file",
     "resample",
     "save_nam",
     "save_sound",

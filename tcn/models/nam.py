@@ -181,6 +181,38 @@ class NAMWaveNet(SequenceModule):
         return (Reach(total + _past(self.head), 0),)
 
 
+A2_KERNELS = (*[6] * 14, 15, 15, *[6] * 7)
+A2_DILATIONS = (*[1, 3, 7, 17, 41, 101, 239] * 2, 1, 13, *[1, 3, 7, 17, 41, 101, 239])
+
+
+def nam_a2(channels: int = 8, *, scale: float = 0.01) -> NAMWaveNet:
+    """The second architecture of Neural Amp Modeler ("A2"), to be trained.
+
+    23 blocks with leaky ReLUs and a head of 16 steps over the sum of their skip outputs; it looks
+    back 6,346 steps, 132 ms at 48 kHz. With 8 channels ("full") it has 12,145 parameters, with 3
+    ("lite") 1,870. Source: neural-amp-modeler 0.13.0, nam/train/_resources,
+    config_model_packed.json.
+
+    Args:
+        channels: of every block.
+        scale: by which the output is multiplied; a larger one lets the output learn faster.
+
+    Raises:
+        ValueError: ``channels`` is below 1.
+    """
+    blocks = [
+        NAMBlock(
+            Conv1d(channels, channels, kernel, dilation=dilation),
+            Conv1d(1, channels, 1, bias=False),
+            nn.LeakyReLU(),
+            residual=Conv1d(channels, channels, 1),
+        )
+        for kernel, dilation in zip(A2_KERNELS, A2_DILATIONS, strict=True)
+    ]
+    entry, head = Conv1d(1, channels, 1, bias=False), Conv1d(channels, 1, 16)
+    return NAMWaveNet([NAMStack(entry, blocks, head)], scale=scale)
+
+
 def _past(module: SequenceModule | None) -> float:
     """Earlier steps that an output of a causal module depends on."""
     return module.receptive_field - 1 if module is not None else 0  # type: ignore[operator]
