@@ -17,9 +17,6 @@ from tcn.layers.running import at_least_float32
 from tcn.layers.validation import check_positive
 from tcn.outputs.checks import check_number
 
-QUIET = 1e-4
-"""Of full scale: how loud a target is taken to be at least, in a ratio to it (-80 dB)."""
-
 
 class SoundLoss(ABC):
     """What the losses of sound share: a weight in a sum of several, and their checks.
@@ -74,15 +71,21 @@ class ErrorToSignal(SoundLoss):
 
     Attributes:
         pre_emphasis: the coefficient; None without a filter.
+        quiet: how loud a target is taken to be at least.
     """
 
-    def __init__(self, weight: float = 1.0, *, pre_emphasis: float | None = None) -> None:
+    def __init__(
+        self, weight: float = 1.0, *, pre_emphasis: float | None = None, quiet: float = 1e-4
+    ) -> None:
         """Sets the filter.
 
         Args:
             weight: in a sum of several losses.
             pre_emphasis: coefficient of the filter, above 0 and up to 1, such as 0.95; None for
                 none.
+            quiet: root mean square, of full scale, that a target is taken to have at least: -80 dB
+                unless given. Rows of near silence, which a recording has many of, count as much as
+                loud ones above it, and less below; 0.01 (-40 dB) learns such recordings faster.
 
         Raises:
             TypeError: a number is not one.
@@ -93,14 +96,15 @@ class ErrorToSignal(SoundLoss):
             check_number("pre_emphasis", pre_emphasis, above=0)
             if pre_emphasis > 1:
                 raise ValueError(f"pre_emphasis: {pre_emphasis} is above 1; give such as 0.95")
-        self.pre_emphasis = pre_emphasis
+        check_number("quiet", quiet, above=0)
+        self.pre_emphasis, self.quiet = pre_emphasis, float(quiet)
 
     def rows(self, output: Tensor, target: Tensor) -> Tensor:
         """The ratio of each row; the filter needs two steps."""
         error = output - target
         if self.pre_emphasis is not None:
             error, target = (emphasized(part, self.pre_emphasis) for part in (error, target))
-        return _power(error) / _power(target).clamp_min(QUIET**2)
+        return _power(error) / _power(target).clamp_min(self.quiet**2)
 
 
 class DCOffset(SoundLoss):
@@ -110,12 +114,30 @@ class DCOffset(SoundLoss):
 
     Beside a pre-emphasis, which lets no constant through. Source: Wright, Damskägg & Välimäki 2019
     (see :class:`ErrorToSignal`), section 4.
+
+    Attributes:
+        quiet: how loud a target is taken to be at least.
     """
+
+    def __init__(self, weight: float = 1.0, *, quiet: float = 1e-4) -> None:
+        """Sets what counts as silence.
+
+        Args:
+            weight: in a sum of several losses.
+            quiet: as in :class:`ErrorToSignal`.
+
+        Raises:
+            TypeError: a number is not one.
+            ValueError: a number is out of range.
+        """
+        super().__init__(weight)
+        check_number("quiet", quiet, above=0)
+        self.quiet = float(quiet)
 
     def rows(self, output: Tensor, target: Tensor) -> Tensor:
         """The ratio of each row, over the mean of each channel."""
         offset = (output - target).mean(-1).square().mean(1)
-        return offset / _power(target).clamp_min(QUIET**2)
+        return offset / _power(target).clamp_min(self.quiet**2)
 
 
 class MultiResolutionSTFT(SoundLoss):

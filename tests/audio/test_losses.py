@@ -28,6 +28,17 @@ def test_error_to_signal_by_hand() -> None:
     torch.testing.assert_close(ErrorToSignal()(output, target), torch.tensor([5 / 9, 0.0]))
 
 
+def test_a_quiet_target_by_hand() -> None:
+    """Root mean square 0.1 of the target is below 0.2, so the error is over 0.2^2."""
+    target, output = sound([0.1, -0.1], [0.5, 0.5]), sound([0.2, -0.2], [0.5, 0.6])
+    for loss, expected in (
+        (ErrorToSignal(quiet=0.2), [0.01 / 0.04, 0.005 / 0.25]),
+        (ErrorToSignal(), [0.01 / 0.01, 0.005 / 0.25]),
+        (DCOffset(quiet=0.2), [0.0, 0.05**2 / 0.25]),
+    ):
+        torch.testing.assert_close(loss(output, target), torch.tensor(expected))
+
+
 def test_pre_emphasis_by_hand() -> None:
     torch.testing.assert_close(
         emphasized(sound([1, -2, 2.0]), 0.5)[0, 0], torch.tensor([-2.5, 3.0])
@@ -132,6 +143,8 @@ def test_what_is_refused() -> None:
         ErrorToSignal(0)
     with pytest.raises(TypeError, match=r"weight: 'much' is not a number"):
         DCOffset("much")
+    with pytest.raises(ValueError, match=r"quiet: 0 is not a finite number above 0"):
+        DCOffset(quiet=0)
     with pytest.raises(ValueError, match=r"pre_emphasis: 1.5 is above 1; give such as 0.95"):
         ErrorToSignal(pre_emphasis=1.5)
     with pytest.raises(ValueError, match=r"windows: \[\[8, 2\]\]; give three sizes"):
