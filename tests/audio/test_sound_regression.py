@@ -12,11 +12,15 @@ from tcn.audio import (
     SoundPairs,
     SoundRegression,
     load_nam,
+    load_sound,
     play,
     save_nam,
     save_sound,
 )
+from tcn.commands import main
+from tcn.commands.training import build
 from tcn.inference import StreamSession
+from tcn.inference.pretrained import load_checkpoint
 from tcn.layers import Conv1d
 from tcn.models import Capture, nam_a2
 from tcn.training import Batch
@@ -105,3 +109,55 @@ def test_a_device_is_learned_saved_and_played_again(tmp_path: Path) -> None:
     session = StreamSession(again)
     blocks = torch.cat([session.push(part) for part in x.split(64, -1)], -1)
     torch.testing.assert_close(blocks, learned(x).detach(), rtol=0, atol=1e-6)
+
+
+CONFIG = """
+trainer:
+  max_epochs: 1
+  limit_train_batches: 2
+  accelerator: cpu
+  enable_progress_bar: false
+  enable_model_summary: false
+model:
+  class_path: tcn.audio.SoundRegression
+  init_args:
+    net: {class_path: tcn.models.nam_a2, init_args: {channels: 2}}
+    losses:
+      - class_path: tcn.audio.ErrorToSignal
+        init_args: {quiet: 0.01}
+      - class_path: tcn.audio.MultiResolutionSTFT
+        init_args: {weight: 0.001, windows: [[64, 16, 64]]}
+data:
+  class_path: tcn.audio.SoundPairs
+  init_args: {dry: dry.wav, wet: wet.wav, sample_rate: 8000, length: 400, context: 6346}
+"""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Lightning, about few batches
+def test_from_recordings_to_a_file_that_plays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`tcn fit`, `tcn export amp.nam`, `tcn play`."""
+    monkeypatch.chdir(tmp_path)
+    dry = 0.3 * torch.randn(1, 70_000, generator=torch.Generator().manual_seed(5)).clamp(-3, 3)
+    save_sound("dry.wav", dry, sample_rate=8000)
+    save_sound("wet.wav", dry.tanh(), sample_rate=8000)
+    Path("config.yaml").write_text(CONFIG)
+    main(["fit", "--config", "config.yaml"])
+    (checkpoint,) = tmp_path.rglob("best.ckpt")
+    trained = ["--config", "config.yaml", "--ckpt_path", str(checkpoint)]
+    main(["export", *trained, "amp.nam"])
+    assert "its outputs are those of the net" in capsys.readouterr().out
+    net = load_checkpoint(build("config.yaml").model.net, checkpoint)
+    device = load_nam("amp.nam")
+    assert device.sample_rate == 8000
+    assert device.receptive_field == 6_347
+    main(["play", "--model", "amp.nam", "--in", "dry.wav", "--out", "out.wav", "--clip"])
+    heard = load_sound("dry.wav").samples
+    with torch.no_grad():
+        expected = Capture(net, sample_rate=8000).eval()(heard[None])[0].clamp(-1, 1)
+    torch.testing.assert_close(load_sound("out.wav").samples, expected, rtol=0, atol=4e-5)
+    with pytest.raises(SystemExit):
+        main(["export", *trained, "again.nam", "--streaming"])
+    assert "--streaming: every .nam file streams" in capsys.readouterr().err
+    assert not Path("again.nam").exists()
