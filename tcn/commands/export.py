@@ -28,7 +28,8 @@ def parser() -> Parser:
         allow_abbrev=False,
         description="Writes a net to an ONNX (.onnx) or torch.export (.pt2) file for every batch "
         "size and length, or as C (.c, .h) that streams and needs libm alone; a captured "
-        "device to a .nam file. The file is run and compared with the net before it is called done.",
+        "device to a .nam file. The file is run and compared with the net before it is called "
+        "done.",
         epilog="Either `tcn export FOLDER model.onnx`, or `tcn export --config "
         "runs/digits/tcn/version_0/config.yaml --ckpt_path "
         "runs/digits/tcn/version_0/checkpoints/best.ckpt --output model.onnx`.",

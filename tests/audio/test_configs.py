@@ -26,6 +26,7 @@ SILENT += ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=fa
 PARAMETERS = {
     "amplifier/a2": 12_145,
     "amplifier/a2_lite": 1_870,
+    "compressor/a2_gated": 5_889,
     "overdrive/a2_lite": 1_870,
     "spoken_digits/tcn": 161_050,
     "spoken_digits/tcn_streaming": 93_930,
