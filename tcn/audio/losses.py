@@ -66,7 +66,7 @@ class ErrorToSignal(SoundLoss):
     before: most of a guitar's power is in its low frequencies, and the ear hears the high ones.
 
     Sources: Wright, Damskägg & Välimäki 2019, "Real-time black-box modelling with recurrent neural
-    networks" (DAFx), section 4, for ratio and filter; Wright & Välimäki 2020, "Perceptual loss
+    networks" (DAFx), for ratio and filter; Wright & Välimäki 2020, "Perceptual loss
     function for neural modelling of audio systems" (ICASSP), for filters compared.
 
     Attributes:
@@ -113,7 +113,7 @@ class DCOffset(SoundLoss):
     .. math:: |\frac1N\sum_t (y_t - \hat y_t)|^2 / \frac1N\sum_t y_t^2
 
     Beside a pre-emphasis, which lets no constant through. Source: Wright, Damskägg & Välimäki 2019
-    (see :class:`ErrorToSignal`), section 4.
+    (see :class:`ErrorToSignal`).
 
     Attributes:
         quiet: how loud a target is taken to be at least.
