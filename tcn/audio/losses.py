@@ -84,8 +84,8 @@ class ErrorToSignal(SoundLoss):
             pre_emphasis: coefficient of the filter, above 0 and up to 1, such as 0.95; None for
                 none.
             quiet: root mean square, of full scale, that a target is taken to have at least: -80 dB
-                unless given. Rows of near silence, which a recording has many of, count as much as
-                loud ones above it, and less below; 0.01 (-40 dB) learns such recordings faster.
+                unless given. Softer rows count less than loud ones; 0.01 (-40 dB) suits recordings
+                with pauses, in which the net would otherwise learn the noise.
 
         Raises:
             TypeError: a number is not one.

@@ -27,10 +27,15 @@ def echo(gain: float = 0.5, sample_rate: float = RATE) -> Capture:
 
 
 @settings(deadline=None, max_examples=10)
-@given(channels=st.integers(1, 3), steps=st.integers(1, 300), block=st.integers(1, 97))
-def test_any_blocks_are_the_whole(channels: int, steps: int, block: int) -> None:
+@given(
+    channels=st.integers(1, 3),
+    steps=st.integers(1, 300),
+    block=st.integers(1, 97),
+    gated=st.booleans(),
+)
+def test_any_blocks_are_the_whole(channels: int, steps: int, block: int, gated: bool) -> None:
     torch.manual_seed(7)
-    net = Capture(nam_a2(2)).eval()
+    net = Capture(nam_a2(2, gated=gated)).eval()
     x = torch.randn(channels, steps, generator=torch.Generator().manual_seed(steps))
     with torch.no_grad():
         whole = net(x.unsqueeze(1)).squeeze(1)
