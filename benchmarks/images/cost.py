@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 SIZES: dict[str, tuple[int, ...]] = {
     "MNIST": (1, 28, 28), "FashionMNIST": (1, 28, 28), "BinarizedMNIST": (1, 28, 28),
     "CIFAR10": (3, 32, 32), "FacePatches": (1, 25, 25), "SpokenDigits": (),
+    "DeviceClips": (),
 }  # fmt: skip
 """Channels, height and width of the training images of a data module, and of those made of it.
 

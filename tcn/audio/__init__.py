@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from tcn.audio.folder import SoundFolder, SoundTable
     from tcn.audio.live import Live, as_if_live
     from tcn.audio.loading import SoundDataModule
+    from tcn.audio.losses import DCOffset, ErrorToSignal, MultiResolutionSTFT, SoundLoss
     from tcn.audio.mixtures import Mixtures
     from tcn.audio.nam_reading import load_nam
     from tcn.audio.nam_writing import save_nam
     from tcn.audio.pairs import SoundPairs
+    from tcn.audio.playing import load_capture, play, play_file
     from tcn.audio.plots import plot_sound
     from tcn.audio.resampling import resample
     from tcn.audio.separation import Separation
     from tcn.audio.sound import Sound, load_sound, save_sound
     from tcn.audio.sound_clips import SoundClips
+    from tcn.audio.sound_regression import SoundRegression
     from tcn.audio.speech_commands import SpeechCommands
     from tcn.audio.spoken_digits import SpokenDigits
     from tcn.audio.yesno import YesNo
@@ -38,10 +41,13 @@ if TYPE_CHECKING:
 _PLACES = {
     "MFCC": "tcn.layers",
     "BackgroundNoise": "tcn.audio.augmentation",
+    "DCOffset": "tcn.audio.losses",
+    "ErrorToSignal": "tcn.audio.losses",
     "Gain": "tcn.audio.augmentation",
     "Live": "tcn.audio.live",
     "MelSpectrogram": "tcn.layers",
     "Mixtures": "tcn.audio.mixtures",
+    "MultiResolutionSTFT": "tcn.audio.losses",
     "Noise": "tcn.audio.augmentation",
     "Separation": "tcn.audio.separation",
     "Sound": "tcn.audio.sound",
@@ -49,7 +55,9 @@ _PLACES = {
     "SoundClips": "tcn.audio.sound_clips",
     "SoundDataModule": "tcn.audio.loading",
     "SoundFolder": "tcn.audio.folder",
+    "SoundLoss": "tcn.audio.losses",
     "SoundPairs": "tcn.audio.pairs",
+    "SoundRegression": "tcn.audio.sound_regression",
     "SoundTable": "tcn.audio.folder",
     "SpecAugment": "tcn.layers",
     "SpeechCommands": "tcn.audio.speech_commands",
@@ -59,10 +67,13 @@ _PLACES = {
     "TimeShift": "tcn.audio.augmentation",
     "YesNo": "tcn.audio.yesno",
     "as_if_live": "tcn.audio.live",
+    "load_capture": "tcn.audio.playing",
     "load_nam": "tcn.audio.nam_reading",
     "load_sound": "tcn.audio.sound",
     "mu_law_decode": "tcn.outputs",
     "mu_law_encode": "tcn.outputs",
+    "play": "tcn.audio.playing",
+    "play_file": "tcn.audio.playing",
     "plot_sound": "tcn.audio.plots",
     "resample": "tcn.audio.resampling",
     "save_nam": "tcn.audio.nam_writing",
@@ -72,10 +83,13 @@ _PLACES = {
 __all__ = [
     "MFCC",
     "BackgroundNoise",
+    "DCOffset",
+    "ErrorToSignal",
     "Gain",
     "Live",
     "MelSpectrogram",
     "Mixtures",
+    "MultiResolutionSTFT",
     "Noise",
     "Separation",
     "Sound",
@@ -83,7 +97,9 @@ __all__ = [
     "SoundClips",
     "SoundDataModule",
     "SoundFolder",
+    "SoundLoss",
     "SoundPairs",
+    "SoundRegression",
     "SoundTable",
     "SpecAugment",
     "SpeechCommands",
@@ -93,10 +109,13 @@ __all__ = [
     "TimeShift",
     "YesNo",
     "as_if_live",
+    "load_capture",
     "load_nam",
     "load_sound",
     "mu_law_decode",
     "mu_law_encode",
+    "play",
+    "play_file",
     "plot_sound",
     "resample",
     "save_nam",

@@ -27,6 +27,7 @@ PLAIN: dict[str, type[nn.Module]] = {
 _OTHER_CASE = {"LeakyHardTanh": "LeakyHardtanh"}
 _LIMITS = ("min_val", "max_val", "min_slope", "max_slope")
 _ENTRIES: dict[str, tuple[str, ...]] = {
+    "Hardtanh": _LIMITS[:2],
     "LeakyReLU": ("negative_slope",),
     "PReLU": ("negative_slope", "negative_slopes"),
     "LeakyHardtanh": _LIMITS,
@@ -66,6 +67,11 @@ def _built(name: str, given: dict[str, Any], channels: int) -> nn.Module:
         raise ValueError(f"{name} takes a number for each entry, not a list; write one number")
     if name == "Softsign" and given.pop("alpha", 1) != 1:
         raise ValueError("alpha: Softsign is read with alpha 1 alone; leave it out")
+    if name == "Hardtanh" and not given.get("min_val", -1) < given.get("max_val", 1):
+        raise ValueError(
+            f"min_val: {given.get('min_val', -1)} is not below max_val, {given.get('max_val', 1)}; "
+            "exchange them"
+        )
     return PLAIN[name](**given)
 
 
@@ -90,7 +96,7 @@ def described(module: nn.Module) -> Any:
         ValueError: if a file has no name for it.
     """
     name = next((name for name, cls in PLAIN.items() if type(module) is cls), None)
-    if name is None or (isinstance(module, nn.Hardtanh) and not _is_usual(module)):
+    if name is None:
         raise ValueError(
             f"net: a .nam file has no name for {module}; use one of {', '.join(PLAIN)}"
         )
@@ -98,10 +104,8 @@ def described(module: nn.Module) -> Any:
         return {"type": name, "negative_slopes": module.weight.tolist()}
     if isinstance(module, nn.LeakyReLU):
         return {"type": name, "negative_slope": module.negative_slope}
+    if isinstance(module, nn.Hardtanh) and (module.min_val, module.max_val) != (-1, 1):
+        return {"type": name} | {key: getattr(module, key) for key in _LIMITS[:2]}
     if isinstance(module, LeakyHardtanh):
         return {"type": name} | {key: getattr(module, key) for key in _LIMITS}
     return name
-
-
-def _is_usual(module: nn.Hardtanh) -> bool:
-    return (module.min_val, module.max_val) == (-1, 1)

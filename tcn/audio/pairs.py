@@ -94,7 +94,7 @@ class PairDataset(SequenceDataset):
 
 
 class SoundPairs(SequenceDataModule):
-    """What goes into a device and what comes out of it, for ``Regression(missing="ignore")``.
+    """What goes into a device and what comes out of it, for ``SoundRegression``.
 
     ``x`` and ``y`` are ``(batch, channel, context + length)`` floats. The first ``context`` targets
     are NaN: the net has not heard enough there. The end of every recording is for test, the stretch
@@ -171,7 +171,7 @@ class SoundPairs(SequenceDataModule):
     @override
     def make_dataset(self, split: Split) -> PairDataset:
         """Read, and cut the stretch of a split into windows."""
-        parts = [self._part(pair, split) for pair in self.pairs]
+        parts = self.parts(split)
         data = PairDataset(parts, length=self.length, context=self.context, seed=self.seed)
         if not len(data):
             longest = max(pair.dry.shape[-1] for pair in parts)
@@ -180,6 +180,10 @@ class SoundPairs(SequenceDataModule):
                 f"steps for {split}; give fewer, a larger share, or longer recordings"
             )
         return data
+
+    def parts(self, split: Split) -> list[Pair]:
+        """The stretches of a split."""
+        return [self._part(pair, split) for pair in self.pairs]
 
     @override
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -3,6 +3,7 @@
 tcn fit|validate|test|predict --config configs/<task>/<model>.yaml
 tcn export [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT]
 tcn generate --checkpoint RUN_OR_FOLDER --seconds S FILE
+tcn play --model amp.nam --in guitar.wav --out amp.wav
 tcn forecast --config configs/forecasting/<name>.yaml --data FILE
 
 A command is loaded when it is called, and what it needs besides torch after its options have been
@@ -34,6 +35,7 @@ COMMANDS = {
     "predict": Command("write what a net predicts on the test data", "fit"),
     "export": Command("write a trained net to an ONNX or torch.export file", "export"),
     "generate": Command("make sound with a trained net, sample by sample", "generate"),
+    "play": Command("play a sound file through a captured amplifier", "play"),
     "forecast": Command("forecast a table, from a file to a file", "forecast"),
 }
 """By name, in the order of the help; a new one is one line here and one module next to this."""

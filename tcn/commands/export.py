@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 SUFFIXES = ("onnx", "pt2", "c", "h")
 """Those of :func:`tcn.inference.export.export`, which takes seconds to load."""
+CLOSE = 1e-5
+"""How far outputs of a file may be from those of the net."""
+NAM = "nam"
+"""The suffix of Neural Amp Modeler's files."""
 
 
 def parser() -> Parser:
@@ -23,8 +27,9 @@ def parser() -> Parser:
         usage="%(prog)s [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT] [--streaming]",
         allow_abbrev=False,
         description="Writes a net to an ONNX (.onnx) or torch.export (.pt2) file for every batch "
-        "size and length, or as C (.c, .h) that streams and needs libm alone. The file is run and "
-        "compared with the net before it is called done.",
+        "size and length, or as C (.c, .h) that streams and needs libm alone; a captured "
+        "device to a .nam file. The file is run and compared with the net before it is called "
+        "done.",
         epilog="Either `tcn export FOLDER model.onnx`, or `tcn export --config "
         "runs/digits/tcn/version_0/config.yaml --ckpt_path "
         "runs/digits/tcn/version_0/checkpoints/best.ckpt --output model.onnx`.",
@@ -64,8 +69,8 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 def _check(given: Namespace, paths: Sequence[str]) -> None:
     """Looks at the paths, before PyTorch is loaded."""
-    if Path(paths[-1]).suffix.removeprefix(".") not in SUFFIXES:
-        known = ", ".join(map(repr, SUFFIXES))
+    if Path(paths[-1]).suffix.removeprefix(".") not in (*SUFFIXES, NAM):
+        known = ", ".join(map(repr, (*SUFFIXES, NAM)))
         raise ValueError(f"path: the suffix of {paths[-1]!r} is not one of {known}")
     if given.config is None and not Path(paths[0]).is_dir():
         raise ValueError(f"FOLDER: {paths[0]!r} is not a folder; save_pretrained writes one")
@@ -76,19 +81,48 @@ def _check(given: Namespace, paths: Sequence[str]) -> None:
 
 
 def _write(given: Namespace, paths: Sequence[str]) -> None:
-    from tcn.inference.export import export
     from tcn.inference.pretrained import from_pretrained
 
     configured = given.config is not None
-    net = _trained(given.config, given.ckpt_path) if configured else from_pretrained(paths[0])
-    path = export(net, paths[-1], streaming=given.streaming)
+    net, rate = _trained(given) if configured else (from_pretrained(paths[0]), None)
+    if Path(paths[-1]).suffix == f".{NAM}":
+        if given.streaming:
+            raise ValueError("--streaming: every .nam file streams; leave it out")
+        path = _capture(net, rate, Path(paths[-1]))
+    else:
+        from tcn.inference.export import export
+
+        path = export(net, paths[-1], streaming=given.streaming)
     print(f"{path}: {path.stat().st_size:,} bytes; its outputs are those of the net")
 
 
-def _trained(config: str, checkpoint: str) -> SequenceModule:
+def _trained(given: Namespace) -> tuple[SequenceModule, float | None]:
+    """The net of a training run, and the rate of the sound that it was trained on."""
     from tcn.commands.training import build
     from tcn.inference.pretrained import load_checkpoint
 
-    net: SequenceModule = build(config, ["trainer.accelerator=cpu"]).model.net
-    load_checkpoint(net, checkpoint)  # in place
-    return net
+    built = build(given.config, ["trainer.accelerator=cpu"])
+    net: SequenceModule = built.model.net
+    load_checkpoint(net, given.ckpt_path)  # in place
+    return net, getattr(built.datamodule, "sample_rate", None)
+
+
+def _capture(net: SequenceModule, rate: float | None, path: Path) -> Path:
+    """Writes a .nam file if the net can be read back from it with the same outputs."""
+    import torch
+
+    from tcn.audio import load_nam, save_nam
+    from tcn.models import Capture
+    from tcn.saving.files import replacing
+
+    if not isinstance(net, Capture):
+        if rate is None:
+            raise ValueError("sample_rate: the data do not say it; save Capture(net, sample_rate=)")
+        net = Capture(net, sample_rate=rate)
+    x = torch.randn(1, 1, 2000, generator=torch.Generator().manual_seed(0)) / 4
+    net = net.eval()
+    with replacing(path) as desk, torch.no_grad():
+        apart = float((net(x) - load_nam(save_nam(net, desk))(x)).abs().max())
+        if not apart <= CLOSE:
+            raise ValueError(f"path: {path} would be {apart:g} off the net; nothing is written")
+    return path

@@ -13,7 +13,7 @@ from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
 from tcn.models.lenet import LeNet5
 from tcn.models.modern_tcn import LargeKernel, LargeKernelTCN
-from tcn.models.nam import NAMStack, NAMWaveNet
+from tcn.models.nam import NAMStack, NAMWaveNet, nam_a2
 from tcn.models.nam_block import NAMBlock, NAMFiLM, PairedActivation
 from tcn.models.pixelcnn import PixelCNN
 from tcn.models.recurrent import GRU, LSTM, RNN
@@ -62,6 +62,7 @@ __all__ = [
     "conv_to_dense",
     "dense_to_conv",
     "densenet",
+    "nam_a2",
     "resnet",
     "small_densenet",
     "small_resnet",

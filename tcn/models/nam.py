@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from tcn.layers import Context, Conv1d, Reach, SequenceModule, State
 from tcn.layers.context import silence
 from tcn.layers.passing import advance, children_states
-from tcn.layers.validation import check_input
-from tcn.models.nam_block import NAMBlock
+from tcn.layers.validation import check_input, check_switch
+from tcn.models.nam_block import NAMBlock, PairedActivation
 from tcn.saving.description import recorded
 
 
@@ -179,6 +179,43 @@ class NAMWaveNet(SequenceModule):
         for stack in self.stacks:
             x, total = stack.past(x, total, condition)
         return (Reach(total + _past(self.head), 0),)
+
+
+A2_KERNELS = (*[6] * 14, 15, 15, *[6] * 7)
+A2_DILATIONS = (*[1, 3, 7, 17, 41, 101, 239] * 2, 1, 13, *[1, 3, 7, 17, 41, 101, 239])
+
+
+def nam_a2(channels: int = 8, *, scale: float = 0.01, gated: bool = False) -> NAMWaveNet:
+    """The second architecture of Neural Amp Modeler ("A2"), to be trained.
+
+    23 blocks with leaky ReLUs and a head of 16 steps over the sum of their skip outputs; it looks
+    back 6,346 steps, 132 ms at 48 kHz. With 8 channels ("full") it has 12,145 parameters, with 3
+    ("lite") 1,870. Source: neural-amp-modeler 0.13.0, nam/train/_resources,
+    config_model_packed.json.
+
+    Args:
+        channels: of every block.
+        scale: by which the output is multiplied; a larger one lets the output learn faster.
+        gated: whether a sigmoid of as many channels again multiplies each block's output, for
+            devices that change the level, such as compressors. Published nets are not.
+
+    Raises:
+        TypeError: ``gated`` is not True or False.
+        ValueError: ``channels`` is below 1.
+    """
+    check_switch(gated=gated)
+    wide = 2 * channels if gated else channels
+    blocks = [
+        NAMBlock(
+            Conv1d(channels, wide, kernel, dilation=dilation),
+            Conv1d(1, wide, 1, bias=False),
+            PairedActivation(nn.LeakyReLU(), nn.Sigmoid()) if gated else nn.LeakyReLU(),
+            residual=Conv1d(channels, channels, 1),
+        )
+        for kernel, dilation in zip(A2_KERNELS, A2_DILATIONS, strict=True)
+    ]
+    entry, head = Conv1d(1, channels, 1, bias=False), Conv1d(channels, 1, 16)
+    return NAMWaveNet([NAMStack(entry, blocks, head)], scale=scale)
 
 
 def _past(module: SequenceModule | None) -> float:

@@ -12,6 +12,8 @@ import pytest
 import torch
 import yaml
 
+from benchmarks.audio.clips import UNHEARD
+from tcn.audio import save_sound
 from tcn.commands.training import TCNCLI, build
 
 ROOT = Path(__file__).parents[2] / "configs" / "audio"
@@ -23,8 +25,13 @@ SILENT += ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=fa
 # 24 * 64 + 64 for the skip and 24 * 24 + 24 for the sum; 64 * 64 + 64 and 64 * 256 + 256 behind.
 # BC-ResNet-1 has 9,232 for 12 classes (9.2k in its paper's table 3): 66 fewer for 10, and the
 # batch norm of 40 features, 80.
+# A2 nets have 12,146 and 1,871 weights in a file, the scale among them.
 PARAMETERS = {
+    "amplifier/a2": 12_145,
+    "amplifier/a2_lite": 1_870,
     "clip/wavenet": 72 + 20 * (2_352 + 1_600 + 600) + 4_160 + 16_640,
+    "compressor/a2_gated": 5_889,
+    "overdrive/a2_lite": 1_870,
     "spoken_digits/tcn": 161_050,
     "spoken_digits/tcn_streaming": 93_930,
     "spoken_digits/lstm": 93_282,  # as many as the TCN that streams, within one unit of width
@@ -81,8 +88,43 @@ def test_what_streams_and_what_does_not() -> None:
     assert not built("spoken_digits/tcn").model.net.eval().streams
 
 
+DEVICES = [name for name in PARAMETERS if "a2" in name]
+
+
+@pytest.mark.requires_data("nam")
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_device_config_takes_a_step(
+    name: str, tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips of two seconds, through the device itself; the net has heard enough in each window."""
+    pytest.importorskip("torchaudio", exc_type=ImportError)
+    torch.manual_seed(0)
+    (tmp_path / "music_clips").mkdir()
+    (tmp_path / "nam").symlink_to(data_dir / "nam")
+    for clip in ("one", UNHEARD):
+        samples = 0.2 * torch.randn(1, 100_000).clamp(-1, 1)
+        save_sound(tmp_path / "music_clips" / f"{clip}.ogg", samples, sample_rate=48_000)
+    monkeypatch.setenv("TCN_DATA_DIR", str(tmp_path))
+    limits = ["trainer.fast_dev_run=true", "trainer.accelerator=cpu"]
+    limits += ["data.init_args.length=2100", "data.init_args.batch_size=2"]
+    cli = build(CONFIGS[name], [*SILENT, *limits])
+    net, data = cli.model.net, cli.datamodule
+    assert net.receptive_field == data.context + 1
+    assert [len(pair.dry[0]) for pair in data.parts("test")] == [10_000, 100_000]
+    assert [len(data.parts(split)) for split in ("train", "validation")] == [1, 1]
+    cli.trainer.fit(cli.model, data)
+    (results,) = cli.trainer.test(cli.model, data, verbose=False)
+    assert {"test_esr", "test_loss"} == set(results)
+    assert all(math.isfinite(value) for value in results.values())
+
+
 @pytest.mark.parametrize(
-    "name", [name for name in PARAMETERS if "unheard" not in name or "theo" in name]
+    "name",
+    [
+        name
+        for name in PARAMETERS
+        if name not in DEVICES and ("unheard" not in name or "theo" in name)
+    ],
 )
 def test_takes_a_step(name: str, tmp_path: Path, write: Callable[..., Path]) -> None:
     """A training, a validation and a test batch; data and net agree on their channels."""

@@ -106,6 +106,7 @@ REFUSED = [
     (layer(activation={"type": "Softsign", "alpha": 2}), r"alpha: Softsign is read with alpha 1"),
     (layer(activation={"type": "PReLU", "negative_slopes": [1, 2, 3]}), r"3 slopes for 2 channels"),
     (layer(activation={"type": "LeakyReLU", "negative_slope": "x"}), r"slope: 'x' is not a number"),
+    (layer(activation={"type": "Hardtanh", "min_val": 2}), r"min_val: 2 is not below max_val, 1;"),
     (layer(activation={"type": "LeakyReLU", "negative_slope": [1]}), r"takes a number for each"),
     (layer(gating_mode="both"), r"gating_mode: 'both' is not one of 'none'"),
     (layer(gated=True, gating_mode="none"), r"gated: true beside gating_mode; leave it out"),

@@ -44,6 +44,8 @@ class Weights:
 def activate(described, x: np.ndarray) -> np.ndarray:
     if isinstance(described, str):
         return ACTIVATIONS[described](x)
+    if described["type"] == "Hardtanh":
+        return np.clip(x, described["min_val"], described["max_val"])
     if described["type"] == "LeakyHardtanh":
         low, high = described["min_val"], described["max_val"]
         x = np.where(x < low, low + (x - low) * described["min_slope"], x)
@@ -179,6 +181,7 @@ def stacks(draw: st.DrawFn, given: int, conditions: int, skips: int, out: int) -
             lambda slopes: {"type": "PReLU", "negative_slopes": slopes},
             st.lists(slope, min_size=inner, max_size=inner),
         ),
+        st.just({"type": "Hardtanh", "min_val": -0.25, "max_val": 0.5}),
         st.just({"type": "LeakyHardtanh", "min_val": -0.25, "max_val": 0.5, "min_slope": 0.125,
                  "max_slope": -0.5}),
     )  # fmt: skip

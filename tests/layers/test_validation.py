@@ -41,6 +41,7 @@ from tcn.models import (
     NAMFiLM,
     ResNet,
     SequenceModel,
+    nam_a2,
 )
 from tcn.models.joint import JointModel
 from tcn.models.language import TokenModel
@@ -110,6 +111,8 @@ def test_switches_of_functions(tmp_path) -> None:
         StreamSession(net, batch_size=1, native="no")
     with pytest.raises(TypeError, match=r"streaming: 'no' is not True or False"):
         export(net, tmp_path / "net.pt2", streaming="no")
+    with pytest.raises(TypeError, match=r"gated: 'no' is not True or False"):
+        nam_a2(gated="no")
     words = SequenceModel(TCN(2, [4], 2), 3, embedding=3).eval()
     with pytest.raises(TypeError, match=r"native: 'no' is not True or False"):
         generate(words, prompt=torch.tensor([[1]]), steps=1, native="no")

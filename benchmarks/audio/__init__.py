@@ -1,0 +1,1 @@
+"""Devices whose sound nets are trained on, and recordings that are played through them."""
