@@ -62,7 +62,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["export", ".", "net.tflite"], "suffix of 'net.tflite' is not one of 'onnx', 'pt2'"),
         (
             ["generate", "a.wav", "--checkpoint=.", "--seconds=1", "--cuont=2"],
-            "--cuont=2; did you mean --count?",
+            "--cuont=2; did you mean --count",
         ),
         (["generate", "a.wav"], "the following arguments are required: --checkpoint, --seconds"),
         (["generate", "a.mid", "--checkpoint=.", "--seconds=1"], "suffix of 'a.mid' is not one"),
