@@ -31,6 +31,8 @@ TITLES = {
     "compressor": "A feed-forward compressor: windows of 8,192 samples",
     "overdrive": "SoX's overdrive: windows of 8,192 samples",
     "spoken_digits": "Free Spoken Digits, the official 300 recordings for test",
+    "spoken_digits_unheard": "Free Spoken Digits of a speaker who is not trained on",
+    "spoken_digit_mixtures": "Two spoken digits at once, taken apart",
 }
 KNOWN_DEVICE = (
     "Test: the last tenths of five clips, and a speaker who is heard nowhere else. The device is "
@@ -53,6 +55,8 @@ COLUMNS = {
     "top5_accuracy": ("top 5 (%) ↑", 100.0, 2),
     "nats": ("nats per image ↓", 1.0, 2),
     "esr": ("error to signal (%) ↓", 100.0, 3),
+    "improvement": ("gain over the mixture (dB) ↑", 1.0, 2),
+    "si_sdr": ("SI-SDR (dB) ↑", 1.0, 2),
     "mse": ("MSE ↓", 1.0, 5),
     "sparsity": ("sparsity of the maps", 1.0, 3),
     "bits_per_dimension": ("bits per value ↓", 1.0, 4),
