@@ -42,7 +42,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         A path of the same name.
+
+    Raises:
+        ValueError: if ``path`` is there and is not a file, such as ``/dev/null``.
     """
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a device or a pipe"
+        raise ValueError(f"path: {path} is {what}; give the path of a file")
     with writing(path) as desk:
         file = desk.folder / path.name
         yield file

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -219,3 +221,15 @@ def test_what_is_just_deep_enough_is_read() -> None:
 def test_a_seal_of_a_seal_is_the_same() -> None:
     once = seal({"format_version": 2, "zeros": "0" * 64})
     assert seal(json.loads(once)) == once
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """Whoever may write to ``/dev`` would have a file in the place of the device."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, what in (("pipe", "a device or a pipe"), ("folder", "a folder")):
+        message = f"{name} is {what}; give the path of a file"
+        with pytest.raises(ValueError, match=message), replacing(tmp_path / name) as file:
+            file.write_bytes(b"new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert names(tmp_path) == ["folder", "pipe"]
