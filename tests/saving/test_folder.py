@@ -1,5 +1,6 @@
 """The format of a folder, from the outside: its files, its versions, and what a reader does."""
 
+import errno
 import hashlib
 import json
 import os
@@ -233,3 +234,16 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
             file.write_bytes(b"new")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert names(tmp_path) == ["folder", "pipe"]
+
+
+def test_what_the_system_refuses_is_named_by_its_place(tmp_path: Path) -> None:
+    """Not by the file beside it that nobody knows, nor by nothing at all."""
+    path = tmp_path / "net.bin"
+    for filename in (None, str(tmp_path / ".writing-0123-4567" / "net.bin")):
+        with pytest.raises(OSError, match="No space left") as caught, replacing(path):
+            raise OSError(errno.ENOSPC, "No space left on device", filename)
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    with pytest.raises(FileNotFoundError) as caught, replacing(path):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")
+    assert names(tmp_path) == []
