@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -225,7 +226,11 @@ def read_table(table: Path) -> list[tuple[Path, str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"table: {table} cannot be read ({error}); give a CSV file") from error
     if missing := [name for name in COLUMNS if name not in columns]:
-        raise ValueError(f"table: {table} has no column {missing}; its first line names {COLUMNS}")
+        said = ",".join(columns)[:80]
+        raise ValueError(
+            f"table: {table} has no column {missing} in its first line, {said!r}; it must name "
+            f"{', '.join(COLUMNS)}, with commas between and no blanks"
+        )
     rows = []
     for number, line in enumerate(lines, 2):
         path, label, split = (line[name] for name in COLUMNS)
@@ -240,7 +245,7 @@ def read_table(table: Path) -> list[tuple[Path, str, str]]:
 
 
 def _check_rows(table: Path, rows: Sequence[tuple[Path, str, str]]) -> None:
-    often = Counter(str(path) for path, _, _ in rows)
+    often = Counter(os.path.normpath(path) for path, _, _ in rows)
     if twice := [path for path, count in often.items() if count > 1][:5]:
         raise ValueError(f"table: {table} names {twice} twice; leave one line of each")
     if absent := [split for split in SPLITS if split not in {part for _, _, part in rows}]:

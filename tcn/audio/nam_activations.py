@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ PLAIN: dict[str, type[nn.Module]] = {
     "Softsign": nn.Softsign,
 }
 """What each name means."""
+LARGEST = torch.finfo(torch.float32).max
 _OTHER_CASE = {"LeakyHardTanh": "LeakyHardtanh"}
 _LIMITS = ("min_val", "max_val", "min_slope", "max_slope")
 _ENTRIES: dict[str, tuple[str, ...]] = {
@@ -55,8 +55,10 @@ def activation(described: Any, channels: int) -> nn.Module:
             raise ValueError(f"{key[:40]!r} is not an entry of {name}; leave it out")
         numbers: list[Any] = value if isinstance(value, list) else [value]
         for number in numbers:
-            if type(number) not in (int, float) or not math.isfinite(number):
-                raise ValueError(f"{key}: {str(number)[:40]!r} is not a number; write one")
+            if type(number) not in (int, float) or not abs(number) <= LARGEST:
+                raise ValueError(
+                    f"{key}: {str(number)[:40]!r} is not a number that fits in float32; write one"
+                )
     return _built(name, given, channels)
 
 

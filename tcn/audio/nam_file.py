@@ -7,6 +7,7 @@ names the file, the place in it, what stands there, and the cure.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -92,16 +93,26 @@ def model(content: Any, place: str) -> Model:
     config, architecture = content["config"], content["architecture"]
     _check(config, CONFIGS[architecture], place, "config")
     rate = content.get("sample_rate")
-    if rate is not None and not 0 < float(rate) < math.inf:
-        raise ValueError(f"{place}sample_rate: {rate} must be above 0 Hz; write 48000")
+    if rate is not None and not 0 < rate <= sys.float_info.max:
+        raise ValueError(f"{place}sample_rate: {str(rate)[:40]} must be above 0 Hz; write 48000")
     return Model(
         place,
         architecture,
-        config,
+        _whole(config),
         _numbers(content["weights"], place),
         None if rate is None else float(rate),
         content.get("metadata") or {},
     )
+
+
+def _whole(value: Any) -> Any:
+    """The value with an integer for every float that is one, as 2.0 is; nets inside stay."""
+    if isinstance(value, dict):
+        inside = ("submodels", "condition_dsp")
+        return {key: item if key in inside else _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _check(value: Any, schema: Schema, place: str, name: str) -> None:

@@ -55,8 +55,12 @@ def load_nam(path: str | PathLike[str], *, width: float | None = None) -> Captur
         raise ValueError(f"width: {width}, but {path} holds a single net; leave it out")
     net = net_of(model)
     rate = SAMPLE_RATE if model.sample_rate is None else model.sample_rate
+    try:
+        said = json.dumps(metadata, allow_nan=False)
+    except ValueError:
+        raise model.refuse("metadata", "a number that is too large", "correct it") from None
     with model_errors(model, "config"):
-        capture = Capture(net, sample_rate=rate, metadata=json.dumps(metadata))
+        capture = Capture(net, sample_rate=rate, metadata=said)
     return capture.eval()
 
 

@@ -13,6 +13,9 @@ LARGEST = 1 << 16
 LONGEST = 1 << 21
 """Of receptive fields and dilations, in samples: 43 seconds at 48 kHz."""
 
+MOST_MODELS = 64
+"""In a container."""
+
 
 def _object(required: str, **properties: Schema) -> Schema:
     """An object of these entries; those named in ``required`` must be there."""
@@ -131,7 +134,7 @@ CONFIGS: dict[str, Schema] = {
     "SlimmableContainer": _object(
         "submodels",
         submodels=_each(
-            _object("max_value model", max_value=_NUMBER, model={"type": "object"}), 64
+            _object("max_value model", max_value=_NUMBER, model={"type": "object"}), MOST_MODELS
         ),
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from torch import Tensor
 from tcn.audio.nam_activations import described
 from tcn.audio.nam_file import LARGEST_FILE, model
 from tcn.audio.nam_reading import net_of
+from tcn.audio.nam_schema import MOST_MODELS
 from tcn.audio.nam_wavenet_writing import wavenet_config, wavenet_version
 from tcn.audio.nam_weights import pieces
 from tcn.layers import BatchNorm, Conv1d, SequenceModule
+from tcn.layers.validation import as_float
 from tcn.models import Capture, NAMWaveNet, StartedLSTM
 from tcn.saving.files import replacing, write_bytes
+from tcn.saving.schema import DEEPEST, first_error
 
 
 def save_nam(
@@ -46,19 +50,17 @@ def save_nam(
         The path.
 
     Raises:
-        TypeError: if ``net`` is not a :class:`Capture`.
-        ValueError: if a file has no place for something in the net, a weight is not finite, or
-            ``metadata`` is not JSON.
+        TypeError: if a net is not a :class:`Capture`, or ``metadata`` or ``narrower`` no mapping.
+        ValueError: if a file has no place for something in a net, a weight is not finite, a width
+            or the number of nets is not possible, or ``metadata`` is not JSON.
     """
     file = Path(path)
+    for name, given in (("metadata", metadata), ("narrower", narrower)):
+        if not isinstance(given, Mapping | None):
+            raise TypeError(f"{name}: {type(given).__name__} is not a mapping; give a dict")
     content = _described(net) if not narrower else _container(net, narrower)
     content["metadata"] |= metadata or {}
-    try:
-        data = json.dumps(content, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"metadata: {error}; give texts, finite numbers, lists and dicts"
-        ) from error
+    data = _bytes_of(content)
     if len(data) > LARGEST_FILE:
         raise ValueError(
             f"net: a file of {len(data)} bytes is more than is read; give fewer weights"
@@ -66,6 +68,21 @@ def save_nam(
     with replacing(file) as desk:
         write_bytes(desk, data)
     return file
+
+
+def _bytes_of(content: dict[str, Any]) -> bytes:
+    """The text of a file, in which metadata is all that has not been looked at."""
+    if first_error(content, {}) is not None:
+        raise ValueError(
+            f"metadata: lists and dicts in each other, so that the file would be more than "
+            f"{DEEPEST} levels deep; give flatter ones"
+        )
+    try:
+        return json.dumps(content, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"metadata: {error}; give texts, finite numbers, lists and dicts"
+        ) from error
 
 
 def _described(capture: Capture) -> dict[str, Any]:
@@ -79,15 +96,22 @@ def _described(capture: Capture) -> dict[str, Any]:
 
 
 def _container(net: Capture, narrower: Mapping[float, Capture]) -> dict[str, Any]:
+    if not all(_is_width(width) for width in narrower):
+        raise ValueError(
+            f"narrower: widths {[*narrower]} are not all numbers between 0 and 1; choose others"
+        )
+    if len(narrower) >= MOST_MODELS:
+        raise ValueError(
+            f"narrower: {len(narrower)} nets; a file has room for {MOST_MODELS - 1} beside net"
+        )
     widths = sorted(narrower)
-    if not all(0 < width < 1 for width in widths):
-        raise ValueError(f"narrower: widths {widths} are not all between 0 and 1; choose others")
     captures = [*(narrower[width] for width in widths), net]
+    parts = [_described(capture) for capture in captures]
     if len({capture.sample_rate for capture in captures}) > 1:
         raise ValueError("narrower: its nets have other sample rates than net; give them the same")
     submodels = [
-        {"max_value": width, "model": _described(capture)}
-        for width, capture in zip([*widths, 1.0], captures, strict=True)
+        {"max_value": float(width), "model": entry}
+        for width, entry in zip([*widths, 1.0], parts, strict=True)
     ]
     return {
         "version": "0.7.0",
@@ -97,6 +121,10 @@ def _container(net: Capture, narrower: Mapping[float, Capture]) -> dict[str, Any
         "sample_rate": net.sample_rate,
         "metadata": net.metadata,
     }
+
+
+def _is_width(width: object) -> bool:
+    return isinstance(width, Real) and 0 < as_float(width) < 1
 
 
 def _model(net: SequenceModule, sample_rate: float) -> dict[str, Any]:

@@ -48,13 +48,14 @@ def resample(samples: Tensor, sample_rate: int, new_sample_rate: int) -> Tensor:
         ``(..., new time)``, ``ceil(time * new_sample_rate / sample_rate)`` steps.
 
     Raises:
-        TypeError: a rate is not an integer.
-        ValueError: a rate is out of range, or the two have so small a common divisor that the
-            filters would not fit into memory.
+        TypeError: a rate is not an integer, or the samples are not a tensor of floats.
+        ValueError: a rate is out of range, the samples have no axis, or the two rates have so small
+            a common divisor that the filters would not fit into memory.
         ImportError: torchaudio is missing or cannot be imported.
     """
     check_sample_rate("sample_rate", sample_rate)
     check_sample_rate("new_sample_rate", new_sample_rate)
+    _check_samples(samples)
     if sample_rate == new_sample_rate:
         return samples
     common = math.gcd(sample_rate, new_sample_rate)
@@ -65,8 +66,22 @@ def resample(samples: Tensor, sample_rate: int, new_sample_rate: int) -> Tensor:
             f"new_sample_rate: {new_sample_rate} from {sample_rate} Hz, whose greatest common "
             f"divisor is {common}; go through a rate that has larger ones with both"
         )
+    if not samples.numel():  # torchaudio fails on none
+        steps = -(-samples.shape[-1] * new_sample_rate // sample_rate)
+        return samples.new_empty(*samples.shape[:-1], steps)
     functional = _torchaudio()
     return functional.resample(samples, sample_rate, new_sample_rate, **QUALITY)
+
+
+def _check_samples(samples: object) -> None:
+    if not isinstance(samples, Tensor):
+        raise TypeError(f"samples: {type(samples).__name__} is not a tensor; use torch.as_tensor")
+    if not samples.is_floating_point():
+        raise TypeError(
+            f"samples: {samples.dtype} are not floats; divide the integers of 16 bits by 32768"
+        )
+    if not samples.dim():
+        raise ValueError("samples: a single number; give (..., time), such as samples[None]")
 
 
 def _torchaudio() -> Any:

@@ -64,6 +64,8 @@ class Separation(Task):
         """
         if batch.lengths is not None:
             raise ValueError("lengths: sounds of a batch must be equally long; cut or pad them")
+        if self.delay:  # a causal net returns whole frames
+            output = output[..., : batch.y.shape[-1]]
         if output.shape != batch.y.shape:
             raise ValueError(
                 f"y has shape {tuple(batch.y.shape)} and the net gives {tuple(output.shape)}; "

@@ -29,6 +29,8 @@ BLOCK = 1 << 16
 
 A damaged header may announce terabytes, and libsndfile's encoder for Vorbis overflows on many.
 """
+SYSTEM_ERROR = 2
+"""What libsndfile calls an error of the operating system; it does not say which."""
 LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
 
 
@@ -172,6 +174,7 @@ def save_sound(
         TypeError: samples are not floats, or an argument is of another type than its own.
         ValueError: the format, the encoding, the rate or the number of channels is not possible,
             there are no samples, or some are NaN, infinite or beyond [-1, 1].
+        OSError: the disk is full, or has a fault.
         ImportError: soundfile is missing.
     """
     need("tcn.audio.save_sound", "audio", "soundfile")
@@ -197,6 +200,11 @@ def save_sound(
                 for start in range(0, len(values), BLOCK):
                     opened.write(values[start : start + BLOCK])
         except soundfile.LibsndfileError as error:
+            if error.code == SYSTEM_ERROR:
+                raise OSError(
+                    f"path: {file} cannot be written: its disk is full, or has a fault; make room, "
+                    "or give another path"
+                ) from error
             raise ValueError(
                 f"path: {file} cannot be written with {sample_rate} Hz and {values.shape[1]} "
                 f"channels ({error.error_string}); use another rate, fewer channels, or .wav"

@@ -23,7 +23,7 @@ def chosen_for(split: Split, available: int, validation_size: int, *key: int | s
     """
     if validation_size >= available:
         raise ValueError(
-            f"validation_size must leave some of the {available} images for training, "
+            f"validation_size must leave some of the {available} examples for training, "
             f"got {validation_size}"
         )
     shuffled = torch.randperm(available, generator=derived_generator(*key))

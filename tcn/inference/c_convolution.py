@@ -71,13 +71,14 @@ def _dense(
     biases = bias.new_zeros(op.groups, panels * WIDTH)
     biases[:, :outs] = bias.detach().view(op.groups, outs)
     said = f"{op.in_channels} to {op.out_channels} channels, {op.kernel_size} taps"
+    restrict = f"{name.rpartition('_')[0]}_RESTRICT"
     sizes = _Sizes(op, name, name.rpartition("_")[0], ins, outs, panels, context, stride, target)
     return [
         f"/* {said}{f', {op.dilation} steps apart' if op.kernel_size > 1 else ''} */",
         numbers(f"{name}_weight", weight),
         numbers(f"{name}_bias", biases),
         f"""\
-static void {name}(const float *restrict x, float *restrict y, int steps)
+static void {name}(const float *{restrict} x, float *{restrict} y, int steps)
 {{
 {indent(_sums(sizes), "    ")}
 }}
@@ -167,12 +168,13 @@ def _depthwise(
 ) -> list[str]:
     assert op.weight is not None
     channels, taps = op.out_channels, op.kernel_size
+    restrict = f"{name.rpartition('_')[0]}_RESTRICT"
     return [
         f"/* {channels} channels, each of its own, {taps} taps, {op.dilation} steps apart */",
         numbers(f"{name}_weight", op.weight.detach()[:, 0].t()),
         numbers(f"{name}_bias", bias),
         f"""\
-static void {name}(const float *restrict x, float *restrict y, int steps)
+static void {name}(const float *{restrict} x, float *{restrict} y, int steps)
 {{
     for (int t = 0; t < steps; ++t) {{
         for (int c = 0; c < {channels}; ++c) y[t * {target} + c] = {name}_bias[c];

@@ -12,9 +12,9 @@
 ``in`` holds ``n`` steps of ``NET_IN`` numbers, ``out`` room for ``n`` steps of ``NET_OUT``; any
 ``n``, and every call goes on where the last one ended. Nothing is allocated and nothing is shared:
 each thread may have states of its own. ``net.h`` holds the same as ``static inline`` functions, to
-be included. Before the first step there are zeros at every layer, as ``forward`` pads; a
-:class:`tcn.models.Capture` begins in silence, which ``init`` and ``reset`` let pass: a copy of a
-state that was just begun is quicker.
+be included, by C++ too. ``-ffast-math`` does no harm, but that NaN may be lost. Before the first
+step there are zeros at every layer, as ``forward`` pads; a :class:`tcn.models.Capture` begins in
+silence, which ``init`` and ``reset`` let pass: a copy of a state that was just begun is quicker.
 """
 
 from __future__ import annotations

@@ -1,6 +1,12 @@
 """The functions that every C file of a net begins with; compilers vectorize them."""
 
 FUNCTIONS = """\
+#ifdef __cplusplus
+#define PRE_RESTRICT __restrict /* as compilers of C++ write it */
+#else
+#define PRE_RESTRICT restrict
+#endif
+
 /* y += w * x, of eight numbers at a time */
 #if defined(__GNUC__)
 typedef float PRE_vector __attribute__((vector_size(32)));
@@ -22,22 +28,24 @@ static inline float PRE_least(float x, float bound) { return x < bound ? bound :
 static inline float PRE_most(float x, float bound) { return x > bound ? bound : x; }
 
 /* e^x from e^-87 to e^87, beyond which it stays. x = n ln 2 + r; 1 + r + r^2 p(r), times 2^n.
-   Compared are integers: where floats are, compilers fear a trap and do not vectorize. */
+   Compared are integers: where floats are, compilers fear a trap and do not vectorize. Rounded is
+   by a conversion: a large number added and taken away again is nothing to -ffast-math. */
 static inline float PRE_exp(float x)
 {
     const uint32_t sign = 0x80000000u, most = 0x42ae0000u; /* 87 */
     uint32_t size = PRE_bits(x) & ~sign;
     float given = x - x; /* NaN stays NaN */
     x = PRE_float((PRE_bits(x) & sign) | (size < most ? size : most));
-    float shifted = x * 1.44269504f + 12582912.0f;
-    float n = shifted - 12582912.0f;
+    float half = PRE_float((PRE_bits(x) & sign) | 0x3f000000u);
+    int32_t power = (int32_t)(x * 1.44269504f + half);
+    float n = (float)power;
     float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = r * 1.38144672e-3f + 8.36878084e-3f;
     p = p * r + 4.16683927e-2f;
     p = p * r + 1.66665196e-1f;
     p = p * r + 0.49999994f;
     p = p * (r * r) + r + 1.0f;
-    return p * PRE_float((PRE_bits(shifted) - 0x4b400000u + 127u) << 23) + given;
+    return p * PRE_float((uint32_t)(power + 127) << 23) + given;
 }
 
 static inline float PRE_sigmoid(float x) { return 1.0f / (PRE_exp(-x) + 1.0f); }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import indent
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from tcn.native.operations import Activation, Operation, Value
 
+LARGEST = torch.finfo(torch.float32).max
 WIDTH = 8
 """Numbers that are one vector."""
 
@@ -70,6 +72,8 @@ def numbers(name: str, values: Tensor) -> str:
 
 def constant(value: float) -> str:
     """A number as it is written in C, exact in float32."""
+    if math.isinf(value) or abs(value) > LARGEST:
+        return "INFINITY" if value > 0 else "-INFINITY"
     said = f"{value:.9g}"
     return f"{said if any(c in said for c in '.e') else said + '.0'}f"
 
@@ -108,8 +112,9 @@ def each(
     In a function of its own, for only of arguments compilers believe that they do not overlap.
     """
     assert op.target is not None
+    restrict = f"{places.prefix}_RESTRICT"
     given = {name: value for name, value in reads.items() if value is not None}
-    arguments = "".join(f"const float *restrict {each}, " for each in given)
+    arguments = "".join(f"const float *{restrict} {each}, " for each in given)
     loop = _one_after_the_other(op, places, lines, [op.target, *given.values()])
     if loop is None:
         loop = f"""\
@@ -118,7 +123,7 @@ for (int t = 0; t < steps; ++t)
 {indent(chr(10).join(lines), "        ")}
     }}"""
     piece.constants.append(f"""\
-static void {name}(float *restrict y, {arguments}int steps)
+static void {name}(float *{restrict} y, {arguments}int steps)
 {{
 {indent(loop, "    ")}
 }}

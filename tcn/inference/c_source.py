@@ -120,7 +120,7 @@ def _interface(net: Written, prefix: str, pieces: Sequence[Piece], kind: str, si
     begin = [text for piece in pieces for text in piece.begin]
     if silent:
         begin.append(
-            f"static const float silence[{BLOCK * net.input.channels}];\n"
+            f"static const float silence[{BLOCK * net.input.channels}] = {{0}};\n"
             f"float out[{BLOCK * net.output.channels}];\n"
             f"for (int left = {silent}; left > 0; left -= {BLOCK})\n"
             f"    {prefix}_block(s, silence, out, left < {BLOCK} ? left : {BLOCK});"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import Tensor
 
@@ -72,8 +74,10 @@ def input_dtype(net: SequenceModule) -> torch.dtype:
 
 
 def float_dtype(net: SequenceModule) -> torch.dtype:
-    """The type that the net computes in, and of a condition."""
-    return next((p.dtype for p in net.parameters()), torch.get_default_dtype())
+    """The type that the net computes in, and of a condition: a spectrogram has buffers alone."""
+    parts = (part.dtype for part in chain(net.parameters(), net.buffers()))
+    found = (dtype for dtype in parts if dtype.is_floating_point)
+    return next(found, torch.get_default_dtype())
 
 
 def check_tensor(name: str, x: object) -> None:

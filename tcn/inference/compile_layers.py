@@ -24,6 +24,7 @@ from tcn.layers import (
     RMSNorm,
     SkipSum,
     SqueezeExcite,
+    StochasticDepth,
 )
 from tcn.layers import blocks as library_blocks
 from tcn.layers.normalization import EPSILON
@@ -112,7 +113,7 @@ def _convolution(builder: Builder, layer: Conv1d, x: Value) -> tuple[Value, Stat
     )
 
 
-def _dropout(builder: Builder, layer: Dropout, x: Value) -> tuple[Value, States]:
+def _dropout(builder: Builder, layer: nn.Module, x: Value) -> tuple[Value, States]:
     return x, ()
 
 
@@ -201,6 +202,7 @@ LAYERS: dict[type, Translator] = {
     Last: _last,
     Conv1d: _convolution,
     Dropout: _dropout,
+    StochasticDepth: _dropout,
     Gate: _gate,
     nn.PReLU: _prelu,
     ChannelNorm: _channel_norm,

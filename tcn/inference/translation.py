@@ -54,7 +54,8 @@ def translate(builder: Builder, module: nn.Module, x: Value) -> tuple[Value, Sta
                 return TRANSLATORS[kind](builder, module, x)
             except ValueError as error:
                 raise Misfit(module, str(error)) from error
-    raise Declined(f"{type(module).__name__} has no native form")
+    said = module if isinstance(module, nn.GELU) else type(module).__name__  # one of two kinds
+    raise Declined(f"{said} has no native form")
 
 
 def behaves_as(module: nn.Module, kind: type) -> bool:

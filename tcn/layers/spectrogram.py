@@ -71,7 +71,8 @@ class MelSpectrogram(Taps):
             fft_size: steps of the Fourier transform, zeros put to the window; the smallest power of
                 two that holds it unless given.
             lowest: where the first band begins, in Hz.
-            highest: where the last band ends, in Hz; half of ``sample_rate`` unless given.
+            highest: where the last band ends, in Hz; half of ``sample_rate`` unless given, rounded
+                down as by torchaudio.
             logarithm: ``"natural"``, of power + 1e-6; ``"decibel"``, 10 log10 of at least 1e-10;
                 or None for the power itself.
             padding: ``"causal"`` or ``"same"``.
@@ -94,7 +95,7 @@ class MelSpectrogram(Taps):
         if logarithm not in LOGARITHMS:
             known = ", ".join(map(repr, LOGARITHMS))
             raise ValueError(f"logarithm: {logarithm!r} is not one of {known}")
-        highest = sample_rate / 2 if highest is None else highest
+        highest = sample_rate // 2 if highest is None else highest
         _check_band(lowest, highest, sample_rate)
         self.place(window_size - 1, hop, 1, padding, PADDINGS)
         self.fft_size = fft_size
@@ -103,6 +104,15 @@ class MelSpectrogram(Taps):
         self.register_buffer("window", torch.hann_window(window_size)[1:])
         filters = mel_filters(sample_rate, fft_size, mels, lowest, highest)
         self.register_buffer("filters", filters.to(self.window.device))
+
+    def zeros_around(self, axis: int) -> tuple[int, int]:
+        """Of a window of an odd size in an even transform the odd zero is on the left.
+
+        torchaudio puts the window into the middle of the transform, and that over the step.
+        """
+        left, right = super().zeros_around(axis)
+        odd = self.axis_padding[0] == "same" and self.kernel_size[0] % 2 == 0
+        return (right, left) if odd and self.fft_size % 2 == 0 else (left, right)
 
     def advance(self, x: Tensor, state: State | None, context: Context) -> tuple[Tensor, State]:
         """The frames that are due; the state is the last steps."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from numbers import Real
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from tcn.layers.containers import Composite
 from tcn.layers.context import silence
 from tcn.layers.passing import advance
 from tcn.layers.reach import Composed, InSeries
+from tcn.layers.validation import as_float
 from tcn.models.arguments import check_backbone
 from tcn.models.recurrent import LSTM
 from tcn.saving.description import recorded
+from tcn.saving.schema import parse
 
 
 class Capture(Composite):
@@ -49,7 +52,8 @@ class Capture(Composite):
             metadata: a JSON object, of what is known of the device and the capture.
 
         Raises:
-            TypeError: if ``net`` is not a sequence module.
+            TypeError: if ``net`` is not a sequence module, ``sample_rate`` not a number or
+                ``metadata`` not a text.
             ValueError: if it is not mono, not causal or changes the rate, ``sample_rate`` is not
                 above 0, or ``metadata`` is not a JSON object.
         """
@@ -62,17 +66,13 @@ class Capture(Composite):
             )
         if net.latency or any(axis.right > 0 for axis in net.reach) or not net.preserves_length:
             raise ValueError("net: it looks ahead or changes the rate; build it causal")
-        if not 0 < sample_rate < math.inf:
-            raise ValueError(f"sample_rate: {sample_rate} must be above 0 Hz, such as 48000")
-        self.sample_rate = float(sample_rate)
+        self.sample_rate = _checked_rate(sample_rate)
         self.in_channels = self.out_channels = 1
         field = net.receptive_field
         self.recurs = field == math.inf
         self.begins_in_silence = not self.recurs
         self.silent_steps = 0 if self.recurs else int(field) - 1  # type: ignore[arg-type]
-        self._metadata = metadata
-        if not isinstance(self.metadata, dict):
-            raise ValueError(f"metadata: {metadata[:40]!r} is not a JSON object such as '{{}}'")
+        self._metadata = _checked_metadata(metadata)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -92,6 +92,33 @@ class Capture(Composite):
         y, after = advance(self.net, F.pad(x, (before, 0)) if before else x, state, context)
         assert after is not None
         return y[..., before:], after
+
+
+def _checked_rate(sample_rate: object) -> float:
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, Real):
+        raise TypeError(f"sample_rate: {sample_rate!r} is not a number; give Hz, such as 48000")
+    if not 0 < as_float(sample_rate) < math.inf:
+        said = str(sample_rate)[:40]
+        raise ValueError(f"sample_rate: {said} must be above 0 Hz, such as 48000")
+    return float(sample_rate)
+
+
+def _checked_metadata(metadata: object) -> str:
+    if not isinstance(metadata, str):
+        raise TypeError(f"metadata: {type(metadata).__name__} is not a text; give json.dumps of it")
+    try:
+        known = parse(metadata)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0][:80]
+        raise ValueError(
+            f"metadata: {metadata[:40]!r} is not JSON ({reason}); give json.dumps of a dict"
+        ) from error
+    if not isinstance(known, dict):
+        raise ValueError(
+            f"metadata: {metadata[:40]!r} is not a JSON object such as '{{}}'; give json.dumps of "
+            "a dict"
+        )
+    return metadata
 
 
 class StartedLSTM(LSTM):

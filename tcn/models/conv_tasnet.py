@@ -67,9 +67,10 @@ class SharedDecoder(ConvTranspose1d):
         self.in_channels, self.out_channels = sources * filters, sources
 
     def _spread(self, x: Tensor) -> Tensor:
-        batch = x.shape[0]
-        each = super()._spread(x.reshape(batch * self.out_channels, -1, x.shape[-1]))
-        return each.reshape(batch, self.out_channels, -1)
+        batch, sources = x.shape[0], self.out_channels  # no -1: a batch may be empty
+        each = x.reshape(batch * sources, self.in_channels // sources, x.shape[-1])
+        each = super()._spread(each)
+        return each.reshape(batch, sources, each.shape[-1])
 
 
 class MaskBlock(nn.Module):
@@ -135,7 +136,8 @@ class ConvTasNet(Chain):
     Maps ``(batch, 1, time)`` to ``(batch, sources, time)``. Without ``causal`` the norms look at
     the whole sound. With it the net streams, and as a frame is known when its last sample has come,
     output ``t`` is what the sources were at ``t - delay``, ``delay`` being ``kernel_size - 1``
-    samples: train it with targets that are as much later. :meth:`separate` puts them in place.
+    samples: train it with targets that are as much later. It returns whole frames, up to
+    ``kernel_size // 2 - 1`` samples more than it is given. :meth:`separate` puts them in place.
 
     Source: Luo & Mesgarani 2019, arXiv:1809.07454, section II; its N, L, B, H, P, X and R are
     ``filters``, ``kernel_size``, ``channels``, ``hidden``, ``taps``, ``layers`` and ``stacks``.

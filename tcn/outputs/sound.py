@@ -34,14 +34,17 @@ def mu_law_encode(x: Tensor, levels: int = 256) -> Tensor:
 
     ``f(x) = sign(x) log(1 + mu |x|) / log(1 + mu)`` with ``mu = levels - 1``, cut into levels.
     Source: ITU-T G.711; van den Oord et al. 2016 (WaveNet), section 2.2. Values beyond the ends are
-    taken for the ends.
+    taken for the ends. Half precision is computed in float32: it cannot tell 255 from 256.
 
     Raises:
         TypeError: ``levels`` is not an integer.
-        ValueError: ``levels`` is below 2.
+        ValueError: ``levels`` is below 2, or a value on the CPU is NaN.
     """
     mu = _mu(levels)
-    x = x.clamp(-1, 1)
+    eager_on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
+    if eager_on_cpu and bool(x.isnan().any()):  # elsewhere one would have to wait for the answer
+        raise ValueError("x: some values are NaN, which has no level; replace them first")
+    x = x.to(torch.promote_types(x.dtype, torch.float32)).clamp(-1, 1)
     compressed = x.sign() * torch.log1p(mu * x.abs()) / math.log1p(mu)
     return ((compressed + 1) / 2 * mu + 0.5).long()
 

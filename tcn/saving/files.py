@@ -42,13 +42,32 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         A path of the same name.
+
+    Raises:
+        OSError: if the system cannot write it; it names ``path``.
+        ValueError: if ``path`` is there and is not a file, such as ``/dev/null``.
     """
-    with writing(path) as desk:
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a device or a pipe"
+        raise ValueError(f"path: {path} is {what}; give the path of a file")
+    with _naming(path), writing(path) as desk:
         file = desk.folder / path.name
         yield file
         flush(file)
         file.replace(path)
         flush(path.parent)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Names the place of a file where the system names none, or what was written beside it."""
+    try:
+        yield
+    except OSError as error:
+        ours = error.filename is None or ".writing-" in os.fsdecode(error.filename)
+        if error.errno is None or not ours:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

@@ -79,9 +79,9 @@ def _errors(value: Any, schema: Schema, root: Schema, place: str) -> Iterator[st
         schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
     name = place or "the file"
     if "const" in schema and not _same(value, schema["const"]):
-        yield f"{name}: {value!r} is not {schema['const']!r}"
+        yield f"{name}: {_short(value)} is not {schema['const']!r}"
     if "enum" in schema and not any(_same(value, option) for option in schema["enum"]):
-        yield f"{name}: {value!r} is not one of {', '.join(map(repr, schema['enum']))}"
+        yield f"{name}: {_short(value)} is not one of {', '.join(map(repr, schema['enum']))}"
     if "type" in schema and not _is_of(value, schema["type"]):
         yield f"{name}: {str(value)[:40]!r} is not {schema['type']}"
     if "minimum" in schema and _is_of(value, "number") and value < schema["minimum"]:
@@ -114,6 +114,12 @@ def _errors_inside(value: Any, schema: Schema, root: Schema, place: str) -> Iter
         for key, item in value.items():
             inside = f"{place}.{key}" if place else key
             yield from _errors(item, known.get(key, others), root, inside)
+
+
+def _short(value: Any) -> str:
+    """As Python writes it; of what is long the beginning."""
+    said = repr(value)
+    return said if len(said) <= 80 else f"{said[:80]}..."
 
 
 def _depth(error: str) -> int:

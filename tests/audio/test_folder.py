@@ -112,11 +112,13 @@ def test_a_table(sounds: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\na,b", r"has no column \['split'\]; its first line names"),
+        ("path,label\na,b", r"has no column \['split'\] in its first line, 'path,label'; it"),
         ("path,label,split\na,b,dev", "line 2 of .* has 'a', 'b', 'dev'; give a path"),
         ("path,label,split\na,b", "line 2 of .* has 'a', 'b', None"),
         ("path,label,split\na,,test", "line 2 of .* has 'a', ''"),
+        ("path;label;split\na;b;test", "in its first line, 'path;label;split'; .*with commas betw"),
         ("path,label,split\na,b,test\na,c,train", "names .* twice"),
+        ("path,label,split\nx/a,b,test\ny/../x/a,b,train", "names .* twice"),
         ("path,label,split\na,b,test\nc,d,train", r"no recordings for \['validation'\]"),
         ("path,label,split\na,b,test\nc,b,train\nd,b,validation", "has one label, 'b'"),
         ("", "has no column"),

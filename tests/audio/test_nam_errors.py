@@ -76,6 +76,9 @@ REFUSED = [
     (without("weights"), r"weights is missing"),
     ([], r"'\[\]' is not object"),
     (changed("sample_rate", to=0), r"sample_rate: 0 must be above 0 Hz; write 48000"),
+    (changed("sample_rate", to=10**400), r"sample_rate: 10{39} must be above 0 Hz; write 48000"),
+    (changed("metadata", "gain", to="1e999"), r"metadata: a number that is too large; correct it"),
+    (changed("architecture", to="x" * 5000), r"architecture: 'x{79}\.\.\. is not one of 'WaveNet'"),
     (changed("sample_rate", to="fast"), r"sample_rate: 'fast' is not"),
     (changed("metadata", to=3), r"metadata: '3' is not"),
     (changed("weights", to=GOOD["weights"][:-1]), r"weights: 41 numbers for a net that takes 42"),
@@ -107,6 +110,8 @@ REFUSED = [
     (layer(activation={"type": "PReLU", "negative_slopes": [1, 2, 3]}), r"3 slopes for 2 channels"),
     (layer(activation={"type": "LeakyReLU", "negative_slope": "x"}), r"slope: 'x' is not a number"),
     (layer(activation={"type": "Hardtanh", "min_val": 2}), r"min_val: 2 is not below max_val, 1;"),
+    (layer(activation={"type": "PReLU", "negative_slope": 10**400}), r"slope: '10{39}' is not a n"),
+    (layer(activation={"type": "LeakyReLU", "negative_slope": 1e300}), r"not .* fits in float32"),
     (layer(activation={"type": "LeakyReLU", "negative_slope": [1]}), r"takes a number for each"),
     (layer(gating_mode="both"), r"gating_mode: 'both' is not one of 'none'"),
     (layer(gated=True, gating_mode="none"), r"gated: true beside gating_mode; leave it out"),
@@ -129,11 +134,21 @@ REFUSED = [
 @pytest.mark.parametrize(("content", "message"), REFUSED)
 def test_a_file_is_refused_with_the_place(content: Any, message: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.nam"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content).replace('"1e999"', "1e999"))
     with pytest.raises(ValueError, match=message) as caught:
         load_nam(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "; " in str(caught.value)  # the cure
+    assert len(str(caught.value)) < 600
+
+
+def test_sizes_may_be_written_with_a_point(tmp_path: Path) -> None:
+    """In JSON 2.0 and 2 are the same number."""
+    path = tmp_path / "good.nam"
+    path.write_text(json.dumps(layer(channels=2.0, kernel_size=2.0, dilations=[1.0, 2.0])))
+    net = load_nam(path)
+    path.write_text(json.dumps(GOOD))
+    assert torch.equal(net(torch.ones(1, 1, 5)), load_nam(path)(torch.ones(1, 1, 5)))
 
 
 def test_the_good_file_is_read(tmp_path: Path) -> None:
@@ -226,6 +241,41 @@ def test_what_a_file_cannot_hold_is_refused(
     with pytest.raises(error, match=message):
         save_nam(net, tmp_path / "net.nam")
     assert list(tmp_path.iterdir()) == []
+
+
+def deep(levels: int) -> dict[str, Any]:
+    return {"inside": deep(levels - 1)} if levels else {}
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"metadata": "loud"}, TypeError, "metadata: str is not a mapping; give a dict"),
+    ({"metadata": deep(128)}, ValueError, "more than 128 levels deep; give flatter ones"),
+    ({"metadata": deep(900)}, ValueError, "more than 128 levels deep; give flatter ones"),
+    ({"narrower": [1]}, TypeError, "narrower: list is not a mapping; give a dict"),
+    ({"narrower": {"half": 1}}, ValueError, r"widths \['half'\] are not all numbers between 0 and"),
+    ({"narrower": {0.5: Conv1d(1, 1, 2)}}, TypeError, "net: Conv1d is not a Capture; wrap it"),
+    ({"narrower": {i / 99: Capture(Conv1d(1, 1, 2)) for i in range(1, 65)}}, ValueError,
+     "narrower: 64 nets; a file has room for 63 beside net"),
+])  # fmt: skip
+def test_what_cannot_be_said_beside_a_net(
+    arguments: Any, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        save_nam(Capture(Conv1d(1, 1, 2)), tmp_path / "net.nam", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"sample_rate": "48000"}, TypeError, "sample_rate: '48000' is not a number; give Hz, such"),
+    ({"sample_rate": 10**400}, ValueError, "sample_rate: 10+ must be above 0 Hz"),
+    ({"metadata": {}}, TypeError, "metadata: dict is not a text; give json.dumps of it"),
+    ({"metadata": ""}, ValueError, r"metadata: '' is not JSON \(Exp.*\); give json.dumps of"),
+    ({"metadata": "[]"}, ValueError, r"metadata: '\[\]' is not a JSON object such as '{}'; give"),
+    ({"metadata": '{"a": NaN}'}, ValueError, r"is not JSON \(NaN is not a JSON number\); give"),
+])  # fmt: skip
+def test_what_a_capture_cannot_be(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Capture(Conv1d(1, 1, 2), **arguments)
 
 
 def test_a_refused_file_leaves_the_old_one(tmp_path: Path) -> None:

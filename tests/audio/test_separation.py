@@ -147,3 +147,16 @@ def test_too_few_speakers(said: Path) -> None:
         SpokenDigitMixtures(folder=said, unheard="theo")
     with pytest.raises(ValueError, match="sources must be at least 2"):
         SpokenDigitMixtures(folder=said, sources=1)
+
+
+def test_a_causal_net_learns_from_sounds_of_any_length() -> None:
+    """It returns whole frames of 4 steps: what is beyond the sound has no target."""
+    sizes = {"filters": 4, "channels": 3, "hidden": 5, "layers": 1, "stacks": 1}
+    net = ConvTasNet(kernel_size=8, causal=True, **sizes)
+    task = Separation(net)
+    x, y = torch.randn(2, 1, 101), torch.randn(2, 2, 101)
+    assert net(x).shape == (2, 2, 104)
+    loss, weight = task.loss(net(x), Batch(x, y))
+    expected, _ = task.loss(net(x)[..., :101], Batch(x, y))
+    assert (float(loss), weight) == (float(expected), 4)
+    assert task.loss(net(x[:0]), Batch(x[:0], y[:0]))[1] == 0  # of a process without a share

@@ -1,6 +1,7 @@
 """Sound files, read and written: every format, rate and number of channels."""
 
 import os
+import resource
 import struct
 import sys
 import warnings
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tcn.audio import load_sound, save_sound
+from tcn.audio import load_sound, resample, save_sound
 
 RATE = 8000
 
@@ -219,3 +220,34 @@ def test_real_files(data_dir: Path) -> None:
         expected, rate = soundfile.read(data_dir / name, dtype="float32", always_2d=True)
         assert found.sample_rate == rate
         assert numpy.array_equal(found.samples.numpy(), expected.T.clip(-1, 1))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+def test_a_full_disk_is_said_and_keeps_what_was_there(name: str, tmp_path: Path) -> None:
+    """A limit on the size of files fails as a full disk does, in the middle."""
+    path = tmp_path / name
+    path.write_bytes(b"before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = torch.rand(1, 400_000, generator=torch.Generator().manual_seed(0)) - 0.5
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        with pytest.raises(OSError, match=rf"path: .*{name} cannot be written: its disk is full"):
+            save_sound(path, noise, sample_rate=16000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_resampled_is_any_shape_of_floats() -> None:
+    """Nothing in, nothing out; what is no sound is said."""
+    assert resample(torch.zeros(2, 0), 8000, 16000).shape == (2, 0)
+    assert resample(torch.zeros(0, 5), 8000, 4000).shape == (0, 3)
+    given: list[tuple[object, type[Exception], str]] = [
+        (torch.zeros(5).int(), TypeError, "samples: torch.int32 are not floats; divide the integ"),
+        (numpy.zeros(5), TypeError, "samples: ndarray is not a tensor; use torch.as_tensor"),
+        (torch.tensor(1.0), ValueError, r"samples: a single number; give \(..., time\)"),
+    ]
+    for samples, error, message in given:
+        with pytest.raises(error, match=message):
+            resample(samples, 8000, 4000)  # type: ignore[arg-type]

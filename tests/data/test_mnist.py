@@ -117,7 +117,7 @@ def test_checkpoint_of_another_pixel_order_is_refused():
 
 
 def test_validation_must_leave_training_images(small_files):
-    with pytest.raises(ValueError, match="leave some of the 60 images for training, got 60"):
+    with pytest.raises(ValueError, match="leave some of the 60 examples for training, got 60"):
         SequentialMNIST(validation_size=60).setup("fit")
     with pytest.raises(ValueError, match="validation_size must be at least 1, got 0"):
         SequentialMNIST(validation_size=0)

@@ -26,7 +26,7 @@ from tcn.layers import (
     SequenceModule,
     SqueezeExcite,
 )
-from tcn.models import GRU, LSTM, RNN, TCN, SequenceModel
+from tcn.models import GRU, LSTM, RNN, TCN, LargeKernelTCN, SequenceModel
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 QUICK = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror")
@@ -43,6 +43,7 @@ NETS: dict[str, Callable[[], SequenceModule]] = {
     "root mean square": lambda: TCN(2, [4, 4], 2, norm="rms"),
     "cumulative norm": lambda: TCN(2, [4, 4], 2, norm="cumulative"),
     "squeeze and excite": lambda: Chain(Conv1d(2, 8, 2), SqueezeExcite(8)),
+    "large kernel": lambda: LargeKernelTCN(2, 8, 7, levels=2, stochastic_depth=0.2),
     "LSTM": lambda: SequenceModel(LSTM(2, 7, 2), 1),
     "GRU": lambda: GRU(1, 5, 2),
     "RNN": lambda: RNN(3, 9),
@@ -205,6 +206,7 @@ int main(void)
     [
         (lambda: TCN(1, [2], 2, causal=False), "has no form in C: .*; write an .onnx or a .pt2"),
         (lambda: LocallyConnected1d(1, 1, 9, 1), "in C"),
+        (lambda: Chain(Conv1d(1, 1, 1), nn.GELU("tanh")), r"GELU\(approximate='tanh'\) has no nat"),
         (lambda: Conv1d(1, 1, 2, stride=2), "stride=2 has no native form, so it has none in C"),
         (lambda: Conv1d(1, 1, 2).double(), r"weight is torch.float64; .*: call net.float\(\)"),
         (lambda: SequenceModel(TCN(4, [4], 2), 9, embedding=9), "reads tokens"),

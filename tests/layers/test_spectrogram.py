@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchaudio import transforms
@@ -55,6 +55,45 @@ def test_filters_are_those_of_torchaudio(lowest: float, highest: float | None) -
         RATE, 256, 200, 80, lowest, highest, n_mels=20, pad_mode="constant"
     )
     torch.testing.assert_close(found, made(x.squeeze(1))[..., :50], rtol=1e-5, atol=1e-5)
+
+
+@given(
+    rate=st.sampled_from([8000, 11025, 16000, 44100]),
+    window_size=st.integers(2, 80),
+    spare=st.integers(0, 40),
+    hop=st.integers(1, 90),
+    steps=st.integers(1, 200),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60)
+def test_any_sizes_are_those_of_torchaudio(
+    rate: int, window_size: int, spare: int, hop: int, steps: int, seed: int
+) -> None:
+    """Odd and even windows and transforms too, which torchaudio centers differently, and odd rates,
+    of which it takes the half rounded down.
+    """
+    x = torch.rand(1, 1, steps, generator=torch.Generator().manual_seed(seed)) - 0.5
+    fft_size = window_size + spare
+    sizes = {"window_size": window_size, "hop": hop, "fft_size": fft_size}
+    try:
+        found = MelSpectrogram(rate, 1, **sizes, padding="same", logarithm=None)(x)
+    except ValueError as error:
+        assert "have no frequency of the transform" in str(error)  # noqa: PT017
+        return
+    made = transforms.MelSpectrogram(
+        rate, fft_size, window_size, hop, n_mels=1, pad_mode="constant"
+    )
+    expected = made(x.squeeze(1))[..., : math.ceil(steps / hop)]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_session_takes_the_type_of_the_window() -> None:
+    """A spectrogram has no parameters, from which a net's type is read."""
+    mels = MelSpectrogram(RATE, 8, **SIZES).double().eval()
+    x = noise().double()
+    found = StreamSession(mels, batch_size=2).push(x)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, mels(x))
 
 
 @pytest.mark.parametrize("logarithm", ["natural", "decibel"])

@@ -128,3 +128,19 @@ def test_wrong_settings() -> None:
         MuLaw(1)
     with pytest.raises(TypeError, match=r"components: 2\.5 is not an integer"):
         Logistics(2.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("levels", [2, 16, 256, 65536])
+def test_mu_law_of_half_precision_is_that_of_the_same_values(
+    dtype: torch.dtype, levels: int
+) -> None:
+    """bfloat16 has no 255.5, and float16 no 65535: full scale would get a level that is not."""
+    x = torch.linspace(-1, 1, 401).to(dtype)
+    assert torch.equal(mu_law_encode(x, levels), mu_law_encode(x.float(), levels))
+    assert mu_law_encode(x, levels).max() == levels - 1
+
+
+def test_nan_has_no_level() -> None:
+    with pytest.raises(ValueError, match="x: some values are NaN, which has no level; replace"):
+        mu_law_encode(torch.tensor([0.0, float("nan")]))

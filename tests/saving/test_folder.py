@@ -1,7 +1,10 @@
 """The format of a folder, from the outside: its files, its versions, and what a reader does."""
 
+import errno
 import hashlib
 import json
+import os
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -219,3 +222,28 @@ def test_what_is_just_deep_enough_is_read() -> None:
 def test_a_seal_of_a_seal_is_the_same() -> None:
     once = seal({"format_version": 2, "zeros": "0" * 64})
     assert seal(json.loads(once)) == once
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """Whoever may write to ``/dev`` would have a file in the place of the device."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, what in (("pipe", "a device or a pipe"), ("folder", "a folder")):
+        message = f"{name} is {what}; give the path of a file"
+        with pytest.raises(ValueError, match=message), replacing(tmp_path / name) as file:
+            file.write_bytes(b"new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert names(tmp_path) == ["folder", "pipe"]
+
+
+def test_what_the_system_refuses_is_named_by_its_place(tmp_path: Path) -> None:
+    """Not by the file beside it that nobody knows, nor by nothing at all."""
+    path = tmp_path / "net.bin"
+    for filename in (None, str(tmp_path / ".writing-0123-4567" / "net.bin")):
+        with pytest.raises(OSError, match="No space left") as caught, replacing(path):
+            raise OSError(errno.ENOSPC, "No space left on device", filename)
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    with pytest.raises(FileNotFoundError) as caught, replacing(path):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")
+    assert names(tmp_path) == []

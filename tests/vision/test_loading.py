@@ -199,5 +199,5 @@ def test_settings_that_do_not_fit_are_refused(settings, error, message: str) -> 
 
 
 def test_validation_must_leave_training_images() -> None:
-    with pytest.raises(ValueError, match="leave some of the 40 images for training, got 40"):
+    with pytest.raises(ValueError, match="leave some of the 40 examples for training, got 40"):
         noise(validation_size=40).setup("fit")
