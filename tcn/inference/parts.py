@@ -114,11 +114,16 @@ def _parts(module: nn.Module) -> Iterator[tuple[nn.Module, StreamProgram]]:
     program = _program(module)
     if program is not None:
         yield module, program
-    elif isinstance(module, ConvTasNet) or any(
-        isinstance(module, kind) and behaves_as(module, kind) for kind in CONTAINERS
-    ):
+    elif _is_container(module):
         for child in module.children():
             yield from _parts(child)
+
+
+def _is_container(module: nn.Module) -> bool:
+    """Whether its children are called one time each, as children are."""
+    return isinstance(module, ConvTasNet) or any(
+        isinstance(module, kind) and behaves_as(module, kind) for kind in CONTAINERS
+    )
 
 
 def _program(module: SequenceModule) -> StreamProgram | None:
@@ -136,12 +141,10 @@ class PartlyNativeRows(TorchRows):
     """Rows of a net whose parts are native; the state is that of the net, as from ``net.step``."""
 
     def __init__(self, partly: PartlyNative, count: int) -> None:
-        stand_ins: dict[nn.Module, NativePart] = {
-            module: NativePart(program).eval() for module, program in partly.programs.items()
-        }
-        super().__init__(_with(partly.net, stand_ins), count)
+        stand_ins: list[NativePart] = []
+        super().__init__(_with(partly.net, partly.programs, stand_ins), count)
         self.whole = partly.net
-        self.parts = self._places(list(stand_ins.values()))
+        self.parts = self._places(stand_ins)
         for part in self.parts.values():
             part.rows = part.program.rows(count)
         self._torn = False
@@ -200,14 +203,24 @@ class PartlyNativeRows(TorchRows):
         self._torn = False
 
 
-def _with(module: nn.Module, stand_ins: dict[nn.Module, NativePart]) -> Any:
-    """A copy of the containers around the parts, which stand in for theirs; the rest is shared."""
-    if module in stand_ins:
-        return stand_ins[module]
-    if not any(inner in stand_ins for inner in module.modules()):
+def _with(
+    module: nn.Module, programs: dict[nn.Module, StreamProgram], stand_ins: list[NativePart]
+) -> Any:
+    """A copy of the containers around the parts; the rest is shared.
+
+    What stands in for a part is added to ``stand_ins``: one for each place, since a module that is
+    in several has a state in each.
+    """
+    if module in programs:
+        stand_ins.append(NativePart(programs[module]).eval())
+        return stand_ins[-1]
+    if not (_is_container(module) and any(inner in programs for inner in module.modules())):
         return module
     other = copy.copy(module)
-    other._modules = {name: _with(child, stand_ins) for name, child in module.named_children()}
+    other._modules = {
+        name: None if child is None else _with(child, programs, stand_ins)
+        for name, child in module._modules.items()  # named_children leaves out what comes twice
+    }
     return other
 
 

@@ -64,7 +64,14 @@ def last() -> SequenceModel:
     ).eval()
 
 
-NETS: list[Callable[[], SequenceModule]] = [voices, words, branches, last]
+def twice() -> Chain:
+    """Modules that come several times have the same weights, and a state in each place."""
+    gate, shared = nn.Tanh(), Conv1d(3, 3, 3, dilation=2)
+    half = Chain(shared, Conv1d(3, 3, 2, stride=2), gate)
+    return Chain(Conv1d(1, 3, 3), half, gate, half, Upsample(4), Conv1d(3, 1, 2), gate).eval()
+
+
+NETS: list[Callable[[], SequenceModule]] = [voices, words, branches, last, twice]
 EVERY = pytest.mark.parametrize("make", NETS)
 
 
