@@ -29,6 +29,8 @@ BLOCK = 1 << 16
 
 A damaged header may announce terabytes, and libsndfile's encoder for Vorbis overflows on many.
 """
+SYSTEM_ERROR = 2
+"""libsndfile's code for what the system refuses."""
 LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"})
 
 
@@ -172,6 +174,7 @@ def save_sound(
         TypeError: samples are not floats, or an argument is of another type than its own.
         ValueError: the format, the encoding, the rate or the number of channels is not possible,
             there are no samples, or some are NaN, infinite or beyond [-1, 1].
+        OSError: the file cannot be written, as on a full disk.
         ImportError: soundfile is missing.
     """
     need("tcn.audio.save_sound", "audio", "soundfile")
@@ -180,28 +183,38 @@ def save_sound(
     file = Path(path)
     check_sample_rate("sample_rate", sample_rate)
     check_switch(clip=clip)
-    format_ = FORMATS.get(file.suffix.lower())
-    if format_ is None:
-        known = ", ".join(FORMATS)
-        raise ValueError(f"path: {file} ends in none of {known}; give it one of these")
-    subtype = format_.subtype(encoding)
+    name, subtype = check_format(file, encoding)
     values = encoded(checked_samples(samples, clip=clip), subtype)
-    if file.is_dir():
-        raise ValueError(f"path: {file} is a folder; give the path of a file")
     with replacing(file) as written:
         try:
-            settings: Any = {"format": format_.name, "subtype": subtype}
+            settings: Any = {"format": name, "subtype": subtype}
             with soundfile.SoundFile(
                 written, "w", samplerate=sample_rate, channels=values.shape[1], **settings
             ) as opened:
                 for start in range(0, len(values), BLOCK):
                     opened.write(values[start : start + BLOCK])
         except soundfile.LibsndfileError as error:
+            if error.code == SYSTEM_ERROR:
+                raise OSError(
+                    f"path: {file} cannot be written ({error.error_string}); is the disk full?"
+                ) from error
             raise ValueError(
                 f"path: {file} cannot be written with {sample_rate} Hz and {values.shape[1]} "
                 f"channels ({error.error_string}); use another rate, fewer channels, or .wav"
             ) from error
     return file
+
+
+def check_format(path: str | PathLike[str], encoding: str | None) -> tuple[str, str]:
+    """The names of format and encoding for libsndfile; raises what :func:`save_sound` does."""
+    file = Path(path)
+    format_ = FORMATS.get(file.suffix.lower())
+    if format_ is None:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"path: {file} ends in none of {known}; give it one of these")
+    if file.is_dir():
+        raise ValueError(f"path: {file} is a folder; give the path of a file")
+    return format_.name, format_.subtype(encoding)
 
 
 def _as_channels(file: Path, samples: Tensor, channels: int | None, *, mixed: bool) -> Tensor:

@@ -1,6 +1,7 @@
 """Sound files, read and written: every format, rate and number of channels."""
 
 import os
+import resource
 import struct
 import sys
 import warnings
@@ -219,3 +220,17 @@ def test_real_files(data_dir: Path) -> None:
         expected, rate = soundfile.read(data_dir / name, dtype="float32", always_2d=True)
         assert found.sample_rate == rate
         assert numpy.array_equal(found.samples.numpy(), expected.T.clip(-1, 1))
+
+
+def test_a_full_disk_is_called_one(tmp_path: Path) -> None:
+    """The system refuses more than 1000 bytes; what was there stays."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"a.wav cannot be written .* is the disk full\?"):
+            save_sound(path, torch.zeros(1, 9000), sample_rate=8000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b"before"
