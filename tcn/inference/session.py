@@ -47,8 +47,8 @@ class StreamSession(CopiedRows):
     first is for the threads to settle. Sessions of one net do not wait for each other.
 
     A native session keeps the weights that the net had when it was built, and stays in float32
-    under autocast, while ``net.step`` follows both, and a net of which parts run natively would have
-    old weights beside new ones: after further training, build a new session.
+    under autocast, while ``net.step`` follows both; where parts run natively, old weights would
+    stand beside new ones. After further training, build a new session.
 
     Attributes:
         net: the net, in evaluation mode.
