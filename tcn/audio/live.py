@@ -93,10 +93,15 @@ class Live:
             ``(channel, time)``, or ``(channel,)`` of a net that reads out over time.
 
         Raises:
+            TypeError: the block does not hold floats.
             ValueError: the block does not fit the net, or holds NaN or infinity.
         """
         start = time.perf_counter()
         sound = torch.as_tensor(block)
+        if not sound.is_floating_point():
+            raise TypeError(
+                f"block: {sound.dtype}, not floats in [-1, 1]; of 16 bits, divide it by 32768"
+            )
         sound = sound.unsqueeze(0) if sound.dim() == 1 else sound
         y = self.session.push(sound.unsqueeze(0).float())[0]
         self._seconds.append(time.perf_counter() - start)
@@ -155,9 +160,13 @@ def as_if_live(sound: Sound, *, block: int, paced: bool = True) -> Iterator[Tens
         ``(channel, time)``.
 
     Raises:
-        TypeError: ``block`` is not an integer.
-        ValueError: it is below 1.
+        TypeError: ``block`` is not an integer, or ``sound`` is not a :class:`Sound`.
+        ValueError: ``block`` is below 1.
     """
+    if not isinstance(sound, Sound):
+        raise TypeError(
+            f"sound: {type(sound).__name__} is not a Sound; give Sound(samples, sample_rate)"
+        )
     check_positive("block", [block])
     check_switch(paced=paced)
     return _blocks(sound, block, paced=paced)
@@ -165,7 +174,8 @@ def as_if_live(sound: Sound, *, block: int, paced: bool = True) -> Iterator[Tens
 
 def _blocks(sound: Sound, block: int, *, paced: bool) -> Iterator[Tensor]:
     start, heard = time.perf_counter(), 0
-    for part in sound.samples.split(block, dim=-1):
+    parts = sound.samples.split(block, dim=-1) if sound.samples.numel() else ()
+    for part in parts:
         heard += part.shape[-1]
         wait = start + heard / sound.sample_rate - time.perf_counter()
         if paced and wait > 0:

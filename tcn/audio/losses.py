@@ -47,13 +47,24 @@ class SoundLoss(ABC):
             target: as large.
 
         Raises:
-            ValueError: they are not, or too short.
+            TypeError: they are not tensors of floats.
+            ValueError: they are of different sizes, or too short.
         """
+        for name, sound in (("output", output), ("target", target)):
+            if not isinstance(sound, Tensor) or not sound.is_floating_point():
+                kind = sound.dtype if isinstance(sound, Tensor) else type(sound).__name__
+                raise TypeError(f"{name}: {kind}, not a tensor of floats; give samples in [-1, 1]")
         if output.shape != target.shape or output.ndim != 3:
             raise ValueError(
                 f"output: {tuple(output.shape)} and target: {tuple(target.shape)}; give two sounds "
                 "of one size, (batch, channel, time)"
             )
+        if not output[:1].numel() and len(output):
+            raise ValueError(
+                f"output: no samples in {tuple(output.shape)}; give a channel and a step or more"
+            )
+        if not len(output):
+            return at_least_float32(output).sum((1, 2))
         return self.rows(at_least_float32(output), at_least_float32(target))
 
 
@@ -103,6 +114,8 @@ class ErrorToSignal(SoundLoss):
         """The ratio of each row; the filter needs two steps."""
         error = output - target
         if self.pre_emphasis is not None:
+            if target.shape[-1] < 2:
+                raise ValueError("output: one step, and the pre-emphasis needs two; give more")
             error, target = (emphasized(part, self.pre_emphasis) for part in (error, target))
         return _power(error) / _power(target).clamp_min(self.quiet**2)
 
@@ -174,8 +187,9 @@ class MultiResolutionSTFT(SoundLoss):
             ValueError: a size is out of range, or there are none.
         """
         super().__init__(weight)
-        if not windows or any(len(sizes) != 3 for sizes in windows):
-            raise ValueError(
+        listed = isinstance(windows, Sequence) and all(isinstance(w, Sequence) for w in windows)
+        if not listed or not windows or any(len(sizes) != 3 for sizes in windows):
+            raise (ValueError if listed else TypeError)(
                 f"windows: {windows!r}; give three sizes for each, such as [[600, 120, 1024]]"
             )
         for sizes in windows:
@@ -231,8 +245,9 @@ def _spectral(output: Tensor, target: Tensor, length: int, hop: int, size: int) 
     """Spectral convergence and logarithmic distance of each row, added."""
     window = torch.hann_window(length, dtype=target.dtype, device=target.device)
     found, wanted = (_magnitudes(part, window, hop, size) for part in (output, target))
-    apart = (wanted - found).square().sum((1, 2, 3)).clamp_min(1e-20).sqrt()
-    convergence = apart / wanted.square().sum((1, 2, 3)).sqrt()
+    axes = (1, 2, 3)  # a norm has a gradient at 0, and a root has none
+    apart = torch.linalg.vector_norm(wanted - found, dim=axes)
+    convergence = apart / torch.linalg.vector_norm(wanted, dim=axes)
     return convergence + (wanted.log() - found.log()).abs().mean((1, 2, 3))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tcn.audio.nam_reading import load_nam
-from tcn.audio.sound import Sound, converted, load_sound, save_sound
+from tcn.audio.sound import Sound, check_format, converted, load_sound, save_sound
 from tcn.inference import StreamSession, from_pretrained
 from tcn.layers.validation import check_positive
 from tcn.models import Capture
@@ -94,8 +94,9 @@ def play_file(
         target: ``.wav``, ``.flac``, ``.ogg`` or ``.mp3``, at the net's rate.
         resampled: whether sound of another rate is resampled.
         mixed: whether several channels are mixed down to one.
-        gain: decibels added to what comes out.
-        clip: whether what comes out is cut at full scale; it is refused otherwise.
+        gain: decibels added to what comes out, from -200 to 200.
+        clip: whether what goes in and what comes out is cut at full scale; beyond it, either is
+            refused otherwise.
         encoding: see :func:`save_sound`.
 
     Returns:
@@ -103,11 +104,16 @@ def play_file(
 
     Raises:
         TypeError: an argument is of another type than its own.
-        ValueError: a file cannot be read or written, rate or channels do not fit, or what comes
-            out is beyond full scale. The message names the file.
+        ValueError: a file cannot be read or written, rate or channels do not fit, what goes in or
+            comes out is beyond full scale, or ``gain`` is out of range. The message names the file
+            or the argument.
+        OSError: the disk is full.
         ImportError: soundfile is missing, or torchaudio where it is needed.
     """
-    rate, found = round(net.sample_rate), load_sound(source)
+    if not -200 <= gain <= 200:
+        raise ValueError(f"gain: {gain} decibels; give a number from -200 to 200, such as -6")
+    check_format(target, encoding)  # before what may take minutes
+    rate, found = round(net.sample_rate), load_sound(source, clip=clip)
     channels = 1 if mixed else None
     dry = converted(
         Path(source), found, sample_rate=rate, resampled=resampled, channels=channels, mixed=mixed

@@ -183,17 +183,11 @@ def save_sound(
     file = Path(path)
     check_sample_rate("sample_rate", sample_rate)
     check_switch(clip=clip)
-    format_ = FORMATS.get(file.suffix.lower())
-    if format_ is None:
-        known = ", ".join(FORMATS)
-        raise ValueError(f"path: {file} ends in none of {known}; give it one of these")
-    subtype = format_.subtype(encoding)
+    name, subtype = check_format(file, encoding)
     values = encoded(checked_samples(samples, clip=clip), subtype)
-    if file.is_dir():
-        raise ValueError(f"path: {file} is a folder; give the path of a file")
     with replacing(file) as written:
         try:
-            settings: Any = {"format": format_.name, "subtype": subtype}
+            settings: Any = {"format": name, "subtype": subtype}
             with soundfile.SoundFile(
                 written, "w", samplerate=sample_rate, channels=values.shape[1], **settings
             ) as opened:
@@ -210,6 +204,18 @@ def save_sound(
                 f"channels ({error.error_string}); use another rate, fewer channels, or .wav"
             ) from error
     return file
+
+
+def check_format(path: str | PathLike[str], encoding: str | None) -> tuple[str, str]:
+    """The names of format and encoding for libsndfile; raises what :func:`save_sound` does."""
+    file = Path(path)
+    format_ = FORMATS.get(file.suffix.lower())
+    if format_ is None:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"path: {file} ends in none of {known}; give it one of these")
+    if file.is_dir():
+        raise ValueError(f"path: {file} is a folder; give the path of a file")
+    return format_.name, format_.subtype(encoding)
 
 
 def _as_channels(file: Path, samples: Tensor, channels: int | None, *, mixed: bool) -> Tensor:

@@ -101,6 +101,7 @@ def _generate(given: Namespace) -> None:
     from tcn.inference import with_bfloat16_weights
 
     trained = load_trained(given.checkpoint, given.sample_rate)
+    _try_to_write(given, trained.sample_rate)
     steps = max(round(given.seconds * trained.sample_rate), 1)
     condition = condition_of(trained.net, given, steps)
     if given.bfloat16:
@@ -115,6 +116,20 @@ def _generate(given: Namespace) -> None:
         f"{total:,} samples in {took:.1f} s: {total / took:,.0f} a second, "
         f"{total / took / trained.sample_rate:.2f} times as fast as they sound"
     )
+
+
+def _try_to_write(given: Namespace, sample_rate: int) -> None:
+    """Writes a sample beside FILE and takes it away: what is refused is, before the long wait."""
+    import torch
+
+    from tcn.audio import save_sound
+    from tcn.saving.files import writing
+
+    path = Path(given.file)
+    if given.count == 1 and path.is_dir():
+        raise ValueError(f"FILE: {given.file!r} is a folder; give the path of a file")
+    with writing(path) as desk:
+        save_sound(desk.folder / path.name, torch.zeros(1, 1), sample_rate=sample_rate)
 
 
 def _shown(

@@ -11,7 +11,12 @@ from tcn.commands.names import Parser
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 """Those that :func:`tcn.audio.save_sound` writes."""
 
-OPTIONS = {"resampled=True": "--resample", "mixed=True": "--mix", "(clip)": "(--clip)"}
+OPTIONS = {
+    "resampled=True": "--resample",
+    "mixed=True": "--mix",
+    "(clip)": "(--clip)",
+    "clip=True": "--clip",
+}
 """How an argument of the library is given here."""
 
 
@@ -36,7 +41,9 @@ def parser() -> Parser:
     made.add_argument(
         "--gain", type=float, default=0.0, metavar="DB", help="decibels added to what comes out"
     )
-    made.add_argument("--clip", action="store_true", help="cut what comes out at full scale")
+    made.add_argument(
+        "--clip", action="store_true", help="cut at full scale what goes in or comes out"
+    )
     made.add_argument("--encoding", help="bits of a .wav (8, 16, 24, 32, float) or .flac; 16")
     return made
 

@@ -35,6 +35,8 @@ def load_trained(place: str, sample_rate: int | None) -> Trained:
         ValueError: there is no net there, it does not generate, or the sample rate is not known or
             another one.
     """
+    from tcn.audio.resampling import HIGHEST
+
     path = Path(place)
     if path.is_dir() and (path / "config.json").is_file():
         from tcn.inference.pretrained import from_pretrained
@@ -50,6 +52,8 @@ def load_trained(place: str, sample_rate: int | None) -> Trained:
     if known and sample_rate not in (None, known):
         raise ValueError(f"sample_rate: {sample_rate}, but the net was trained at {known} Hz")
     rate = known or sample_rate
+    if rate is not None and rate > HIGHEST:
+        raise ValueError(f"sample_rate: {rate} is above {HIGHEST}; give Hz, such as 16000")
     if rate is None or rate < 1:
         raise ValueError(f"sample_rate: {rate}; give --sample_rate, in Hz: the net does not say it")
     return Trained(net.eval(), rate)

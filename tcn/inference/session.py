@@ -46,9 +46,8 @@ class StreamSession(CopiedRows):
     different rows thus return what they would alone; which of two calls for the same row comes
     first is for the threads to settle. Sessions of one net do not wait for each other.
 
-    A native session keeps the weights that the net had when it was built, and stays in float32
-    under autocast, while ``net.step`` follows both, and a net of which parts run natively would
-    have old weights beside new ones: after further training, build a new session.
+    What runs natively keeps the weights that the net had when the session was built, and stays in
+    float32 under autocast, while ``net.step`` follows both: after training, build a new session.
 
     Attributes:
         net: the net, in evaluation mode.

@@ -78,3 +78,16 @@ def test_what_is_refused() -> None:
         live.hear(torch.full((5,), torch.nan))
     with pytest.raises(ValueError, match="blocks: none"):  # what was refused does not count
         live.timing()
+
+
+def test_levels_of_16_bits_are_refused() -> None:
+    """They would be heard 32768 times too loud."""
+    live = Live(net(), sample_rate=8000)
+    with pytest.raises(TypeError, match=r"block: torch.int16, not floats .* divide it by 32768"):
+        live.hear(numpy.zeros(17, numpy.int16))
+
+
+def test_what_is_no_recording() -> None:
+    with pytest.raises(TypeError, match=r"sound: Tensor is not a Sound; give Sound\(samples"):
+        as_if_live(torch.zeros(1, 9), block=4)
+    assert not list(as_if_live(Sound(torch.zeros(1, 0), 8000), block=4))

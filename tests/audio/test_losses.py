@@ -155,4 +155,23 @@ def test_what_is_refused() -> None:
         MultiResolutionSTFT()(torch.zeros(1, 1, 90), torch.zeros(1, 1, 90))
     with pytest.raises(ValueError, match=r"output: \(1, 5\) and target: \(1, 5\); give two sounds"):
         ErrorToSignal()(torch.zeros(1, 5), torch.zeros(1, 5))
+    with pytest.raises(TypeError, match=r"windows: \[600\]; give three sizes"):
+        MultiResolutionSTFT(windows=[600])
+    with pytest.raises(ValueError, match=r"output: one step, and the pre-emphasis needs two"):
+        ErrorToSignal(pre_emphasis=0.9)(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))
+    for loss in LOSSES:
+        with pytest.raises(TypeError, match=r"target: torch.int64, not a tensor of floats"):
+            loss(torch.zeros(1, 1, 60), torch.zeros(1, 1, 60).long())
+        with pytest.raises(TypeError, match=r"output: list, not a tensor of floats"):
+            loss([0.0], torch.zeros(1, 1, 60))
+        for shape in ((2, 0, 60), (2, 1, 0)):
+            with pytest.raises(ValueError, match=r"output: no samples in \(2, "):
+                loss(torch.zeros(shape), torch.zeros(shape))
+        assert loss(torch.zeros(0, 1, 60), torch.zeros(0, 1, 60)).shape == (0,)
     assert isinstance(LOSSES[0], SoundLoss)
+
+
+def test_what_is_the_same_is_at_0() -> None:
+    for loss in LOSSES:
+        for sound in (torch.zeros(2, 1, 60), torch.randn(2, 1, 60)):
+            assert loss(sound, sound).tolist() == [0, 0], loss

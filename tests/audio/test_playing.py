@@ -109,6 +109,9 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     [
         (lambda f: save_nam(echo(4.0), f / "echo.nam"), "would reach 2.336 of full scale; play it "
          "softer by 7.4 decibels or more, or cut it there (--clip)"),
+        (lambda f: save_sound(f / "in.wav", torch.zeros(1, 9), sample_rate=RATE, encoding="float")
+         .write_bytes((f / "in.wav").read_bytes()[:-4] + b"\0\0\0@"),
+         "1 samples beyond [-1, 1], up to 2; give --clip"),
         (lambda f: (f / "echo.nam").unlink(), "--model: "),
         (lambda f: (f / "echo.nam").write_text("{}"), "echo.nam"),
         (lambda f: (f / "in.wav").unlink(), "--in: "),
@@ -133,9 +136,21 @@ def test_wrong_options(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
         ([*command(folder)[:-1], str(folder / "no" / "out.wav")], "is not there; make it first"),
         ([*command(folder)[:-1], str(folder / "in.wav")], "is the file that goes in"),
         (command(folder, "--encoding", "7"), "encoding"),
+        (command(folder, "--gain", "9999"), "gain: 9999.0 decibels; give a number from -200 to"),
+        (command(folder, "--gain", "nan"), "gain: nan decibels; give a number from -200 to 200"),
+        (command(folder, "--gain=-inf"), "gain: -inf decibels; give a number from -200 to 200"),
         (command(folder, "--width", "0.5"), "width: 0.5, but "),
     ):
         assert message in refused(change, capsys)
+
+
+def test_what_goes_in_is_cut_when_asked_for(folder: Path) -> None:
+    """A float of 2 (0x40000000) is heard as 1, and the echo halves it."""
+    path = save_sound(folder / "in.wav", torch.zeros(1, 9), sample_rate=RATE, encoding="float")
+    data = path.read_bytes()
+    path.write_bytes(data[:-8] + b"\0\0\0@" + data[-4:])
+    main(command(folder, "--clip"))
+    assert load_sound(folder / "out.wav").samples.tolist() == [[0.0] * 8 + [0.5]]
 
 
 def test_what_is_no_capture(folder: Path) -> None:

@@ -151,6 +151,15 @@ REFUSED = {
     "seconds": ({"seconds": "0"}, "seconds: 0.0 is not above 0"),
     "count": ({"count": "0"}, "count: 0 is not 1 or more"),
     "rate": ({"sample_rate": None}, "sample_rate: None; give --sample_rate, in Hz"),
+    "high rate": (
+        {"sample_rate": "99999999"}, "sample_rate: 99999999 is above 10000000; give Hz"
+    ),
+    "rate of MP3": (
+        {"file": "a.mp3", "sample_rate": "1234", "seconds": "1e9"}, "cannot be written with 1234 Hz"
+    ),
+    "folder": (
+        {"file": "taken.wav", "seconds": "1e9"}, "FILE: 'taken.wav' is a folder; give the path"
+    ),
     "temperature": ({"temperature": "-1"}, "temperature: -1.0 must be at least 0"),
     "no condition": ({"label": "0"}, "this net takes none; leave --label and --condition out"),
     "condition": ({"checkpoint": "conditioned"}, "takes one of 3 channels; give --label, from 0"),
@@ -172,6 +181,7 @@ def test_a_wrong_call_says_what_is_wrong(
 ) -> None:
     save_pretrained(TCN(2, [4], 2).eval(), "tcn")
     Path("empty").mkdir()
+    Path("taken.wav").mkdir()
     Path("four.csv").write_text("1\n2\n3\n4\n")
     Path("text.csv").write_text("loud\n")
     changed, message = REFUSED[name]
