@@ -42,13 +42,17 @@ REMARKS = {
     "amplifier": KNOWN_DEVICE,
     "compressor": KNOWN_DEVICE,
     "overdrive": KNOWN_DEVICE,
-    "mnist_10000": "Sequences lose a little with a TCN (97.51 % by pixels, 97.71 % by rows) and an "
-    "LSTM by rows (97.96 %), much with an LSTM by pixels (89.65 %): LeNet-5 reaches 98.36 %. "
-    "One seed each but for LeNet-5; ResNet-20 and the TCN over the image were not run.",
+    "mnist_10000": "As images: a ResNet of 20 layers gets 99.0 to 99.1 %, a TCN over both axes "
+    "98.99 % and LeNet-5 98.36 %. As sequences: an LSTM by rows 97.96 %, a TCN by rows 97.71 % and "
+    "by pixels 97.51 %, an LSTM by pixels 89.65 %. How many seeds each has is below.",
     "cifar10_first": "A tenth of the set and minutes of training: not to be set beside published "
     "figures. Whole recipes are in configs/images/cifar10; they are for a GPU and were not run.",
-    "binarized_mnist": "Few layers and few passes: three layers see five rows up and five pixels "
-    "to the left, and the curve falls slowly. A deeper net was not run with these settings.",
+    "binarized_mnist": "Five layers see seven rows up and seven pixels to the left; the curve "
+    "still falls at the end. A step takes .147 s on one quiet thread and .095 s on two, so that "
+    "seven epochs would take about 18 minutes on two; the time below is that of one thread beside "
+    "other work.",
+    "spoken_digit_mixtures": "Four speakers who are trained on, recordings that are not; the "
+    "mixture itself is at 0 dB on average. The net still learns when the cycle ends.",
 }
 COLUMNS = {
     "accuracy": ("accuracy (%) ↑", 100.0, 2),
