@@ -43,8 +43,8 @@ REMARKS = {
     "compressor": KNOWN_DEVICE,
     "overdrive": KNOWN_DEVICE,
     "mnist_10000": "As images: a ResNet of 20 layers gets 99.04 %, a TCN over both axes 98.99 % "
-    "and LeNet-5 98.36 %. As sequences: an LSTM by rows 97.87 %, a TCN by rows 97.72 % and by pixels "
-    "97.51 %, an LSTM by pixels 89.65 %. How many seeds each has is below.",
+    "and LeNet-5 98.36 %. As sequences: an LSTM by rows 97.87 %, a TCN by rows 97.72 % and by "
+    "pixels 97.51 %, an LSTM by pixels 89.65 %. How many seeds each has is below.",
     "cifar10_first": "A tenth of the set and minutes of training: not to be set beside published "
     "figures. Whole recipes are in configs/images/cifar10; they are for a GPU and were not run.",
     "binarized_mnist": "Five layers see seven rows up and seven pixels to the left; the curve "
