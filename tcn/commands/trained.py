@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,13 +67,26 @@ def _of_run(path: Path) -> tuple[SequenceModule, int | None]:
     from tcn.commands.training import build
     from tcn.inference.pretrained import load_checkpoint
 
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # no word of GPUs
-    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     quiet = ["trainer.accelerator=cpu", "trainer.logger=false"]
-    built = build(config, [*quiet, "trainer.enable_checkpointing=false"])
+    with _without_remarks():
+        built = build(config, [*quiet, "trainer.enable_checkpointing=false"])
     net: SequenceModule = built.model.net
     load_checkpoint(net, checkpoint)  # in place
     return net, getattr(built.datamodule, "sample_rate", None)
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Without a word of Lightning's on GPUs and seeds."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def files_of(path: Path) -> tuple[Path, Path]:

@@ -108,8 +108,13 @@ def compile_parts(net: SequenceModule) -> PartlyNative | None:
 
 
 def _parts(module: nn.Module) -> Iterator[tuple[nn.Module, StreamProgram]]:
-    """The largest modules with weights that have a native form, none inside another."""
+    """The largest modules with weights that have a native form, none inside another.
+
+    None is looked for inside a net for images, whose layers may say nothing of their axes.
+    """
     if not isinstance(module, SequenceModule) or next(module.parameters(), None) is None:
+        return
+    if module.ndim != 1:
         return
     program = _program(module)
     if program is not None:

@@ -1,5 +1,6 @@
 """`tcn generate`, as a user runs it: from a training run, from a saved folder, under conditions."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def test_the_best_weights_of_the_latest_run(
         TCNCLI(["fit", "--config", "config.yaml", "--trainer.default_root_dir=run"])
     best = tmp_path / "run" / "version_1" / "checkpoints" / "best.ckpt"
     places = {"run": "run", "version": "run/version_1", "checkpoint": str(best)}
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
     for name, place in places.items():
         run("generate", [f"{name}.wav", "--checkpoint", place, "--seconds", "0.03", "--seed", "4"])
     net = load_checkpoint(small(), best).eval()
@@ -85,6 +88,7 @@ def test_the_best_weights_of_the_latest_run(
         assert torch.equal(heard(f"{name}.wav"), written(expected(net, 240, 4)[0]))
         assert Path(f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert "240 samples in " in capsys.readouterr().out
+    assert [logger.level for logger in loggers] == levels  # what is quiet meanwhile speaks again
 
 
 def test_several_sounds_of_a_saved_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
