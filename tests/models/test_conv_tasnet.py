@@ -47,10 +47,8 @@ def test_other_sizes_and_their_gradients_are_those_of_torchaudio() -> None:
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize(("kernel_size", "sources", "stacks"), [(4, 2, 1)])
-def test_the_contract(kernel_size: int, sources: int, stacks: int, causal: bool) -> None:
-    sizes = SMALL | {"kernel_size": kernel_size}
-    net = ConvTasNet(sources, **sizes, stacks=stacks, causal=causal)
+def test_the_contract(causal: bool) -> None:
+    net = ConvTasNet(2, **SMALL, stacks=1, causal=causal)
     check_sequence_module(net)
     assert net.causal is causal
 
@@ -62,7 +60,10 @@ def test_the_contract(kernel_size: int, sources: int, stacks: int, causal: bool)
 def test_the_contract_of_other_sizes(
     kernel_size: int, sources: int, stacks: int, causal: bool
 ) -> None:
-    test_the_contract(kernel_size, sources, stacks, causal)
+    sizes = SMALL | {"kernel_size": kernel_size}
+    net = ConvTasNet(sources, **sizes, stacks=stacks, causal=causal)
+    check_sequence_module(net)
+    assert net.causal is causal
 
 
 def test_a_causal_net_hears_a_frame_before_it_says_where_it_was() -> None:
