@@ -8,21 +8,17 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from tcn.audio.augmentation import SoundAugmentation
 from tcn.audio.clips import Clip, Reader, padded, read_all, windowed
 from tcn.data.loading import (
-    EpochShuffle,
-    SequenceDataModule,
     SequenceDataset,
     Split,
-    batches,
     check_at_least,
     derived_generator,
 )
-from tcn.data.placed import Place, PlacedOrder
+from tcn.data.placed import Place, PlacedDataModule
 from tcn.layers.validation import check_switch
 from tcn.training.batch import Batch
 
@@ -104,7 +100,7 @@ class SoundDataset(SequenceDataset):
         yield self.labels
 
 
-class SoundDataModule(SequenceDataModule):
+class SoundDataModule(PlacedDataModule):
     """What the data modules of labeled recordings share: windows, augmentation, order.
 
     ``x`` is ``(batch, 1, time)`` floats in [-1, 1] and ``y`` ``(batch,)`` int64 classes. With a
@@ -177,18 +173,6 @@ class SoundDataModule(SequenceDataModule):
             augmentation=self.augmentation,
             seed=self.seed,
         )
-
-    @override
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled, changed batches of the training split.
-
-        Raises:
-            ValueError: more processes train together than a batch has sounds.
-        """
-        dataset = self.dataset("train")
-        self.check_shares()
-        order = PlacedOrder(EpochShuffle(len(dataset), self.seed))
-        return batches(dataset, self.batch_size, order)
 
 
 def checked_changes(augmentation: object) -> tuple[SoundAugmentation, ...]:

@@ -9,22 +9,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from tcn.audio.clips import Clip, Reader, as_path, read_all, windowed
 from tcn.audio.folder import files_by_class
 from tcn.audio.resampling import check_sample_rate
 from tcn.data.loading import (
-    EpochShuffle,
-    SequenceDataModule,
     SequenceDataset,
     Split,
-    batches,
     check_at_least,
     derived_generator,
 )
-from tcn.data.placed import Place, PlacedOrder
+from tcn.data.placed import Place, PlacedDataModule
 from tcn.outputs.checks import check_number
 from tcn.training.batch import Batch
 
@@ -92,7 +88,7 @@ class MixtureDataset(SequenceDataset):
                 yield self.apart(index)
 
 
-class MixtureDataModule(SequenceDataModule):
+class MixtureDataModule(PlacedDataModule):
     """What the data modules of mixtures share: how sounds are mixed, batched and ordered.
 
     ``x`` is ``(batch, 1, length)``, the sum, and ``y`` ``(batch, sources, length)``, the sounds, in
@@ -166,18 +162,6 @@ class MixtureDataModule(SequenceDataModule):
             decibel=self.decibel,
             key=(self.seed, "mixtures", split),
         )
-
-    @override
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """New mixtures each epoch.
-
-        Raises:
-            ValueError: more processes train together than a batch has mixtures.
-        """
-        dataset = self.dataset("train")
-        self.check_shares()
-        order = PlacedOrder(EpochShuffle(len(dataset), self.seed))
-        return batches(dataset, self.batch_size, order)
 
 
 class Mixtures(MixtureDataModule):

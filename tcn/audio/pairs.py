@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from tcn.audio.clips import as_path
@@ -17,15 +16,12 @@ from tcn.audio.resampling import check_sample_rate
 from tcn.audio.sound import decoded
 from tcn.audio.stretches import check_shares, stretch
 from tcn.data.loading import (
-    EpochShuffle,
-    SequenceDataModule,
     SequenceDataset,
     Split,
-    batches,
     check_at_least,
     derived_generator,
 )
-from tcn.data.placed import Place, PlacedOrder
+from tcn.data.placed import Place, PlacedDataModule
 from tcn.training.batch import Batch
 
 
@@ -93,7 +89,7 @@ class PairDataset(SequenceDataset):
             yield from pair
 
 
-class SoundPairs(SequenceDataModule):
+class SoundPairs(PlacedDataModule):
     """What goes into a device and what comes out of it, for ``SoundRegression``.
 
     ``x`` and ``y`` are ``(batch, channel, context + length)`` floats. The first ``context`` targets
@@ -184,18 +180,6 @@ class SoundPairs(SequenceDataModule):
     def parts(self, split: Split) -> list[Pair]:
         """The stretches of a split."""
         return [self._part(pair, split) for pair in self.pairs]
-
-    @override
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Windows that begin anywhere, in a random order.
-
-        Raises:
-            ValueError: more processes train together than a batch has windows.
-        """
-        dataset = self.dataset("train")
-        self.check_shares()
-        order = PlacedOrder(EpochShuffle(len(dataset), self.seed))
-        return batches(dataset, self.batch_size, order)
 
     def _part(self, pair: Pair, split: Split) -> Pair:
         first, last = stretch(pair.dry.shape[-1], self.shares, split)

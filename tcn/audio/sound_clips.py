@@ -14,22 +14,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from tcn.audio.clips import Clip, Reader, as_path, read_all
 from tcn.audio.stretches import check_shares, stretch
 from tcn.data.fetch import RemoteFile, locate
 from tcn.data.loading import (
-    EpochShuffle,
-    SequenceDataModule,
     SequenceDataset,
     Split,
-    batches,
     check_at_least,
     derived_generator,
 )
-from tcn.data.placed import Place, PlacedOrder
+from tcn.data.placed import Place, PlacedDataModule
 from tcn.outputs import mu_law_decode, mu_law_encode
 from tcn.training.batch import Batch
 
@@ -139,7 +135,7 @@ class ClipDataset(SequenceDataset):
             yield part.samples[part.first :]
 
 
-class SoundClips(SequenceDataModule):
+class SoundClips(PlacedDataModule):
     """A few recordings to be continued, for a :class:`tcn.models.WaveNet` in ``Regression``.
 
     ``x`` and ``y`` are the same sound, ``(batch, 1, context + length)`` floats in [-1, 1], the
@@ -241,18 +237,6 @@ class SoundClips(SequenceDataModule):
                     "out or give larger shares"
                 )
         return ClipDataset(stretches, length=self.length, context=self.context, seed=self.seed)
-
-    @override
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Windows that lie anywhere, as many as fill the recordings once.
-
-        Raises:
-            ValueError: more processes train together than a batch has windows.
-        """
-        dataset = self.dataset("train")
-        self.check_shares()
-        order = PlacedOrder(EpochShuffle(len(dataset), self.seed))
-        return batches(dataset, self.batch_size, order)
 
     def _stretch(self, samples: Tensor, split: Split) -> Stretch:
         first, last = stretch(len(samples), self.shares, split)

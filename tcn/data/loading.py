@@ -13,14 +13,9 @@ from typing import Any, Literal, get_args
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    DistributedSampler,
-    Sampler,
-    SequentialSampler,
-)
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 
+from tcn.data.whole_order import WholeOrder
 from tcn.layers.validation import is_integer
 from tcn.training.batch import Batch
 from tcn.training.processes import is_shared, process_count, process_index, share
@@ -134,32 +129,6 @@ class EpochShuffle(Sampler[int]):
         return derived_generator(self.seed, "order", self.epoch)
 
 
-class WholeOrder(DistributedSampler[int]):
-    """The same order in every process, each of which takes its share of every batch.
-
-    Lightning leaves samplers of this type alone. Any other it would deal out to the processes,
-    which makes other batches of them, and to come out even it hands out some sequences twice.
-    """
-
-    def __init__(self, order: Sampler[Any], size: int) -> None:
-        """Wraps an order.
-
-        Args:
-            order: the order, with ``set_epoch`` where it depends on the epoch.
-            size: how many items it has.
-        """
-        super().__init__(range(size), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
-        self.order = order
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        if hasattr(self.order, "set_epoch"):
-            self.order.set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.order)
-
-
 def batches(
     dataset: SequenceDataset, batch_size: int, order: Sampler[Any] | None = None
 ) -> DataLoader[Batch]:
@@ -255,7 +224,11 @@ class SequenceDataModule(pl.LightningDataModule, ABC):
         """
         dataset = self.dataset("train")
         self.check_shares()
-        return batches(dataset, self.batch_size, EpochShuffle(len(dataset), self.seed))
+        return batches(dataset, self.batch_size, self.training_order(len(dataset)))
+
+    def training_order(self, size: int) -> Sampler[Any]:
+        """The order of ``size`` training sequences, which depends on seed and epoch alone."""
+        return EpochShuffle(size, self.seed)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of the validation split in order."""

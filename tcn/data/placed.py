@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch.utils.data import Sampler
 from typing_extensions import override
 
-from tcn.data.loading import EpochShuffle
+from tcn.data.loading import EpochShuffle, SequenceDataModule
 
 
 class Place(NamedTuple):
@@ -38,3 +38,11 @@ class PlacedOrder(Sampler[Place]):
     def __iter__(self) -> Iterator[Place]:
         for position, item in enumerate(self.order):
             yield Place(item, self.order.epoch, position)
+
+
+class PlacedDataModule(SequenceDataModule):
+    """A data module whose training items follow from where they come, too."""
+
+    @override
+    def training_order(self, size: int) -> Sampler[Place]:
+        return PlacedOrder(EpochShuffle(size, self.seed))

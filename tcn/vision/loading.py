@@ -9,20 +9,19 @@ from typing import Any, Literal, get_args
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader
+from torch.utils.data import Sampler
 from typing_extensions import override
 
-from tcn.data.loading import EpochShuffle, SequenceDataModule, Split, batches, check_at_least
-from tcn.data.placed import PlacedOrder
+from tcn.data.loading import EpochShuffle, Split, check_at_least
+from tcn.data.placed import PlacedDataModule
 from tcn.data.splitting import chosen_for
-from tcn.training.batch import Batch
 from tcn.vision.augmentation import Augmentation
 from tcn.vision.images import ImageDataset, Normalization, Targets
 
 Part = Literal["train", "test"]
 
 
-class ImageDataModule(SequenceDataModule):
+class ImageDataModule(PlacedDataModule):
     """What the data modules of images share: splits, normalization, augmentation.
 
     ``x`` is ``(batch, channel, height, width)`` floats and ``y`` ``(batch,)`` int64 classes. Values
@@ -111,16 +110,8 @@ class ImageDataModule(SequenceDataModule):
             rank_zero_info(f"normalized with the training images: mean {mean}, sd {deviation}")
 
     @override
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled, changed batches of the training split.
-
-        Raises:
-            ValueError: more processes train together than a batch has images.
-        """
-        dataset = self.dataset("train")
-        self.check_shares()
-        order = EpochShuffle(len(dataset), self.seed)
-        return batches(dataset, self.batch_size, PlacedOrder(order) if self.augmentation else order)
+    def training_order(self, size: int) -> Sampler[Any]:
+        return super().training_order(size) if self.augmentation else EpochShuffle(size, self.seed)
 
     @override
     def state_dict(self) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader
 from tcn.audio import Gain, SoundDataModule, Speed
 from tcn.audio.clips import Clip, windowed
 from tcn.audio.loading import Labeled
-from tcn.data.loading import EpochShuffle, WholeOrder
+from tcn.data.loading import EpochShuffle
 from tcn.data.placed import PlacedOrder
+from tcn.data.whole_order import WholeOrder
 from tcn.training import Batch
 from tcn.training.processes import share
 

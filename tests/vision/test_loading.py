@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tcn.data.loading import SPLITS, EpochShuffle, WholeOrder
+from tcn.data.loading import SPLITS, EpochShuffle
 from tcn.data.placed import PlacedOrder
+from tcn.data.whole_order import WholeOrder
 from tcn.training import Batch
 from tcn.training.processes import share
 from tcn.vision import HorizontalFlip, ImageDataModule, Mixup, RandomCrop
