@@ -18,6 +18,7 @@ from torch import Tensor
 from tcn.inference.agreement import TOLERANCES
 from tcn.inference.c_source import BLOCK
 from tcn.layers import SequenceModule
+from tcn.native import flushes_denormals
 from tcn.native.stream import Written
 
 STRICT = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror")
@@ -64,7 +65,21 @@ def compiled(
         raise RuntimeError(
             f"export: {' '.join(command)} refuses the file ({said}); nothing was written"
         )
-    return ctypes.CDLL(str(library))
+    return _loaded(library)
+
+
+def _loaded(library: Path) -> ctypes.CDLL:
+    """The library, with the process as it was.
+
+    GCC below 13 puts into a library built with ``-Ofast`` or ``-ffast-math`` code that makes the
+    thread that loads it take numbers below 1e-38 for zero from then on.
+    """
+    before = flushes_denormals()
+    try:
+        return ctypes.CDLL(str(library))
+    finally:
+        if flushes_denormals() != before:
+            torch.set_flush_denormal(before)
 
 
 class Stream:

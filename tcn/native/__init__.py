@@ -14,6 +14,6 @@ compiler at installation), or ``TCN_NATIVE=0`` is set, the PyTorch layers do the
 line of the log says so.
 """
 
-from tcn.native.library import flushing_denormals, library, switched_off
+from tcn.native.library import flushes_denormals, flushing_denormals, library, switched_off
 
-__all__ = ["flushing_denormals", "library", "switched_off"]
+__all__ = ["flushes_denormals", "flushing_denormals", "library", "switched_off"]

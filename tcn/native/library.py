@@ -140,7 +140,7 @@ def flushing_denormals() -> Iterator[None]:
     Where a processor has no such mode, and to other threads where there is no library, they stay
     what they are. Where they were zero before, they are so afterwards.
     """
-    before = bool(torch.tensor(DENORMAL) * 1 == 0)
+    before = flushes_denormals()
     if not before:
         _flush_denormals(True)
     try:
@@ -148,6 +148,11 @@ def flushing_denormals() -> Iterator[None]:
     finally:
         if not before:
             _flush_denormals(False)
+
+
+def flushes_denormals() -> bool:
+    """Whether numbers below 1e-38 are zero to this thread."""
+    return bool(torch.tensor(DENORMAL) * 1 == 0)
 
 
 def _flush_denormals(on: bool) -> None:
