@@ -36,14 +36,16 @@ ARROWS: dict[str, frozenset[str]] = {
     "outputs": frozenset({"native", "saving", "layers", "outputs"}),
     "inference": NETS | {"inference"},
     "figures": frozenset(),
+    "explain": NETS | {"inference", "figures", "explain"},
     "testing": NETS | {"testing"},
     "tcn": NETS | {"inference", "testing"},
     "training": TRAINING,
     "data": TRAINING | {"data"},
     "audio": PIPELINE | {"audio"},
-    "forecasting": PIPELINE | {"forecasting"},
+    "forecasting": PIPELINE | {"explain", "forecasting"},
     "vision": PIPELINE | {"vision"},
-    "commands": PIPELINE | {"tcn", "audio", "forecasting", "vision", "testing", "commands"},
+    "commands": PIPELINE
+    | {"tcn", "audio", "explain", "forecasting", "vision", "testing", "commands"},
     "__main__": frozenset({"commands"}),
     "extras": frozenset(),
 }

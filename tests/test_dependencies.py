@@ -28,6 +28,7 @@ EXTRAS = {
     "tcn/data": "training",
     "tcn/forecasting": "forecasting",
     "tcn/vision": "images",
+    "tcn/explain": "explain",
     "tcn/audio": "audio",
     "tcn/commands/generate.py": "audio",
     "tcn/commands/training.py": "training",

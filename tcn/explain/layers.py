@@ -1,0 +1,218 @@
+"""The layers of any net by name, and what they return in a forward pass."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tcn.layers.compiled import uncompiled
+from tcn.native import switched_off
+
+LISTED = 12
+"""Names that an error lists before it only counts."""
+
+
+def layer_names(net: nn.Module) -> list[str]:
+    """The names of all layers, in the order in which they were registered."""
+    return [name for name, _ in uncompiled(net).named_modules() if name]
+
+
+def check_layers(net: nn.Module, layers: Sequence[str]) -> None:
+    """Refuses names that no layer has.
+
+    Raises:
+        TypeError: a name is not a text.
+        ValueError: there is no such layer; the nearest are named.
+    """
+    known = layer_names(net)
+    for layer in layers:
+        if not isinstance(layer, str):
+            raise TypeError(
+                f"layer: {layer!r} is not a name; give one such as {known[0] if known else ''!r}"
+            )
+        name, call = _split(layer)
+        if name in known and (not call or (call.isdigit() and int(call) > 0)):
+            continue
+        if name in known:
+            raise ValueError(f"layer: {layer!r} counts no call; write {name}#1 for the first")
+        near = difflib.get_close_matches(name, known, n=LISTED, cutoff=0.5) or known
+        listed = ", ".join(near[:LISTED]) + (" ..." if len(near) > LISTED else "")
+        raise ValueError(
+            f"layer: {type(net).__name__} has none named {layer!r}; choose one of {listed}"
+        )
+
+
+@contextmanager
+def seen_through(net: nn.Module) -> Iterator[None]:
+    """A context in which PyTorch's own operations compute the net, in evaluation mode.
+
+    Each module is called, so that hooks see it; afterwards each is in the mode it was in before.
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        with switched_off():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+class Recording:
+    """What layers returned in the forward passes since the last :meth:`take`."""
+
+    def __init__(self, layers: Sequence[str]) -> None:
+        self.layers = list(layers)
+        self._seen: dict[str, list[Tensor]] = {}
+
+    def add(self, name: str, output: Any) -> None:
+        """Keeps what a layer returned; of several tensors the first."""
+        while isinstance(output, tuple | list) and output:
+            output = output[0]
+        if isinstance(output, Tensor):
+            self._seen.setdefault(name, []).append(output)
+
+    def take(self) -> dict[str, Tensor]:
+        """Output by layer, of the forward pass that has just ended.
+
+        Raises:
+            ValueError: a layer was not called, returned no tensor, or was called several times and
+                the name does not say which call is meant.
+        """
+        seen, self._seen = self._seen, {}
+        return {layer: _chosen(layer, seen) for layer in self.layers}
+
+
+@contextmanager
+def recording(net: nn.Module, layers: Sequence[str]) -> Iterator[Recording]:
+    """A context in which the outputs of layers are kept, the net being in evaluation mode.
+
+    Args:
+        net: any module.
+        layers: names as in ``net.named_modules()``. A layer that is called several times in a
+            forward pass, as a ReLU that serves a whole block, is named with the number of the call:
+            ``"layer1.0.relu#2"`` is its second.
+
+    Raises:
+        TypeError: a name is not a text.
+        ValueError: there is no such layer.
+    """
+    check_layers(net, layers)
+    inner = uncompiled(net)
+    made = Recording(layers)
+    with ExitStack() as hooks:
+        for name in dict.fromkeys(_split(layer)[0] for layer in layers):
+            handle = inner.get_submodule(name).register_forward_hook(
+                lambda _module, _inputs, output, name=name: made.add(name, output)
+            )
+            hooks.callback(handle.remove)
+        hooks.enter_context(seen_through(inner))
+        yield made
+
+
+def activations(net: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """What layers return for an input.
+
+    Works on any module, with PyTorch's own forward hooks; the net is evaluated in evaluation mode,
+    without gradients, and left as it was.
+
+    Args:
+        net: any module.
+        x: what the net takes, such as ``(batch, channels, time)`` or ``(batch, channels, height,
+            width)``; it is moved to where the net is.
+        layers: names as in ``net.named_modules()``; see :func:`recording`.
+
+    Returns:
+        Output by layer, in the order given.
+
+    Raises:
+        TypeError: a name is not a text.
+        ValueError: there is no such layer, or it is called never or several times.
+
+    ::
+
+        net = TCN(1, [8, 8], kernel_size=3)
+        activations(net, torch.randn(2, 1, 20), ["levels.0"])["levels.0"].shape  # (2, 8, 20)
+    """
+    with recording(net, layers) as record, torch.no_grad():
+        evaluate(net, x)
+        return record.take()
+
+
+def place_of(net: nn.Module) -> torch.device:
+    """Where the net is: where its first parameter or buffer is, the CPU if it has none."""
+    for tensor in (*net.parameters(), *net.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def type_of(net: nn.Module) -> torch.dtype:
+    """The floating type of the net's parameters; the default one if it has none."""
+    for tensor in net.parameters():
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.get_default_dtype()
+
+
+def as_input(net: nn.Module, x: Tensor) -> Tensor:
+    """An input in the place, and if it is floating in the type, of the net.
+
+    Raises:
+        TypeError: it is not a tensor.
+        ValueError: it holds nothing.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x: {type(x).__name__} is not a tensor; use torch.as_tensor(x)")
+    if x.numel() == 0:
+        raise ValueError(f"x: shape {tuple(x.shape)} holds nothing; give at least one example")
+    return x.to(place_of(net), type_of(net) if x.is_floating_point() else x.dtype)
+
+
+def evaluate(net: nn.Module, x: Tensor) -> Any:
+    """What the net returns, with the shape of the input in the error where it does not take it.
+
+    Raises:
+        TypeError: ``x`` is not a tensor.
+        ValueError: the net does not take it.
+    """
+    x = as_input(net, x)
+    try:
+        return net(x)
+    except (RuntimeError, IndexError, AssertionError) as error:
+        if "out of memory" in str(error):
+            raise
+        raise ValueError(
+            f"x: {type(net).__name__} does not take {x.dtype} of shape {tuple(x.shape)} "
+            f"({' '.join(str(error).split())}); give inputs of the size that it was trained on"
+        ) from error
+
+
+def _split(layer: str) -> tuple[str, str]:
+    """``"relu#2"`` -> ``("relu", "2")``; a name without a number gets an empty one."""
+    name, mark, call = layer.partition("#")
+    return name, call or mark
+
+
+def _chosen(layer: str, seen: dict[str, list[Tensor]]) -> Tensor:
+    name, call = _split(layer)
+    calls = seen.get(name, [])
+    if not calls:
+        raise ValueError(
+            f"layer: {layer!r} returned no tensor in this forward pass; choose a layer that the "
+            "net calls for this input"
+        )
+    if call:
+        if int(call) > len(calls):
+            raise ValueError(f"layer: {layer!r}, but {name} is called {len(calls)} times")
+        return calls[int(call) - 1]
+    if len(calls) > 1:
+        raise ValueError(
+            f"layer: {layer!r} is called {len(calls)} times in a forward pass; write {name}#1 to "
+            f"{name}#{len(calls)} for one of them"
+        )
+    return calls[0]

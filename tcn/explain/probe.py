@@ -1,0 +1,181 @@
+"""The strongest inputs of every unit of a layer, over a data set of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tcn.explain.fields import Fields, Span
+from tcn.explain.inputs import Data, batches, check_repeatable, examples
+from tcn.explain.layers import evaluate, recording
+from tcn.layers.validation import check_positive, is_integer
+
+
+class Place(NamedTuple):
+    """Where a unit answered, and what it saw.
+
+    Attributes:
+        value: the unit's activation.
+        example: number of the input in the data.
+        position: of the activation in the layer, per axis.
+        span: what of the input it covers, a slice per axis.
+    """
+
+    value: float
+    example: int
+    position: tuple[int, ...]
+    span: Span
+
+
+class Strongest(NamedTuple):
+    """The strongest activations of the units of a layer, one of each example.
+
+    Attributes:
+        values: ``(units, count)``, the largest first; ``-inf`` where the data hold fewer examples.
+        examples: ``(units, count)`` int64, number of the input in the data.
+        positions: ``(units, count, axes)`` int64, where in the layer.
+        sizes: of the layer's output behind the channels, at the first example.
+        seen: how many examples the data held.
+    """
+
+    values: Tensor
+    examples: Tensor
+    positions: Tensor
+    sizes: tuple[int, ...]
+    seen: int
+
+    def check_unit(self, unit: int) -> None:
+        """Refuses a unit that the layer does not have.
+
+        Raises:
+            TypeError: it is not an integer.
+            ValueError: it is out of range.
+        """
+        check_unit(unit, len(self.values))
+
+
+def check_unit(unit: int, units: int) -> None:
+    """Refuses a unit that a layer does not have.
+
+    Raises:
+        TypeError: it is not an integer.
+        ValueError: it is out of range.
+    """
+    if not is_integer(unit):
+        raise TypeError(f"unit: {unit!r} is not an integer; give the number of a channel")
+    if not 0 <= unit < units:
+        raise ValueError(f"unit: {unit} of a layer with {units}; give 0 to {units - 1}")
+
+
+def strongest(
+    net: nn.Module, data: Data, layer: str, *, count: int = 9, batch_size: int = 64
+) -> Strongest:
+    """Finds the inputs that drive each unit of a layer most.
+
+    A unit is a channel (axis 1) of what the layer returns. Each example counts once, by its largest
+    activation. One batch and ``count`` numbers per unit are held at a time, however many examples
+    there are.
+
+    Args:
+        net: any module.
+        data: inputs ``(examples, ...)``, a data set, or batches of inputs or of tuples that begin
+            with them, on any device.
+        layer: see :func:`tcn.explain.activations`.
+        count: how many of each unit are kept.
+        batch_size: of data that are not in batches yet.
+
+    Raises:
+        TypeError: an argument or a part of the data is of the wrong type.
+        ValueError: there is no such layer, the data hold nothing, or the net does not take them.
+
+    Source: Zeiler & Fergus 2014, section 4 and figure 2 (nine strongest activations per map).
+    """
+    check_positive("count", [count])
+    check_positive("batch_size", [batch_size])
+    found: Strongest | None = None
+    with recording(net, [layer]) as record, torch.no_grad():
+        for x in batches(data, batch_size):
+            evaluate(net, x)
+            y = record.take()[layer]
+            found = _merged(found, y, len(x), layer, count)
+    assert found is not None
+    return found
+
+
+def places(
+    net: nn.Module, data: Data, layer: str, unit: int, *, count: int = 9, batch_size: int = 64
+) -> tuple[list[Place], list[Tensor]]:
+    """The strongest places of one unit, and the patch or segment of the input at each.
+
+    Returns:
+        The places, the strongest first, and ``(channels, *sizes)`` of each, as large as the
+        receptive field within the input; fewer than ``count`` if there are fewer examples.
+
+    Raises:
+        TypeError, ValueError: as :func:`strongest`, and of a unit that is not there.
+    """
+    check_repeatable(data)
+    found = strongest(net, data, layer, count=count, batch_size=batch_size)
+    found.check_unit(unit)
+    where = list(_places_of(net, data, layer, found, unit))
+    inputs = examples(data, [place.example for place in where], batch_size)
+    patches = [x[(slice(None), *place.span)] for x, place in zip(inputs, where, strict=True)]
+    return where, patches
+
+
+def fields_of(net: nn.Module, data: Data, layer: str) -> Fields:
+    """The fields of a layer within inputs of the size of the first."""
+    return Fields(net, layer, next(batches(data, 1))[:1])
+
+
+def _places_of(
+    net: nn.Module, data: Data, layer: str, found: Strongest, unit: int
+) -> Iterator[Place]:
+    fields = fields_of(net, data, layer)
+    rows = zip(found.values[unit], found.examples[unit], found.positions[unit], strict=True)
+    for value, example, position in rows:
+        if value > -torch.inf:
+            where = tuple(position.tolist())
+            yield Place(float(value), int(example), where, fields.span(where))
+
+
+def _merged(
+    before: Strongest | None, y: Tensor, examples: int, layer: str, count: int
+) -> Strongest:
+    """The strongest of those before and of one more batch."""
+    if y.dim() < 2 or len(y) != examples:
+        raise ValueError(
+            f"layer: {layer!r} returns {tuple(y.shape)} for {examples} examples; choose a layer "
+            "that returns (batch, units, ...)"
+        )
+    if before is not None and y.shape[1] != len(before.values):
+        raise ValueError(f"data: {layer!r} returns {y.shape[1]} units, {len(before.values)} before")
+    flat = y.float().flatten(2) if y.dim() > 2 else y.float()[..., None]
+    if torch.isnan(flat).any():
+        raise ValueError(f"data: {layer!r} returns NaN; check the inputs and the weights")
+    values, at = flat.max(dim=2)  # (examples, units)
+    sizes = tuple(y.shape[2:])
+    positions = torch.stack(torch.unravel_index(at, sizes), -1) if sizes else at[..., None][..., :0]
+    start = 0 if before is None else before.seen
+    numbers = torch.arange(start, start + examples, device=y.device)[:, None].expand_as(values)
+    new = (values.T.cpu(), numbers.T.cpu(), positions.transpose(0, 1).cpu())
+    if before is None:
+        units = len(new[0])
+        before = Strongest(
+            torch.full((units, count), -torch.inf),
+            torch.zeros(units, count, dtype=torch.int64),
+            torch.zeros(units, count, len(sizes), dtype=torch.int64),
+            sizes,
+            0,
+        )
+    joined = [torch.cat([old, add], 1) for old, add in zip(before[:3], new, strict=True)]
+    # A stable order: of equal activations the earlier example comes first.
+    order = joined[0].argsort(dim=1, descending=True, stable=True)[:, :count]
+    kept = [
+        torch.take_along_dim(each, order.view(*order.shape, *[1] * (each.dim() - 2)), 1)
+        for each in joined
+    ]
+    return Strongest(kept[0], kept[1], kept[2], before.sizes, start + examples)
