@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tcn.data.loading import (
     derived_generator,
 )
 from tcn.data.placed import Place, PlacedDataModule
+from tcn.layers.validation import as_float
 from tcn.outputs import mu_law_decode, mu_law_encode
 from tcn.training.batch import Batch
 
@@ -197,10 +199,10 @@ class SoundClips(PlacedDataModule):
         check_at_least("context", context, 0)
         if levels is not None:
             check_at_least("levels", levels, 2)
-        if seconds is not None and not 0 < seconds < math.inf:
-            raise ValueError(f"seconds: {seconds} is not above 0 and finite; None uses all")
+        _check_seconds(seconds)
         check_shares(validation_share, test_share)
-        self.sound = [sound] if isinstance(sound, str | Path) else list(sound)
+        several = isinstance(sound, Sequence) and not isinstance(sound, str)
+        self.sound = [as_path("sound", each) for each in (sound if several else [sound])]
         if not self.sound:
             raise ValueError("sound: no file is named; give one, such as 'trumpet.wav'")
         self.reader = Reader(sample_rate, resampled=resampled, mixed=mixed)
@@ -251,11 +253,19 @@ class SoundClips(PlacedDataModule):
         return [path for each in self.sound for path in _files(each)]
 
 
-def _files(given: str | Path) -> list[Path]:
+def _check_seconds(seconds: object) -> None:
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, Real):
+        raise TypeError(f"seconds: {seconds!r} is not a number; None uses all")
+    if not 0 < as_float(seconds) < math.inf:
+        raise ValueError(f"seconds: {seconds} is not above 0 and finite; None uses all")
+
+
+def _files(path: Path) -> list[Path]:
     """The file of an example, or a file, or those of a folder."""
-    if given in EXAMPLES:
-        return [locate(EXAMPLES[str(given)])]
-    path = as_path("sound", given)
+    if str(path) in EXAMPLES:
+        return [locate(EXAMPLES[str(path)])]
     if not path.is_dir():
         return [path]
     found = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")

@@ -38,7 +38,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Until then, and after an error, whatever stands at ``path`` is untouched.
 
     Args:
-        path: where the file belongs; its folder is made if it is missing.
+        path: where the file belongs; its folder is made if it is missing. A symbolic link stays
+            one, and the file that it names is replaced.
 
     Yields:
         A path of the same name.
@@ -50,12 +51,13 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "a device or a pipe"
         raise ValueError(f"path: {path} is {what}; give the path of a file")
-    with _naming(path), writing(path) as desk:
+    place = path.resolve() if path.is_symlink() else path
+    with _naming(path), writing(place) as desk:
         file = desk.folder / path.name
         yield file
         flush(file)
-        file.replace(path)
-        flush(path.parent)
+        file.replace(place)
+        flush(place.parent)
 
 
 @contextmanager

@@ -147,6 +147,24 @@ def test_clips_that_are_none(clip: Path, given: dict, message: str) -> None:
         clips(clip, **given).setup()
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seconds": "a"}, "seconds: 'a' is not a number"),
+        ({"seconds": True}, "seconds: True is not a number"),
+    ],
+)
+def test_seconds_that_are_no_number(clip: Path, given: dict, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        clips(clip, **given)
+
+
+@pytest.mark.parametrize("sound", [5, None, [5]])
+def test_a_sound_is_a_path(sound: object) -> None:
+    with pytest.raises(TypeError, match=r"sound: (5|None) is not a path; give a folder"):
+        SoundClips(sound=sound, sample_rate=8000)
+
+
 def test_sounds_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty is empty; put sound files in"):

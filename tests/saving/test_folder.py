@@ -186,6 +186,19 @@ def test_what_a_killed_writer_left_is_taken_away_and_what_is_of_others_is_not(
     assert names(tmp_path) == [".writing-another", "a"]
 
 
+def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
+    """As `cp` and editors that write in place have it: what the link names is replaced."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("before")
+    link = tmp_path / "link"
+    link.symlink_to(Path("there") / "file")
+    with replacing(link) as file:
+        file.write_text("after")
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "file").read_text() == "after"
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["file"]
+
+
 def test_the_longest_name_there_is_can_be_saved(tmp_path: Path) -> None:
     with replacing(tmp_path / ("n" * 255)) as file:
         file.write_text("whole")
