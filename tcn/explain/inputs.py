@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler, default_collate
 
@@ -14,7 +13,30 @@ Data = Tensor | Dataset[Any] | DataLoader[Any] | Iterable[Any]
 tuples whose first part they are."""
 
 
+class Inputs(NamedTuple):
+    """A batch of inputs.
+
+    Attributes:
+        x: ``(examples, ...)``.
+        lengths: ``(examples,)`` valid steps of each, None if all are whole.
+    """
+
+    x: Tensor
+    lengths: Tensor | None = None
+
+    def one(self, index: int) -> Tensor:
+        """An example, without the padding on its right."""
+        end = None if self.lengths is None else int(self.lengths[index])
+        return self.x[index][..., :end]
+
+
 def batches(data: Data, batch_size: int = 64) -> Iterator[Tensor]:
+    """The inputs of a data set, in its order, without their lengths; see :func:`padded_batches`."""
+    for inputs in padded_batches(data, batch_size):
+        yield inputs.x
+
+
+def padded_batches(data: Data, batch_size: int = 64) -> Iterator[Inputs]:
     """The inputs of a data set, in its order.
 
     Args:
@@ -27,7 +49,7 @@ def batches(data: Data, batch_size: int = 64) -> Iterator[Tensor]:
     """
     found = False
     for batch in _parts(data, batch_size):
-        x = batch
+        x, lengths = batch, getattr(batch, "lengths", None)
         while isinstance(x, tuple | list) and x:
             x = x[0]
         if not isinstance(x, Tensor):
@@ -37,7 +59,7 @@ def batches(data: Data, batch_size: int = 64) -> Iterator[Tensor]:
             )
         if len(x):
             found = True
-            yield x
+            yield Inputs(x, lengths)
     if not found:
         raise ValueError("data: it holds no examples; give at least one")
 
@@ -84,8 +106,8 @@ def check_repeatable(data: Data) -> None:
         )
 
 
-def examples(data: Data, indices: Iterable[int], batch_size: int = 64) -> Tensor:
-    """The inputs of a data set by number, ``(numbers, ...)``, read once from the beginning.
+def examples(data: Data, indices: Iterable[int], batch_size: int = 64) -> list[Tensor]:
+    """The inputs of a data set by number, each without padding, read once from the beginning.
 
     Raises:
         ValueError: the data are not in the same order each time, or end before a number.
@@ -94,13 +116,13 @@ def examples(data: Data, indices: Iterable[int], batch_size: int = 64) -> Tensor
     wanted = list(indices)
     kept: dict[int, Tensor] = {}
     start = 0
-    for x in batches(data, batch_size):
+    for inputs in padded_batches(data, batch_size):
         for index in set(wanted).difference(kept):
-            if start <= index < start + len(x):
-                kept[index] = x[index - start].clone()
-        start += len(x)
+            if start <= index < start + len(inputs.x):
+                kept[index] = inputs.one(index - start).clone()
+        start += len(inputs.x)
         if len(kept) == len(set(wanted)):
             break
     if missing := sorted(set(wanted).difference(kept)):
         raise ValueError(f"indices: {missing[0]} of data with {start} examples")
-    return torch.stack([kept[index] for index in wanted])
+    return [kept[index] for index in wanted]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tcn.layers import SequenceModule
 from tcn.layers.compiled import uncompiled
 from tcn.native import switched_off
 
@@ -173,16 +174,22 @@ def as_input(net: nn.Module, x: Tensor) -> Tensor:
     return x.to(place_of(net), type_of(net) if x.is_floating_point() else x.dtype)
 
 
-def evaluate(net: nn.Module, x: Tensor) -> Any:
+def evaluate(net: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Any:
     """What the net returns, with the shape of the input in the error where it does not take it.
+
+    Args:
+        net: any module.
+        x: what it takes.
+        lengths: valid steps of each row, which nets of this library take; others get all.
 
     Raises:
         TypeError: ``x`` is not a tensor.
         ValueError: the net does not take it.
     """
     x = as_input(net, x)
+    masked = lengths is not None and isinstance(uncompiled(net), SequenceModule)
     try:
-        return net(x)
+        return net(x, lengths.to(x.device)) if masked and lengths is not None else net(x)
     except (RuntimeError, IndexError, AssertionError) as error:
         if "out of memory" in str(error):
             raise

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tcn.explain.fields import Fields, Span
-from tcn.explain.inputs import Data, batches, check_repeatable, examples
+from tcn.explain.inputs import Data, Inputs, check_repeatable, examples, padded_batches
 from tcn.explain.layers import evaluate, recording
 from tcn.layers.validation import check_positive, is_integer
 
@@ -97,10 +97,10 @@ def strongest(
     check_positive("batch_size", [batch_size])
     found: Strongest | None = None
     with recording(net, [layer]) as record, torch.no_grad():
-        for x in batches(data, batch_size):
-            evaluate(net, x)
-            y = record.take()[layer]
-            found = _merged(found, y, len(x), layer, count)
+        for inputs in padded_batches(data, batch_size):
+            evaluate(net, inputs.x, inputs.lengths)
+            y = _without_padding(record.take()[layer], inputs)
+            found = _merged(found, y, len(inputs.x), layer, count)
     assert found is not None
     return found
 
@@ -120,26 +120,69 @@ def places(
     check_repeatable(data)
     found = strongest(net, data, layer, count=count, batch_size=batch_size)
     found.check_unit(unit)
-    where = list(_places_of(net, data, layer, found, unit))
-    inputs = examples(data, [place.example for place in where], batch_size)
-    patches = [x[(slice(None), *place.span)] for x, place in zip(inputs, where, strict=True)]
-    return where, patches
+    inputs = inputs_of(data, found, [unit], batch_size=batch_size)
+    return Locator(net, layer)(found, unit, inputs)
 
 
-def fields_of(net: nn.Module, data: Data, layer: str) -> Fields:
-    """The fields of a layer within inputs of the size of the first."""
-    return Fields(net, layer, next(batches(data, 1))[:1])
+def inputs_of(
+    data: Data, found: Strongest, units: Sequence[int], *, batch_size: int = 64
+) -> dict[int, Tensor]:
+    """The inputs to which units answer most, by their number in the data, read in one pass."""
+    numbers = found.examples[list(units)][found.values[list(units)] > -torch.inf]
+    wanted = numbers.unique().tolist()
+    return dict(zip(wanted, examples(data, wanted, batch_size), strict=True))
 
 
-def _places_of(
-    net: nn.Module, data: Data, layer: str, found: Strongest, unit: int
-) -> Iterator[Place]:
-    fields = fields_of(net, data, layer)
-    rows = zip(found.values[unit], found.examples[unit], found.positions[unit], strict=True)
-    for value, example, position in rows:
-        if value > -torch.inf:
-            where = tuple(position.tolist())
-            yield Place(float(value), int(example), where, fields.span(where))
+class Locator:
+    """Finds what of its input an activation saw, for one layer; fields are measured once."""
+
+    def __init__(self, net: nn.Module, layer: str) -> None:
+        """Measures nothing yet."""
+        self._net = net
+        self._layer = layer
+        self._fields: dict[tuple[int, ...], Fields] = {}
+
+    def __call__(
+        self, found: Strongest, unit: int, inputs: Mapping[int, Tensor]
+    ) -> tuple[list[Place], list[Tensor]]:
+        """Place and patch of each of a unit's strongest activations.
+
+        Args:
+            found: what :func:`strongest` returned.
+            unit: a channel of the layer.
+            inputs: by number, see :func:`inputs_of`.
+        """
+        where, patches = [], []
+        rows = zip(
+            found.values[unit].tolist(), found.examples[unit].tolist(),
+            found.positions[unit].tolist(), strict=True,
+        )  # fmt: skip
+        for value, number, position in rows:
+            if value > -torch.inf:
+                x = inputs[number]
+                at, span = self._span(x, position)
+                where.append(Place(value, number, at, span))
+                patches.append(x[(slice(None), *span)])
+        return where, patches
+
+    def _span(self, x: Tensor, position: Sequence[int]) -> tuple[tuple[int, ...], Span]:
+        sizes = tuple(x.shape)
+        if sizes not in self._fields:
+            self._fields[sizes] = Fields(self._net, self._layer, x[None])
+        fields = self._fields[sizes]
+        # Without its padding an example may have a position less.
+        at = tuple(min(p, n - 1) for p, n in zip(position, fields.positions, strict=True))
+        return at, fields.span(at)
+
+
+def _without_padding(y: Tensor, inputs: Inputs) -> Tensor:
+    """The output of a layer, ``-inf`` where the input was padding."""
+    if inputs.lengths is None or y.dim() < 3:
+        return y
+    # Behind a stride fewer positions are valid, behind an up-sampling more.
+    valid = (inputs.lengths.to(y.device) * y.shape[-1] / inputs.x.shape[-1]).ceil()
+    padding = torch.arange(y.shape[-1], device=y.device) >= valid[:, None]
+    return y.masked_fill(padding.view(len(y), *[1] * (y.dim() - 2), -1), -torch.inf)
 
 
 def _merged(
