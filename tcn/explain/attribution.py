@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.explain.gradients import as_leaf, differentiable, gradient, rectifying
-from tcn.explain.targets import Asked, Target, checked_target
+from tcn.explain.targets import Asked, Target, checked_target, picked
 from tcn.extras import need
 from tcn.layers.compiled import uncompiled
 from tcn.layers.validation import check_positive, per_axis
@@ -110,7 +110,7 @@ def attribute(
         with torch.no_grad():
             y = asked.whole(leaf.clone())
             asked.place = checked_target(target, y, len(leaf))
-            difference = y[(slice(None), *asked.place)] - asked(start.clone())
+            difference = picked(y, slice(None), *asked.place) - asked(start.clone())
         found = Attribution(torch.zeros_like(leaf), difference, None, None)
         if method in ("gradient", "guided"):
             return found._replace(values=_gradient(asked, leaf, method))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tcn.explain.fields import Span
 from tcn.explain.layers import activations, as_input
 from tcn.explain.occlusion import covering
+from tcn.explain.targets import picked
 from tcn.layers.compiled import uncompiled
 
 
@@ -71,7 +72,7 @@ def correspondence(
     cover = covering(x, value)
     covered = x.clone()
     for index, part in enumerate(parts):
-        if len(part) != x.dim() - 2 or covered[(index, slice(None), *part)].numel() == 0:
+        if len(part) != x.dim() - 2 or not picked(x, index, slice(None), *part).numel():
             raise ValueError(
                 f"parts: {tuple(part)} of sizes {tuple(x.shape[2:])}; give a slice per axis that "
                 "holds something"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from tcn.explain.gradients import as_leaf, differentiable, gradient
 from tcn.explain.inputs import Data, batches
 from tcn.explain.projection import check_position
-from tcn.explain.targets import Asked
+from tcn.explain.targets import Asked, picked
 from tcn.layers.compiled import uncompiled
 from tcn.layers.validation import check_positive, is_integer
 
@@ -136,10 +137,9 @@ def _sizes_of_gradient(
     with differentiable(asked.net):
         y = asked.whole(leaf.clone())
         sizes = tuple(y.shape[2:])
-        given = [position] * len(sizes) if is_integer(position) else position
-        assert not isinstance(given, int)
+        given: Any = [position] * len(sizes) if is_integer(position) else position
         place = check_position(given if sizes else (), sizes)
-        one = y[(slice(None), slice(None), *place)].sum()
+        one = picked(y, slice(None), slice(None), *place).sum()
         found = gradient(one, leaf)
     return found.abs().double().sum((0, 1)).cpu(), place
 

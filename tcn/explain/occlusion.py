@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tcn.explain.layers import Recording, as_input, evaluate, recording
 from tcn.explain.probe import check_unit
-from tcn.explain.targets import Target, checked_target, first_tensor
+from tcn.explain.targets import Target, checked_target, first_tensor, picked
 from tcn.layers.compiled import uncompiled
 from tcn.layers.validation import check_positive, check_switch, per_axis
 
@@ -172,7 +172,7 @@ class _Asked:
         return None
 
     def _read(self, y: Tensor, maps: Tensor | None, ways: int) -> _Said:
-        classes = y[(slice(None), slice(None), *self.tail)]
+        classes = picked(y, slice(None), slice(None), *self.tail)
         numbers = classes if self.raw else classes.softmax(1)
         answer = numbers.gather(1, self.targets.repeat(ways)[:, None])
         activity = None

@@ -20,6 +20,7 @@ from tcn.explain.gradients import Rule, as_leaf, differentiable, gradient, recti
 from tcn.explain.inputs import Data, examples
 from tcn.explain.layers import evaluate, recording
 from tcn.explain.probe import Place, check_unit, places
+from tcn.explain.targets import picked
 from tcn.layers.compiled import uncompiled
 from tcn.layers.validation import is_integer
 
@@ -84,7 +85,7 @@ def project(
             evaluate(inner, leaf.clone())  # a net may change its input
         y = record.take()[layer]
         where = _positions(y, len(leaf), layer, unit, position)
-        one = y[(torch.arange(len(y), device=y.device), unit, *where.unbind(1))].sum()
+        one = picked(y, torch.arange(len(y), device=y.device), unit, *where.unbind(1)).sum()
         return gradient(one, leaf)
 
 
@@ -127,7 +128,7 @@ def projections(
     inputs = examples(data, [place.example for place in where], batch_size)
     for x, place in zip(inputs, where, strict=True):
         whole = project(net, x[None], layer, unit, place.position, rule=rule)
-        projected.append(whole[(0, slice(None), *place.span)].to(x.device))
+        projected.append(picked(whole, 0, slice(None), *place.span).to(x.device))
     return Projections(where, patches, projected)
 
 
@@ -157,7 +158,7 @@ def check_position(position: Sequence[int], sizes: tuple[int, ...]) -> tuple[int
         TypeError: it is not made of integers.
         ValueError: it lies outside, or has another number of axes.
     """
-    if isinstance(position, str) or not all(is_integer(each) for each in position):
+    if not all(is_integer(each) for each in position):
         raise TypeError(f"position: {position!r} is not a sequence of integers; give one per axis")
     if len(position) != len(sizes):
         raise ValueError(

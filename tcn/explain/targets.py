@@ -30,7 +30,7 @@ class Asked(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """That number, ``(batch,)``."""
-        return self.whole(x)[(slice(None), *self.place)]
+        return picked(self.whole(x), slice(None), *self.place)
 
     def whole(self, x: Tensor) -> Tensor:
         """All numbers, ``(batch, units, ...)``.
@@ -63,6 +63,11 @@ def first_tensor(net: nn.Module, output: Any) -> Tensor:
     return found
 
 
+def picked(values: Tensor, *index: Any) -> Tensor:
+    """``values[index]``, where the number of axes is not known beforehand."""
+    return values[index]
+
+
 def checked_target(target: Target, y: Tensor, examples: int) -> tuple[int, ...]:
     """The place of one number of an output ``(examples, ...)``, counted from the beginning.
 
@@ -83,8 +88,8 @@ def checked_target(target: Target, y: Tensor, examples: int) -> tuple[int, ...]:
             f"target: None, but there are {y[0].numel()} numbers, {sizes}, of each example; give "
             f"{'a class' if len(sizes) == 1 else 'one integer per axis, as (channel, step)'}"
         )
-    place = (target,) if is_integer(target) else target
-    if isinstance(place, str) or not hasattr(place, "__len__") or not all(map(is_integer, place)):
+    place: Any = (target,) if is_integer(target) else target
+    if not hasattr(place, "__len__") or not all(map(is_integer, place)):
         raise TypeError(f"target: {target!r}; give an integer, or one per axis of {sizes}")
     if len(place) != len(sizes):
         raise ValueError(f"target: {target!r} for an output of {sizes}; give one integer per axis")
