@@ -61,7 +61,7 @@ def correspondence(
     ::
 
         net = nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU())
-        correspondence(net, torch.randn(3, 1, 50), [(slice(0, 9),)] * 3, "1").score  # 0.3 or so
+        correspondence(net, torch.randn(3, 1, 50), [(slice(0, 9),)] * 3, "1").score  # 0 to 1
     """
     if len(x) < 2 or len(parts) != len(x):
         raise ValueError(
