@@ -119,6 +119,7 @@ def projections(
 
     ::
 
+        net = TCN(1, [8, 8], kernel_size=3)
         found = projections(net, torch.randn(50, 1, 20), "levels.0", unit=3)
         for place, patch, projected in zip(*found):
             print(place.example, patch.shape == projected.shape)
