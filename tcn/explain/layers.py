@@ -76,7 +76,8 @@ class Recording:
         while isinstance(output, tuple | list) and output:
             output = output[0]
         if isinstance(output, Tensor):
-            self._seen.setdefault(name, []).append(output)
+            # A copy: a ReLU that follows may change it in place.
+            self._seen.setdefault(name, []).append(output.clone())
 
     def take(self) -> dict[str, Tensor]:
         """Output by layer, of the forward pass that has just ended.

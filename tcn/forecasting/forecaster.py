@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -15,6 +15,8 @@ from sklearn.exceptions import NotFittedError
 
 from tcn.forecasting import forecaster_folder
 from tcn.forecasting.backtest import Cutoffs, Predict, backtest, cutoffs, forecast_column
+from tcn.forecasting.explaining import explain
+from tcn.forecasting.explanation import Explanation
 from tcn.forecasting.fitting import device_of, fit_panel
 from tcn.forecasting.frame import (
     FrameKind,
@@ -152,6 +154,50 @@ class Forecaster(Settings):
         for name in ("cutoff", *panel.columns.target):  # nothing has come yet
             del columns[name]
         return (self._kind if df is None else self._kind_of(df))(columns)
+
+    def explain(
+        self,
+        df: Any = None,
+        futr_df: Any = None,
+        ids: Sequence[Any] | None = None,
+        step: int | Sequence[int] | None = None,
+        *,
+        static_df: Any = None,
+        method: Literal["integrated_gradients", "occlusion"] = "integrated_gradients",
+    ) -> Explanation:
+        """What each forecast rests on: which past steps, covariates and columns, in units of y.
+
+        Every input is compared with one that says nothing, see :mod:`tcn.forecasting.explaining`:
+        the target with the mean of its window, covariates with zero. Integrated gradients add up to
+        the forecast less that of this baseline.
+
+        Args:
+            df: see :meth:`predict`.
+            futr_df: see :meth:`predict`; for ``h`` steps.
+            ids: of the series to explain; None: all.
+            step: of the horizon, one or several from 1 on; None: all.
+            static_df: see :meth:`predict`.
+            method: ``"integrated_gradients"``, or ``"occlusion"``: by how much the forecast falls
+                when one input alone says nothing.
+
+        Raises:
+            ModuleNotFoundError: without the extra ``explain``.
+            NotFittedError: before :meth:`fit`.
+            TypeError, ValueError: see :meth:`predict`; or if an id or a step is not known.
+
+        ::
+
+            explained = forecaster.explain(ids=["shop 1"], step=1)
+            explained.frame  # unique_id, ds, input, role, input_ds, lag, attribution
+            explained.plot().savefig("shop.png")
+        """
+        trained = self._trained
+        self._refuse_changes(trained.history)
+        panel = self._history if df is None else self._panel(df, static_df)
+        kind = self._kind if df is None else self._kind_of(df)
+        return explain(
+            trained, panel, futr_df, kind, ids=ids, step=step, fill=self.fill, method=method
+        )
 
     def update(
         self,
