@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,16 @@ from tcn.explain import (
 )
 
 SIZE = 224
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LITE = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+"""Mean and deviation: inputs from -1 to 1, as timm has it of TensorFlow's EfficientNet-lite."""
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GRAY = (0.299, 0.587, 0.114)
 PREPARED = (
-    "pictures of 175 x 175 pixels, objects on gray, enlarged to 224 x 224 (bilinear), normalized "
-    "with ImageNet's mean and standard deviation; dissimilarity 1 - Pearson's r over all channels "
-    "and positions of a stage; sessions of a person averaged; pixels: gray values (ITU-R BT.601)"
+    "pictures of 175 x 175 pixels, objects on gray, enlarged to 224 x 224 (bilinear), from -1 to "
+    "1; dissimilarity 1 - Pearson's r over all channels and positions of a stage; sessions of a "
+    "person averaged; pixels: gray values (ITU-R BT.601)"
 )
+TRAINED, RANDOM, OTHERWISE = "trained", "random weights", "trained, ImageNet's mean and deviation"
 STAGES = {
     "stem": "bn1",
     **{f"block {i}": f"blocks.{i}" for i in range(7)},
@@ -46,10 +49,10 @@ PIXELS = "pixels"
 Matrices = dict[str, np.ndarray[Any, Any]]
 
 
-def prepared(pictures: Tensor) -> Tensor:
-    """``(pictures, 3, 224, 224)`` as the net was trained on."""
+def prepared(pictures: Tensor, levels: tuple[Sequence[float], Sequence[float]] = LITE) -> Tensor:
+    """``(pictures, 3, 224, 224)`` less a mean, by a deviation per channel."""
     large = torch.nn.functional.interpolate(pictures, size=SIZE, mode="bilinear")
-    mean, deviation = (torch.tensor(each)[:, None, None] for each in (MEAN, DEVIATION))
+    mean, deviation = (torch.tensor(each)[:, None, None] for each in levels)
     return (large - mean) / deviation
 
 
@@ -86,11 +89,12 @@ def measure(
         brain, trained = load_brain92(data), efficientnet_lite0(weights)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from error
-    ours = _by_stage(trained, prepared(brain.pictures))
+    models = _models(brain, trained, seed)
     found, figures = {}, {}
-    for area, each in _compared(brain, ours, bootstrap, seed).items():
+    for area, each in _compared(brain, models, bootstrap, seed).items():
         found[area] = {name: _numbers(comparison) for name, comparison in each.items()}
-        figures[area] = plot_agreement(each, title=f"EfficientNet-lite0 and {area}")
+        shown = {name: each[name] for name in (TRAINED, RANDOM)}
+        figures[area] = plot_agreement(shown, title=f"EfficientNet-lite0 and {area}")
         _print(area, each)
     content = {
         "prepared": PREPARED,
@@ -105,18 +109,26 @@ def measure(
         name = output.stem + ("" if area == "human IT" else "_monkey")
         write_atomically(output.with_name(f"{name}.svg"), _image(figure, "svg"))
     if pictures is not None:
-        _write_pictures(pictures, brain, ours)
+        _write_pictures(pictures, brain, models[TRAINED])
     return content
 
 
-def _compared(
-    brain: Brain92, ours: Matrices, bootstrap: int, seed: int
-) -> dict[str, dict[str, Comparison]]:
-    """By area: the trained net with the pixels, and random weights."""
-    models = {
-        "trained": {**ours, PIXELS: dissimilarities_of(gray(brain.pictures))},
-        "random weights": _by_stage(efficientnet_lite0(seed=seed), prepared(brain.pictures)),
+def _models(brain: Brain92, trained: torch.nn.Module, seed: int) -> dict[str, Matrices]:
+    inputs = prepared(brain.pictures)
+    return {
+        TRAINED: {
+            **_by_stage(trained, inputs),
+            PIXELS: dissimilarities_of(gray(brain.pictures)),
+        },
+        RANDOM: _by_stage(efficientnet_lite0(seed=seed), inputs),
+        OTHERWISE: _by_stage(trained, prepared(brain.pictures, IMAGENET)),
     }
+
+
+def _compared(
+    brain: Brain92, models: Mapping[str, Matrices], bootstrap: int, seed: int
+) -> dict[str, dict[str, Comparison]]:
+    """By area and net."""
     human = {
         name: compare(rdms, brain.human, subjects=brain.subjects, bootstrap=bootstrap, seed=seed)
         for name, rdms in models.items()

@@ -124,7 +124,8 @@ def dissimilarities_of(
             f"{name}: the pattern of condition {constant[0]} is constant and correlates with "
             'nothing; use method="euclidean" or leave the layer out'
         )
-    found: Array = calc_rdm(Dataset(table), method=method).get_matrices()[0]
+    rdms: Any = calc_rdm(Dataset(table), method=method)
+    found: Array = rdms.get_matrices()[0]
     return found
 
 

@@ -195,7 +195,7 @@ def _standard_errors(
         if over == "both":
             found = inference.eval_dual_bootstrap(models, brain, method=method, N=samples)
         else:
-            draw = {
+            draw: Any = {
                 "conditions": inference.eval_bootstrap_pattern,
                 "subjects": inference.eval_bootstrap_rdm,
             }[over]

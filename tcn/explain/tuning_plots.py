@@ -94,7 +94,7 @@ def _draw_shape(axes: Any, shape: Shape, numbers: Array, strength: float) -> Non
     axes.fill(*points.T, color=str(0.92 - 0.6 * strength), linewidth=0)
     values = np.exp(log_tuning(numbers, angles, squashed(shape.curvature(angles))))
     pieces = np.stack([points[:-1], points[1:]], axis=1)
-    lines = LineCollection(pieces, cmap="viridis", linewidths=2.4, capstyle="round")
+    lines = LineCollection(list(pieces), cmap="viridis", linewidths=2.4, capstyle="round")
     lines.set_array((values[:-1] + values[1:]) / 2)
     lines.set_clim(0, 1)
     axes.add_collection(lines)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 from torch import nn
 
-from tcn.models import TCN
 from tcn.explain import activations, dissimilarities, dissimilarities_of, patterns
+from tcn.models import TCN
 
 
 def small_net() -> nn.Module:
