@@ -163,7 +163,8 @@ def _print(area: str, comparisons: Mapping[str, Comparison]) -> None:
         )
         print(f"{area}, {name}: {values}")
     lower, upper = next(iter(comparisons.values())).ceiling
-    print(f"{area}: noise ceiling {lower:.3f} to {upper:.3f}")
+    if not np.isnan(lower):
+        print(f"{area}: noise ceiling {lower:.3f} to {upper:.3f}")
 
 
 def _write_pictures(folder: Path, brain: Brain92, stages: Matrices) -> None:
