@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from benchmarks.brain.options import add_parser as add_brain
 from benchmarks.forecasting.options import add_parser as add_forecasting
 from benchmarks.grid.command import add_plan, make
 from benchmarks.grid.provenance import available_cores
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(
         required=True,
         metavar="quick|run|search|memory_curve|ablations|report|many_to_one|speed|forecasting|"
-        "images|audio|notes|clip",
+        "images|audio|notes|clip|brain",
     )
     _add_quick(actions)
     _add_run(actions)
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     add_forecasting(actions)
     add_images(actions)
     _add_clip(actions)
+    add_brain(actions)
     return parser
 
 
