@@ -64,6 +64,22 @@ def seen_through(net: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@contextmanager
+def frozen(net: nn.Module) -> Iterator[None]:
+    """A context in which what is computed asks for no gradients of the net's parameters.
+
+    Those of the input pass; a ``backward`` later on leaves the parameters' ``grad`` alone.
+    """
+    held = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in held:
+            parameter.requires_grad_(True)
+
+
 class Recording:
     """What layers returned in the forward passes since the last :meth:`take`."""
 
