@@ -201,8 +201,7 @@ class SoundClips(PlacedDataModule):
             check_at_least("levels", levels, 2)
         _check_seconds(seconds)
         check_shares(validation_share, test_share)
-        several = isinstance(sound, Sequence) and not isinstance(sound, str)
-        self.sound = [as_path("sound", each) for each in (sound if several else [sound])]
+        self.sound = [as_path("sound", each) for each in _several(sound)]
         if not self.sound:
             raise ValueError("sound: no file is named; give one, such as 'trumpet.wav'")
         self.reader = Reader(sample_rate, resampled=resampled, mixed=mixed)
@@ -260,6 +259,11 @@ def _check_seconds(seconds: object) -> None:
         raise TypeError(f"seconds: {seconds!r} is not a number; None uses all")
     if not 0 < as_float(seconds) < math.inf:
         raise ValueError(f"seconds: {seconds} is not above 0 and finite; None uses all")
+
+
+def _several(sound: Any) -> Sequence[Any]:
+    """What is named, whether it is one or several."""
+    return sound if isinstance(sound, Sequence) and not isinstance(sound, str) else [sound]
 
 
 def _files(path: Path) -> list[Path]:

@@ -40,7 +40,12 @@ from tcn.explain.fields import Fields
 from tcn.explain.layers import activations, layer_names
 from tcn.explain.objectives import OneHotPopulation, Readout, Stretch, Units
 from tcn.explain.occlusion import Occlusion, occlusion
-from tcn.explain.predictivity import Predictivity, load_recordings, predictivity, split_half_reliability
+from tcn.explain.predictivity import (
+    Predictivity,
+    load_recordings,
+    predictivity,
+    split_half_reliability,
+)
 from tcn.explain.probe import Place, Strongest, places, strongest
 from tcn.explain.projection import Projections, project, projections
 from tcn.explain.shapes import Shape, pictures_of, shape_set

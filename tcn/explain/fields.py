@@ -67,12 +67,11 @@ class Fields:
         return self._found[place]
 
     def _measure(self, place: tuple[int, ...]) -> Span:
-        one = self._y[(slice(None), slice(None), *place)].sum()
+        index: tuple[Any, ...] = (slice(None), slice(None), *place)
+        one = self._y[index].sum()
         if not one.requires_grad:
             return tuple(slice(0, 0) for _ in self.sizes)
-        (gradient,) = torch.autograd.grad(one, self._x, retain_graph=True, allow_unused=True)
-        if gradient is None:
-            return tuple(slice(0, 0) for _ in self.sizes)
+        (gradient,) = torch.autograd.grad(one, self._x, retain_graph=True, materialize_grads=True)
         seen = (gradient != 0).flatten(0, 1).any(0)
         return tuple(_extent(seen, axis) for axis in range(seen.dim()))
 
