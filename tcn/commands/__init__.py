@@ -5,6 +5,7 @@ tcn export [FOLDER] FILE [--config CONFIG --ckpt_path CHECKPOINT]
 tcn generate --checkpoint RUN_OR_FOLDER --seconds S FILE
 tcn play --model amp.nam --in guitar.wav --out amp.wav
 tcn forecast --config configs/forecasting/<name>.yaml --data FILE
+tcn explain PAGE.html --checkpoint RUN
 
 A command is loaded when it is called, and what it needs besides torch after its options have been
 checked: help and a wrong option cost no more than Python itself. Programs use
@@ -37,6 +38,7 @@ COMMANDS = {
     "generate": Command("make sound with a trained net, sample by sample", "generate"),
     "play": Command("play a sound file through a captured amplifier", "play"),
     "forecast": Command("forecast a table, from a file to a file", "forecast"),
+    "explain": Command("show in pictures what a net has learned", "explain"),
 }
 """By name, in the order of the help; a new one is one line here and one module next to this."""
 

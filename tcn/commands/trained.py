@@ -6,9 +6,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tcn.layers import SequenceModule
+
+if TYPE_CHECKING:
+    from tcn.commands.training import TCNCLI
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -63,6 +66,20 @@ def load_trained(place: str, sample_rate: int | None) -> Trained:
 
 def _of_run(path: Path) -> tuple[SequenceModule, int | None]:
     """The net of a training run, and the sample rate of its data."""
+    built, _ = built_of_run(path)
+    net: SequenceModule = built.model.net
+    return net, getattr(built.datamodule, "sample_rate", None)
+
+
+def built_of_run(path: Path) -> tuple[TCNCLI, Path]:
+    """Task and data of a training run, with the weights of the checkpoint that is returned too.
+
+    Args:
+        path: the folder of a run, of one of its versions, or a checkpoint in it.
+
+    Raises:
+        ValueError: there is no run, or its configuration does not build what was trained.
+    """
     config, checkpoint = files_of(path)
     from tcn.commands.training import build
     from tcn.inference.pretrained import load_checkpoint
@@ -70,9 +87,8 @@ def _of_run(path: Path) -> tuple[SequenceModule, int | None]:
     quiet = ["trainer.accelerator=cpu", "trainer.logger=false"]
     with _without_remarks():
         built = build(config, [*quiet, "trainer.enable_checkpointing=false"])
-    net: SequenceModule = built.model.net
-    load_checkpoint(net, checkpoint)  # in place
-    return net, getattr(built.datamodule, "sample_rate", None)
+    load_checkpoint(built.model.net, checkpoint)  # in place
+    return built, checkpoint
 
 
 @contextmanager

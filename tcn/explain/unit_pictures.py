@@ -65,7 +65,9 @@ def draw_units(units: Sequence[UnitPatches], *, columns: int = 4) -> Figure:
     shared = limits([patch for unit in units for patch in unit.patches])
     with matplotlib.rc_context(STYLE | {"axes.titlesize": 8}):
         width = 1.7 if panels == 2 else 2.2
-        figure = Figure(figsize=(columns * panels * width, rows * 2.0), layout="constrained")
+        most = max(len(unit.patches) for unit in units)
+        height = 2.0 if most > 3 or kind_of(units[0].patches[0]) == "lines" else 1.0
+        figure = Figure(figsize=(columns * panels * width, rows * height), layout="constrained")
         grid = figure.subplots(rows, columns * panels, squeeze=False).flatten()
         for axes in grid:
             axes.axis("off")

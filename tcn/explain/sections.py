@@ -1,0 +1,235 @@
+"""The sections of a page that explain single inputs, fields and units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tcn.explain.attribution import attribute
+from tcn.explain.choice import Choice
+from tcn.explain.drawing import bare, draw, draw_signed, kind_of, limits
+from tcn.explain.effective_field import effective_field
+from tcn.explain.inputs import Data
+from tcn.explain.layers import activations, evaluate, seen_through
+from tcn.explain.occlusion import Occlusion, occlusion
+from tcn.explain.page import Page
+from tcn.explain.probe import strongest
+from tcn.explain.synthesis import Ascent, synthesize
+from tcn.explain.targets import first_tensor
+from tcn.explain.unit_pictures import UnitPatches, draw_units
+from tcn.explain.views import View
+from tcn.figures import COLORS, SOFT, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COVERED = 8
+"""A window covers an eighth of each axis, and the next one begins after half of it."""
+STEPS = 128
+"""Of a synthesis."""
+DRIVEN = 8
+"""Units that are driven, of those that are shown."""
+
+
+def asked_of(net: nn.Module, x: Tensor) -> tuple[tuple[int, ...], int]:
+    """The largest number in the answer to one example, as a target, and its channel.
+
+    Of an answer with positions it is that of the last one.
+    """
+    with seen_through(net), torch.no_grad():
+        y = first_tensor(net, evaluate(net, x))[0]
+    if y.dim() == 0:
+        return (), 0
+    last = y.flatten(1)[:, -1] if y.dim() > 1 else y
+    channel = int(last.argmax())
+    return (channel, *(n - 1 for n in y.shape[1:])), channel
+
+
+def occlusion_section(
+    page: Page, net: nn.Module, first: Sequence[Tensor], layer: str, choice: Choice, view: View
+) -> None:
+    """What the net answers while a part of the input is covered."""
+    page.section(
+        "Occlusion",
+        "A gray window slides over each input. How sure the net still is of its answer, and how "
+        f"strong the strongest map of {layer} is, stand where the window stood: what matters is "
+        "where they fall (Zeiler and Fergus 2014, figure 7).",
+    )
+    for number, x in enumerate(choice.bar(first, "occlusion")):
+        target, channel = asked_of(net, x)
+        size = [max(n // COVERED, 1) for n in x.shape[2:]]
+        stride = [max(n // 2, 1) for n in size]
+        found = occlusion(net, x, target or None, size=size, stride=stride, layer=layer)
+        said = f"input {number}: {choice.name_of(channel)}"
+        page.picture(_occluded(x[0], view, found, size, said), f"{said}; {layer}")
+
+
+def _occluded(x: Tensor, view: View, found: Occlusion, size: Sequence[int], title: str) -> Figure:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    answer, activity = found.answer[0].cpu(), found.activity
+    maps = [
+        ("answer", answer),
+        *([("activity", activity[0].cpu())] if activity is not None else []),
+    ]
+    with matplotlib.rc_context(STYLE):
+        if x.dim() == 3:
+            figure = Figure(figsize=(2.6 * (1 + len(maps)), 2.6), layout="constrained")
+            axes = figure.subplots(1, 1 + len(maps))
+            draw(axes[0], x)
+            axes[0].set_title(title)
+            for place, (name, values) in zip(axes[1:], maps, strict=True):
+                drawn = place.imshow(values, cmap="magma", interpolation="nearest")
+                place.set_title(name)
+                bare(place)
+                figure.colorbar(drawn, ax=place, shrink=0.8)
+            return figure
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        _draw_over(above, view(x), x.shape[-1])
+        above.set_title(title)
+        middle = found.starts[-1] + size[-1] / 2
+        below.plot(middle, answer, color=COLORS["TCN"], linewidth=1.4)
+        below.axhline(float(found.uncovered[0]), color=SOFT, linewidth=0.8, linestyle="--")
+        below.set(ylabel="answer", xlabel="steps", xlim=(0, x.shape[-1]))
+    return figure
+
+
+def attribution_section(
+    page: Page, net: nn.Module, first: Sequence[Tensor], choice: Choice, view: View
+) -> None:
+    """Which parts of the input an answer rests on."""
+    page.section(
+        "Attribution",
+        "How much each part of an input adds to the answer (red) or takes from it (blue), by "
+        "integrated gradients from an input of zeros (Sundararajan et al. 2017).",
+    )
+    for number, x in enumerate(choice.bar(first, "attribution")):
+        target, channel = asked_of(net, x)
+        found = attribute(net, x, target or None, method="integrated_gradients")
+        said = f"input {number}: {choice.name_of(channel)}"
+        page.picture(_attributed(x[0], found.values[0], view, said), said)
+
+
+def _attributed(x: Tensor, values: Tensor, view: View, title: str) -> Figure:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        if x.dim() == 3:
+            figure = Figure(figsize=(5.6, 2.8), layout="constrained")
+            left, right = figure.subplots(1, 2)
+            draw(left, x)
+            # A few pixels often outdo all others: they are drawn as the strongest of the rest.
+            most = float(values.sum(0).abs().flatten().quantile(0.995))
+            figure.colorbar(draw_signed(right, values, largest=most), ax=right, shrink=0.8)
+            left.set_title(title)
+            return figure
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        _draw_over(above, view(x), x.shape[-1])
+        above.set_title(title)
+        if kind_of(values) == "map":
+            most = float(values.abs().max()) or 1.0
+            below.imshow(values.cpu(), cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto",
+                         origin="lower", extent=(0, x.shape[-1], 0, len(values)))  # fmt: skip
+            bare(below)
+        else:
+            total = _binned(values.sum(0).cpu())
+            width = x.shape[-1] / len(total)
+            colors = [COLORS["LSTM"] if v > 0 else COLORS["TCN"] for v in total.tolist()]
+            at = (torch.arange(len(total)) + 0.5) * width
+            below.bar(at, total, width=width, color=colors)
+            below.set(ylabel="attribution", xlabel="steps")
+        below.set(xlim=(0, x.shape[-1]))
+    return figure
+
+
+def _binned(values: Tensor, bins: int = 200) -> Tensor:
+    """Sums of neighbors, so that at most so many are left: samples of sound are too many to see."""
+    each = -(-len(values) // bins)
+    return nn.functional.pad(values, (0, -len(values) % each)).view(-1, each).sum(1)
+
+
+def _draw_over(axes: Axes, seen: Tensor, steps: int) -> None:
+    """Draws a series, or a map of it, over the axis of its steps."""
+    if kind_of(seen) == "map":
+        low, high = limits([seen])
+        axes.imshow(seen.cpu(), cmap="magma", vmin=low, vmax=high, origin="lower", aspect="auto",
+                    extent=(0, steps, 0, len(seen)))  # fmt: skip
+        bare(axes)
+    else:
+        draw(axes, seen)
+
+
+def field_section(
+    page: Page, net: nn.Module, first: Sequence[Tensor], layers: Sequence[str], choice: Choice
+) -> None:
+    """How far the layers look, and how far they really use it."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8, 1.7 * len(layers)), layout="constrained")
+        rows = figure.subplots(len(layers), 1, squeeze=False)[:, 0]
+        for axes, layer in zip(rows, choice.bar(layers, "field"), strict=True):
+            position: int | list[int] = -1
+            if first[0].dim() == 4:  # of an image, the middle
+                sizes = activations(net, first[0], [layer])[layer].shape[2:]
+                position = [size // 2 for size in sizes]
+            found = effective_field(net, first[0], layer=layer, position=position)
+            profile = found.profiles[-1].cpu()
+            axes.fill_between(range(len(profile)), profile / profile.max().clamp_min(1e-30),
+                              color=COLORS["TCN"], alpha=0.8, linewidth=0)  # fmt: skip
+            axes.set(title=layer, ylim=(0, 1.05), xlim=(0, len(profile) - 1), yticks=[])
+        rows[-1].set_xlabel("steps of the input" if first[0].dim() == 3 else "columns of the input")
+    page.section(
+        "Effective field",
+        "How strongly one position of each layer depends on each step of the input: the mean "
+        "absolute gradient, relative to its largest (Luo et al. 2016).",
+    )
+    page.picture(figure, f"{', '.join(layers)}; input 0")
+
+
+def synthesis_section(
+    page: Page, net: nn.Module, data: Data, layer: str, choice: Choice, view: View
+) -> None:
+    """Inputs made to drive units."""
+    found = strongest(net, data, layer, count=1)
+    example = next(iter(_first(data)))
+    bounds = limits([example])
+    units = choice.units_of(len(found.values))[:DRIVEN]
+    made = []
+    for unit in choice.bar(units, f"{layer}: synthesis"):
+        found.check_unit(unit)
+        ascent = Ascent(steps=STEPS, bounds=bounds, total_variation=0.1)
+        try:
+            result = synthesize(
+                net, layer, unit, shape=example.shape[1:], batch=3, ascent=ascent, seed=choice.seed
+            )
+        except ValueError as error:
+            if "does not answer" not in str(error) and "no gradient" not in str(error):
+                raise
+            continue
+        driven = strongest(net, result.inputs, layer, count=3).values[unit]
+        seen = [view(x) for x in result.inputs]
+        factor = float(driven[0] / found.values[unit, 0].clamp_min(1e-12))
+        made.append(UnitPatches(unit, [factor], seen))
+    page.section(
+        f"{layer}: synthesis",
+        "Inputs made from noise to drive each unit (three each). The number is how many times as "
+        "strong the answer is as the strongest to the data (Bashivan et al. 2019).",
+    )
+    if made:
+        page.picture(draw_units(made), f"{layer}, units {[unit.unit for unit in made]}")
+
+
+def _first(data: Data) -> Any:
+    from tcn.explain.inputs import batches
+
+    return batches(data, 64)
