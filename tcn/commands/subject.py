@@ -131,16 +131,12 @@ def _of_folder(path: Path, sample_rate: int | None) -> Any:
 
 def _picture(file: Path) -> Any:
     """``(1, 3, height, width)`` from 0 to 1."""
-    import numpy as np
-    import torch
-    from PIL import Image
+    from tcn.vision.folder import read_image
 
     try:
-        with Image.open(file) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
+        return read_image(file, color=True, size=None)[None].float() / 255
+    except Exception as error:  # decoders raise what they like
         raise ValueError(f"data: {file} is not a picture ({error}); remove it") from error
-    return torch.from_numpy(pixels.copy()).movedim(-1, 0)[None].float() / 255
 
 
 def _sounds(files: Sequence[Path], sample_rate: int | None) -> list[Any]:

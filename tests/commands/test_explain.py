@@ -135,7 +135,7 @@ def test_layers_are_listed(place: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["a.html", "--folder", "net", "--data", "series.npy", "--layer", "x"], "none named 'x'"),
         (["a.html", "--folder", "net", "--data", "series.npy", "--layer", "backbone.levels.0",
           "--unit", "9"], "unit: 9 of a layer with 4; give 0 to 3"),
-        (["a.html", "--folder", "net", "--data", "foreign.py:images"], "does not fit SequenceModel"),
+        (["a.html", "--folder", "net", "--data", "foreign.py:images"], "does not fit Sequence"),
         (["a.html", "--net", "foreign.py:nett", "--data", "series.npy"], "no function 'nett'"),
         (["a.html", "--net", "foreign.py:number", "--data", "series.npy"], "returned a int"),
         (["a.html", "--net", "none.py:net", "--data", "series.npy"], "is not FILE.py:NAME"),
