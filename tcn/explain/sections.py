@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from tcn.explain.attribution import attribute
+from tcn.explain.canvas import channel_mixture
 from tcn.explain.choice import Choice
 from tcn.explain.drawing import bare, draw, draw_signed, kind_of, limits
 from tcn.explain.effective_field import effective_field
 from tcn.explain.inputs import Data
 from tcn.explain.layers import activations, evaluate, seen_through
+from tcn.explain.objectives import Stretch, Units
 from tcn.explain.occlusion import Occlusion, occlusion
 from tcn.explain.page import Page
 from tcn.explain.probe import strongest
@@ -204,14 +206,23 @@ def synthesis_section(
     example = next(iter(_first(data)))
     bounds = limits([example])
     units = choice.units_of(len(found.values))[:DRIVEN]
+    colored = example.dim() == 4 and example.shape[1] == 3
+    mixture = channel_mixture(example) if colored else None
     made = []
     for unit in choice.bar(units, f"{layer}: synthesis"):
         found.check_unit(unit)
-        ascent = Ascent(steps=STEPS, bounds=bounds, total_variation=0.1)
+        # An image is filled with what the unit likes; a series has it once, in the middle.
+        image = example.dim() == 4
+        ascent = Ascent(
+            steps=STEPS, bounds=bounds, total_variation=0.1 if image else 0.0,
+            jitter=4 if image else 0, mixture=mixture,
+        )  # fmt: skip
+        wanted = Stretch(unit, of=Units(position="mean" if image else "center"))
         try:
             result = synthesize(
-                net, layer, unit, shape=example.shape[1:], batch=3, ascent=ascent, seed=choice.seed
-            )
+                net, layer, wanted, shape=example.shape[1:], batch=3, ascent=ascent,
+                seed=choice.seed,
+            )  # fmt: skip
         except ValueError as error:
             if "does not answer" not in str(error) and "no gradient" not in str(error):
                 raise
