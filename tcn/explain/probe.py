@@ -47,18 +47,18 @@ class Strongest(NamedTuple):
     sizes: tuple[int, ...]
     seen: int
 
-    def check_unit(self, unit: int) -> None:
-        """Refuses a unit that the layer does not have.
-
-        Raises:
-            TypeError: it is not an integer.
-            ValueError: it is out of range.
-        """
-        check_unit(unit, len(self.values))
+    def check_unit(self, unit: int, layer: str | None = None) -> None:
+        """Refuses a unit that the layer does not have; see :func:`check_unit`."""
+        check_unit(unit, len(self.values), layer)
 
 
-def check_unit(unit: int, units: int) -> None:
+def check_unit(unit: int, units: int, layer: str | None = None) -> None:
     """Refuses a unit that a layer does not have.
+
+    Args:
+        unit: its number.
+        units: how many the layer has.
+        layer: its name, for the message.
 
     Raises:
         TypeError: it is not an integer.
@@ -67,7 +67,8 @@ def check_unit(unit: int, units: int) -> None:
     if not is_integer(unit):
         raise TypeError(f"unit: {unit!r} is not an integer; give the number of a channel")
     if not 0 <= unit < units:
-        raise ValueError(f"unit: {unit} of a layer with {units}; give 0 to {units - 1}")
+        where = "a layer" if layer is None else layer
+        raise ValueError(f"unit: {unit} of {where} with {units}; give 0 to {units - 1}")
 
 
 def strongest(
@@ -119,7 +120,7 @@ def places(
     """
     check_repeatable(data)
     found = strongest(net, data, layer, count=count, batch_size=batch_size)
-    found.check_unit(unit)
+    found.check_unit(unit, layer)
     inputs = inputs_of(data, found, [unit], batch_size=batch_size)
     return Locator(net, layer)(found, unit, inputs)
 

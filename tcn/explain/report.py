@@ -113,7 +113,7 @@ def _strongest_section(
     found = strongest(net, data, layer)
     units = choice.units_of(len(found.values))
     for unit in units:
-        found.check_unit(unit)
+        found.check_unit(unit, layer)
     inputs, locate = inputs_of(data, found, units), Locator(net, layer)
     made = []
     for unit in choice.bar(units, f"{layer}: strongest"):

@@ -210,7 +210,7 @@ def synthesis_section(
     mixture = channel_mixture(example) if colored else None
     made = []
     for unit in choice.bar(units, f"{layer}: synthesis"):
-        found.check_unit(unit)
+        found.check_unit(unit, layer)
         # An image is filled with what the unit likes; a series has it once, in the middle.
         image = example.dim() == 4
         ascent = Ascent(
@@ -229,8 +229,8 @@ def synthesis_section(
             continue
         driven = strongest(net, result.inputs, layer, count=3).values[unit]
         seen = [view(x) for x in result.inputs]
-        factor = float(driven[0] / found.values[unit, 0].clamp_min(1e-12))
-        made.append(UnitPatches(unit, [factor], seen))
+        note = _driven(float(driven[0]), float(found.values[unit, 0]))
+        made.append(UnitPatches(unit, driven.tolist(), seen, note=note))
     page.section(
         f"{layer}: synthesis",
         "Inputs made from noise to drive each unit (three each). The number is how many times as "
@@ -238,6 +238,11 @@ def synthesis_section(
     )
     if made:
         page.picture(draw_units(made), f"{layer}, units {[unit.unit for unit in made]}")
+
+
+def _driven(driven: float, known: float) -> str:
+    """How many times as strong; where nothing of the data drives the unit, both numbers."""
+    return f"{driven / known:.3g} times" if known > 0 else f"{driven:.3g}, data {known:.3g}"
 
 
 def _first(data: Data) -> Any:

@@ -29,12 +29,14 @@ class UnitPatches(NamedTuple):
         values: its activations, the largest first.
         patches: ``(channels, *sizes)`` of the input at each.
         projections: of the activations back to the input, in the same places; none if not made.
+        note: stands beside the number; the largest activation unless given.
     """
 
     unit: int
     values: Sequence[float]
     patches: Sequence[Tensor]
     projections: Sequence[Tensor] = ()
+    note: str | None = None
 
 
 def draw_units(units: Sequence[UnitPatches], *, columns: int = 4) -> Figure:
@@ -74,7 +76,8 @@ def draw_units(units: Sequence[UnitPatches], *, columns: int = 4) -> Figure:
         for index, unit in enumerate(units):
             axes = grid[index * panels]
             _draw_patches(axes, unit.patches, shared)
-            axes.set_title(f"unit {unit.unit}   {unit.values[0]:.3g}")
+            note = f"{unit.values[0]:.3g}" if unit.note is None else unit.note
+            axes.set_title(f"unit {unit.unit}   {note}")
             if panels == 2 and unit.projections:
                 _draw_projections(grid[index * panels + 1], unit.projections)
     return figure

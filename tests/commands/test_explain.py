@@ -12,6 +12,7 @@ from tcn.commands import main
 from tcn.commands.explain import METHODS
 from tcn.commands.subject import data_of
 from tcn.explain.choice import METHODS as KNOWN
+from tcn.explain.sections import _driven
 from tcn.inference import save_pretrained
 from tcn.models import TCN, SequenceModel
 
@@ -108,6 +109,13 @@ def test_a_run_brings_its_test_data_and_the_names_of_its_classes(place: Path) ->
         main(["explain", "a.html", "--checkpoint", "pictures"])
 
 
+def test_how_strongly_a_unit_is_driven_is_said() -> None:
+    """Of units that no input drives a quotient would mean nothing."""
+    assert _driven(6.0, 2.0) == "3 times"
+    assert _driven(6.0, -2.0) == "6, data -2"
+    assert _driven(6.0, 0.0) == "6, data 0"
+
+
 def test_one_method_alone(place: Path) -> None:
     main(["explain", "a.html", "--folder", "net", "--data", "series.npy", "--method", "strongest",
           "--layer", "backbone.levels.0", "--unit", "1"])  # fmt: skip
@@ -134,7 +142,7 @@ def test_layers_are_listed(place: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["a.html", "--folder", "net", "--data", "foreign.py"], "ends in none of .npy, .npz"),
         (["a.html", "--folder", "net", "--data", "series.npy", "--layer", "x"], "none named 'x'"),
         (["a.html", "--folder", "net", "--data", "series.npy", "--layer", "backbone.levels.0",
-          "--unit", "9"], "unit: 9 of a layer with 4; give 0 to 3"),
+          "--unit", "9"], "unit: 9 of backbone.levels.0 with 4; give 0 to 3"),
         (["a.html", "--folder", "net", "--data", "foreign.py:images"], "does not fit Sequence"),
         (["a.html", "--net", "foreign.py:nett", "--data", "series.npy"], "no function 'nett'"),
         (["a.html", "--net", "foreign.py:number", "--data", "series.npy"], "returned a int"),

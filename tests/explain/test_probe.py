@@ -195,7 +195,7 @@ def test_data_that_are_wrong(data: object, error: type[Exception], said: str) ->
 
 def test_units_and_counts_that_are_wrong() -> None:
     x = torch.randn(3, 1, 9, 12)
-    with pytest.raises(ValueError, match="unit: 3 of a layer with 3; give 0 to 2"):
+    with pytest.raises(ValueError, match="unit: 3 of 2 with 3; give 0 to 2"):
         places(small(), x, "2", 3)
     with pytest.raises(TypeError, match="unit: True is not an integer"):
         places(small(), x, "2", True)
