@@ -12,7 +12,7 @@ from tcn.explain.attribution import attribute
 from tcn.explain.canvas import channel_mixture
 from tcn.explain.choice import Choice
 from tcn.explain.drawing import bare, draw, draw_signed, kind_of, limits
-from tcn.explain.effective_field import effective_field
+from tcn.explain.effective_field import EffectiveField, effective_field
 from tcn.explain.inputs import Data
 from tcn.explain.layers import activations, evaluate, seen_through
 from tcn.explain.objectives import Stretch, Units
@@ -164,7 +164,8 @@ def _draw_over(axes: Axes, seen: Tensor, steps: int) -> None:
         low, high = limits([seen])
         axes.imshow(seen.cpu(), cmap="magma", vmin=low, vmax=high, origin="lower", aspect="auto",
                     extent=(0, steps, 0, len(seen)))  # fmt: skip
-        bare(axes)
+        axes.set(yticks=[])
+        axes.grid(visible=False)
     else:
         draw(axes, seen)
 
@@ -180,11 +181,10 @@ def field_section(
         figure = Figure(figsize=(8, 1.7 * len(layers)), layout="constrained")
         rows = figure.subplots(len(layers), 1, squeeze=False)[:, 0]
         for axes, layer in zip(rows, choice.bar(layers, "field"), strict=True):
-            position: int | list[int] = -1
-            if first[0].dim() == 4:  # of an image, the middle
-                sizes = activations(net, first[0], [layer])[layer].shape[2:]
-                position = [size // 2 for size in sizes]
-            found = effective_field(net, first[0], layer=layer, position=position)
+            found = _field_of(net, first[0], layer)
+            if found is None:
+                axes.set(title=f"{layer}: no gradient", yticks=[])
+                continue
             profile = found.profiles[-1].cpu()
             axes.fill_between(range(len(profile)), profile / profile.max().clamp_min(1e-30),
                               color=COLORS["TCN"], alpha=0.8, linewidth=0)  # fmt: skip
@@ -196,6 +196,20 @@ def field_section(
         "absolute gradient, relative to its largest (Luo et al. 2016).",
     )
     page.picture(figure, f"{', '.join(layers)}; input 0")
+
+
+def _field_of(net: nn.Module, x: Tensor, layer: str) -> EffectiveField | None:
+    """That of the last position, or of a middle one; None where the input is too quiet for any."""
+    sizes = activations(net, x, [layer])[layer].shape[2:]
+    shares = (1 / 2, 1 / 3, 2 / 3) if x.dim() == 4 else (1, 1 / 2, 1 / 4)
+    for share in shares:
+        position = [min(int(size * share), size - 1) for size in sizes]
+        try:
+            return effective_field(net, x, layer=layer, position=position)
+        except ValueError as error:
+            if "everywhere" not in str(error):
+                raise
+    return None
 
 
 def synthesis_section(

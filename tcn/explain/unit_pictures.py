@@ -111,6 +111,11 @@ def _draw_projections(axes: Axes, projections: Sequence[Tensor]) -> None:
         pictures = [as_picture(p, -1, 1) for p in scaled]
         axes.imshow(tile(pictures, 1.0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         bare(axes)
+    elif min(float(p.min()) for p in scaled) >= 0:  # of sound a spectrogram
+        pictures = [p.flip(0) for p in scaled]
+        axes.imshow(tile(pictures, math.nan), cmap="magma", vmin=0, vmax=1, aspect="auto",
+                    interpolation="nearest")  # fmt: skip
+        bare(axes)
     else:
         draw_signed(axes, torch.nan_to_num(tile([p.flip(0) for p in scaled], 0.0)).flip(0))
         axes.set_aspect("auto")

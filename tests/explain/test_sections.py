@@ -1,0 +1,42 @@
+"""What the sections of a page ask of a net: the last answer, and positions that see something."""
+
+import torch
+from torch import nn
+
+from tcn.explain.sections import _binned, _field_of, asked_of
+
+
+class Constant(nn.Module):
+    """Answers what it was told, whatever it is asked."""
+
+    def __init__(self, answer: torch.Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.answer
+
+
+def test_of_a_sequence_the_last_answer_is_explained() -> None:
+    y = torch.zeros(1, 3, 5)
+    y[0, 0, 2], y[0, 1, 4] = 9, 1
+    assert asked_of(Constant(y), torch.zeros(1, 1, 5)) == ((1, 4), 1)
+    assert asked_of(Constant(torch.tensor([[0.0, 2, 1]])), torch.zeros(1, 1, 5)) == ((1,), 1)
+
+
+def test_where_the_end_is_silent_the_middle_is_looked_at() -> None:
+    """At 0 a rectifier passes no gradient on; steps 8 to 12 of 20 are above it."""
+    net = nn.Sequential(nn.ReLU(), nn.Conv1d(1, 1, 3, padding=1, bias=False))
+    nn.init.ones_(net[1].weight)
+    x = torch.zeros(1, 1, 20)
+    x[..., 8:13] = 1
+    found = _field_of(net, x, "1")
+    assert found is not None
+    assert found.position == (10,)
+    assert _field_of(net, torch.zeros(1, 1, 20), "1") is None
+
+
+def test_bars_add_up() -> None:
+    """By hand: 5 values in at most 2 bars, so 3 in each."""
+    assert _binned(torch.tensor([1.0, 2, 3, 4, 5]), 2).tolist() == [6, 9]
+    assert _binned(torch.ones(3), 200).tolist() == [1, 1, 1]
