@@ -171,7 +171,7 @@ class Recorder(pl.callbacks.Checkpoint):
             epochs=trainer.max_epochs,
             metric=self.metric,
             value=_finite(metrics[self.metric]),
-            seconds=self.seconds,
+            seconds=entry["seconds"],
         )
         last = trainer.should_stop or epoch == trainer.max_epochs
         if time.perf_counter() > self._deadline and not last:
