@@ -42,13 +42,18 @@ def asked_of(net: nn.Module, x: Tensor) -> tuple[tuple[int, ...], int]:
 
     Of an answer with positions it is that of the last one.
     """
-    with seen_through(net), torch.no_grad():
-        y = first_tensor(net, evaluate(net, x))[0]
+    y = _answer_to(net, x)
     if y.dim() == 0:
         return (), 0
     last = y.flatten(1)[:, -1] if y.dim() > 1 else y
     channel = int(last.argmax())
     return (channel, *(n - 1 for n in y.shape[1:])), channel
+
+
+def _answer_to(net: nn.Module, x: Tensor) -> Tensor:
+    """What the net returns for one example, without the axis of the batch."""
+    with seen_through(net), torch.no_grad():
+        return first_tensor(net, evaluate(net, x))[0]
 
 
 def occlusion_section(
@@ -65,7 +70,9 @@ def occlusion_section(
         target, channel = asked_of(net, x)
         size = [max(n // COVERED, 1) for n in x.shape[2:]]
         stride = [max(n // 2, 1) for n in size]
-        found = occlusion(net, x, target or None, size=size, stride=stride, layer=layer)
+        # A softmax over a single number, such as a regression gives, says nothing.
+        raw = len(torch.atleast_1d(_answer_to(net, x))) == 1
+        found = occlusion(net, x, target or None, size=size, stride=stride, layer=layer, raw=raw)
         said = f"input {number}: {choice.name_of(channel)}"
         page.picture(_occluded(x[0], view, found, size, said), f"{said}; {layer}")
 
@@ -74,10 +81,10 @@ def _occluded(x: Tensor, view: View, found: Occlusion, size: Sequence[int], titl
     import matplotlib
     from matplotlib.figure import Figure
 
-    answer, activity = found.answer[0].cpu(), found.activity
+    answer, activity = found.answer[0].float().cpu(), found.activity
     maps = [
         ("answer", answer),
-        *([("activity", activity[0].cpu())] if activity is not None else []),
+        *([("activity", activity[0].float().cpu())] if activity is not None else []),
     ]
     with matplotlib.rc_context(STYLE):
         if x.dim() == 3:
@@ -115,7 +122,7 @@ def attribution_section(
         target, channel = asked_of(net, x)
         found = attribute(net, x, target or None, method="integrated_gradients")
         said = f"input {number}: {choice.name_of(channel)}"
-        page.picture(_attributed(x[0], found.values[0], view, said), said)
+        page.picture(_attributed(x[0], found.values[0].float(), view, said), said)
 
 
 def _attributed(x: Tensor, values: Tensor, view: View, title: str) -> Figure:
@@ -162,8 +169,8 @@ def _draw_over(axes: Axes, seen: Tensor, steps: int) -> None:
     """Draws a series, or a map of it, over the axis of its steps."""
     if kind_of(seen) == "map":
         low, high = limits([seen])
-        axes.imshow(seen.cpu(), cmap="magma", vmin=low, vmax=high, origin="lower", aspect="auto",
-                    extent=(0, steps, 0, len(seen)))  # fmt: skip
+        axes.imshow(seen.float().cpu(), cmap="magma", vmin=low, vmax=high, origin="lower",
+                    aspect="auto", extent=(0, steps, 0, len(seen)))  # fmt: skip
         axes.set(yticks=[])
         axes.grid(visible=False)
     else:

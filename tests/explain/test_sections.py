@@ -1,8 +1,12 @@
 """What the sections of a page ask of a net: the last answer, and positions that see something."""
 
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 
+from tcn.explain.report import Choice, look
 from tcn.explain.sections import _binned, _field_of, asked_of
 
 
@@ -40,3 +44,24 @@ def test_bars_add_up() -> None:
     """By hand: 5 values in at most 2 bars, so 3 in each."""
     assert _binned(torch.tensor([1.0, 2, 3, 4, 5]), 2).tolist() == [6, 9]
     assert _binned(torch.ones(3), 200).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("sizes", [(1, 20), (8, 20), (1, 9, 9)])
+@pytest.mark.parametrize("kind", ["regression", "bfloat16"])
+def test_pages_of_single_numbers_and_of_half_precision(
+    kind: str, sizes: tuple[int, ...], tmp_path: Path
+) -> None:
+    """No softmax is taken of one number, and what is drawn is in a type that can be drawn."""
+    convolution = nn.Conv1d if len(sizes) == 2 else nn.Conv2d
+    net = nn.Sequential(
+        convolution(sizes[0], 2, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.LazyLinear(1 + (kind != "regression")),
+    )
+    net(torch.zeros(1, *sizes))
+    x = torch.rand(2, *sizes)
+    if kind == "bfloat16":
+        net, x = net.bfloat16(), x.bfloat16()
+    choice = Choice(methods=["strongest", "occlusion", "attribution"], examples=1)
+    assert look(net, x, tmp_path / "page.html", choice=choice).is_file()
