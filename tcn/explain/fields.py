@@ -113,6 +113,8 @@ class _Averaging(TorchFunctionMode):
         pool = _POOLS.get(func)
         if pool is not None:
             return _average(pool, *args, **given)
+        if func in _ADAPTIVE and not (given.get("return_indices") or any(args[2:])):
+            return _ADAPTIVE[func](*args[:2])
         if func in _CUT:
             return args[0] * 1
         return func(*args, **given)
@@ -148,6 +150,10 @@ _POOLS = {
     nn.functional.max_pool2d: nn.functional.avg_pool2d,
     torch.max_pool1d: nn.functional.avg_pool1d,
     torch.max_pool2d: nn.functional.avg_pool2d,
+}
+_ADAPTIVE = {
+    nn.functional.adaptive_max_pool1d: nn.functional.adaptive_avg_pool1d,
+    nn.functional.adaptive_max_pool2d: nn.functional.adaptive_avg_pool2d,
 }
 _CUT = frozenset(
     {

@@ -209,3 +209,13 @@ def test_data_that_cannot_be_read_twice() -> None:
         places(small(), DataLoader(TensorDataset(x), shuffle=True), "2", 0)
     with pytest.raises(ValueError, match="an iterator is used up once"):
         places(small(), iter([x]), "2", 0)
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_maximum_over_all_positions_sees_everything(axes: int) -> None:
+    """By definition: any position could be the largest, not only the one that was."""
+    convolution = nn.Conv1d if axes == 1 else nn.Conv2d
+    pool = nn.AdaptiveMaxPool1d(1) if axes == 1 else nn.AdaptiveMaxPool2d(1)
+    net = nn.Sequential(convolution(1, 4, 3), pool, convolution(4, 2, 1))
+    fields = Fields(net, "2", torch.zeros(1, 1, *[12] * axes))
+    assert fields.span([0] * axes) == (slice(0, 12),) * axes
