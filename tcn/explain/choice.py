@@ -42,8 +42,12 @@ class Choice:
         """Checks names and numbers.
 
         Raises:
+            TypeError: layers or methods are a text and not a list of them.
             ValueError: a method is unknown, or a number out of range.
         """
+        for name in ("layers", "methods"):
+            if isinstance(value := getattr(self, name), str):
+                raise TypeError(f"{name}: {value!r} is a text; give a list, [{value!r}]")
         for method in self.methods:
             if method not in METHODS:
                 known = ", ".join(map(repr, METHODS))

@@ -42,8 +42,14 @@ class Fields:
             example: an input of one example or more; only its shape counts.
 
         Raises:
+            TypeError: the net takes tokens, which have no gradient.
             ValueError: there is no such layer, or its output has no positions.
         """
+        if not example.is_floating_point():
+            raise TypeError(
+                f"example: {example.dtype}; fields are measured by gradient, which tokens do not "
+                "have: look into what stands behind the embedding, with its outputs as data"
+            )
         self.layer = layer
         self._net = _averaging_copy(net)
         generator = torch.Generator().manual_seed(0)
@@ -117,6 +123,8 @@ class _Averaging(TorchFunctionMode):
             return _ADAPTIVE[func](*args[:2])
         if func in _CUT:
             return args[0] * 1
+        if func in _LARGEST:
+            return _mean(func, *args, **given)
         return func(*args, **given)
 
 
@@ -145,6 +153,17 @@ def _average(
     raise ValueError("net: a maximum pool with dilation, or that returns indices; leave it out")
 
 
+def _mean(func: Any, *args: Any, **given: Any) -> Any:
+    """What averages in place of ``amax``, ``max`` or ``maximum``, in all that these take."""
+    found = func(*args, **given)
+    x, other = args[0], args[1] if len(args) > 1 else given.get("other")
+    if isinstance(other, Tensor):
+        return (x + other) / 2
+    if isinstance(found, tuple):  # along an axis, with the places of the largest
+        return torch.return_types.max((torch.mean(*args, **given), found[1]))
+    return torch.mean(*args, **given)
+
+
 _POOLS = {
     nn.functional.max_pool1d: nn.functional.avg_pool1d,
     nn.functional.max_pool2d: nn.functional.avg_pool2d,
@@ -155,6 +174,9 @@ _ADAPTIVE = {
     nn.functional.adaptive_max_pool1d: nn.functional.adaptive_avg_pool1d,
     nn.functional.adaptive_max_pool2d: nn.functional.adaptive_avg_pool2d,
 }
+_LARGEST = frozenset(
+    {torch.amax, Tensor.amax, torch.max, Tensor.max, torch.maximum, Tensor.maximum}
+)
 _CUT = frozenset(
     {
         nn.functional.relu6, nn.functional.hardtanh, nn.functional.hardsigmoid,

@@ -62,6 +62,11 @@ def look(
     layers = list(choice.layers) if choice.layers else _default_layers(net)
     check_layers(net, layers)
     first = first_examples(data, choice.examples)
+    for number, x in enumerate(first):
+        if not x.isfinite().all():
+            raise ValueError(
+                f"data: input {number} holds NaN or infinite numbers; take it out, or replace them"
+            )
     view = view_of(first[0], choice.sample_rate)
     said = {"net": type(net).__name__} | dict(facts or {}) | {"layers": ", ".join(layers)}
     page = Page(f"Inside {type(uncompiled(net)).__name__}", said)

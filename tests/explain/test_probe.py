@@ -137,6 +137,35 @@ def test_what_pools_over_everything_sees_everything() -> None:
     assert Fields(net, "2", torch.zeros(1, 1, 8, 6)).span([0, 0]) == (slice(0, 8), slice(0, 6))
 
 
+class Largest(nn.Module):
+    """The largest value along time, said in the ways that PyTorch has."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.way == "amax":
+            return x.amax(2, keepdim=True)
+        if self.way == "max":
+            return x.max(dim=2, keepdim=True).values
+        if self.way == "maximum":
+            return torch.maximum(x[..., :1], x[..., -1:])
+        return torch.max(x).view(1, 1, 1)
+
+
+@pytest.mark.parametrize("way", ["amax", "max", "maximum", "all"])
+def test_the_largest_of_all_sees_all(way: str) -> None:
+    net = nn.Sequential(nn.Conv1d(1, 2, 3), Largest(way))
+    assert Fields(net, "1", torch.zeros(1, 1, 20)).span([0]) == (slice(0, 20),)
+
+
+def test_tokens_have_no_field() -> None:
+    net = nn.Sequential(nn.Embedding(9, 4))
+    with pytest.raises(TypeError, match=r"example: torch\.int64; fields are measured by gradient"):
+        places(net, torch.zeros(3, 5, dtype=torch.int64), "0", 1)
+
+
 def test_strictly_causal_convolutions_see_nothing_at_first() -> None:
     net = nn.Sequential(Conv2d(1, 1, 1, padding=("same", "strictly_causal")))
     fields = Fields(net, "0", torch.zeros(1, 1, 3, 4))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tcn.explain.report import Choice, look
+from tcn.explain.choice import Choice
+from tcn.explain.report import look
 from tcn.explain.sections import _binned, _field_of, asked_of
 
 
@@ -65,3 +66,24 @@ def test_pages_of_single_numbers_and_of_half_precision(
         net, x = net.bfloat16(), x.bfloat16()
     choice = Choice(methods=["strongest", "occlusion", "attribution"], examples=1)
     assert look(net, x, tmp_path / "page.html", choice=choice).is_file()
+
+
+def test_lists_of_names_are_lists() -> None:
+    with pytest.raises(TypeError, match=r"layers: 'conv1' is a text; give a list, \['conv1'\]"):
+        Choice(layers="conv1")
+    with pytest.raises(ValueError, match="methods: 'lime' is not one of 'strongest'"):
+        Choice(methods=["lime"])
+
+
+@pytest.mark.parametrize("method", ["occlusion", "attribution", "field"])
+def test_inputs_that_are_not_finite_are_named(tmp_path: Path, method: str) -> None:
+    x = torch.zeros(2, 1, 9)
+    x[1, 0, 3] = torch.nan
+    with pytest.raises(ValueError, match="data: input 1 holds NaN or infinite numbers"):
+        look(
+            nn.Sequential(nn.Conv1d(1, 2, 3)),
+            x,
+            tmp_path / "a.html",
+            choice=Choice(methods=[method]),
+        )
+    assert list(tmp_path.iterdir()) == []
