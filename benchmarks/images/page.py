@@ -33,6 +33,7 @@ TITLES = {
     "spoken_digits": "Free Spoken Digits, the official 300 recordings for test",
     "spoken_digits_unheard": "Free Spoken Digits of a speaker who is not trained on",
     "spoken_digit_mixtures": "Two spoken digits at once, taken apart",
+    "spoken_digit_mixtures_unheard": "Two spoken digits at once, of speakers not trained on",
 }
 KNOWN_DEVICE = (
     "Test: the last tenths of five clips, and a speaker who is heard nowhere else. The device is "
@@ -48,11 +49,11 @@ REMARKS = {
     "cifar10_first": "A tenth of the set and minutes of training: not to be set beside published "
     "figures. Whole recipes are in configs/images/cifar10; they are for a GPU and were not run.",
     "binarized_mnist": "Five layers see seven rows up and seven pixels to the left; the curve "
-    "still falls at the end. A step takes .147 s on one quiet thread and .095 s on two, so that "
-    "seven epochs would take about 18 minutes on two; the time below is that of one thread beside "
-    "other work.",
+    "still falls at the end. Trained on two threads.",
     "spoken_digit_mixtures": "Four speakers who are trained on, recordings that are not; the "
-    "mixture itself is at 0 dB on average. The net still learns when the cycle ends.",
+    "mixture itself is at 0 dB on average.",
+    "spoken_digit_mixtures_unheard": "The same training; in the test two speakers who are not "
+    "trained on speak at once, each pair of sounds one of either.",
 }
 COLUMNS = {
     "accuracy": ("accuracy (%) ↑", 100.0, 2),
