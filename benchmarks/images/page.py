@@ -52,8 +52,8 @@ REMARKS = {
     "still falls at the end. Trained on two threads.",
     "spoken_digit_mixtures": "Four speakers who are trained on, recordings that are not; the "
     "mixture itself is at 0 dB on average.",
-    "spoken_digit_mixtures_unheard": "The same training; in the test two speakers who are not "
-    "trained on speak at once, each pair of sounds one of either.",
+    "spoken_digit_mixtures_unheard": "The same training; neither speaker of the test "
+    "is trained on.",
 }
 COLUMNS = {
     "accuracy": ("accuracy (%) ↑", 100.0, 2),
