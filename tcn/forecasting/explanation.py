@@ -11,18 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tcn.extras import need
-from tcn.figures import COLORS, FURTHER, INK, SOFT, STYLE
+from tcn.figures import STYLE
 from tcn.forecasting.columns import Columns
+from tcn.forecasting.explanation_figure import Explained, draw
 from tcn.forecasting.frame import FrameKind, Panel
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from tcn.forecasting.explaining import Layout
-
-SHOWN = 6
-"""Inputs that a figure tells apart."""
 
 
 class Part(NamedTuple):
@@ -67,6 +64,8 @@ class Explanation:
     totals: Any
     _columns: Columns = field(repr=False)
     _table: pd.DataFrame = field(repr=False)
+    _sums: pd.DataFrame = field(repr=False)
+    _past: pd.DataFrame = field(repr=False)
 
     @classmethod
     def of(cls, parts: Sequence[Part], panel: Panel, kind: FrameKind) -> Explanation:
@@ -88,10 +87,13 @@ class Explanation:
             [_inputs(part, panel, time) for part in parts], panel, (columns.time, time)
         )
         totals = _joined([_totals(part, panel) for part in parts], panel, (columns.time,))
-        return cls(kind(inputs), kind(totals), columns, pd.DataFrame(inputs))
+        tables = (pd.DataFrame(inputs), pd.DataFrame(totals), _past(parts, panel))
+        return cls(kind(inputs), kind(totals), columns, *tables)
 
     def plot(self, unique_id: Any = None, step: int | None = None) -> Figure:
-        """What one forecast rests on: along time, and input by input.
+        """What one forecast rests on: the series, what each of its steps gave, input by input.
+
+        With several targets the first is shown.
 
         Args:
             unique_id: of the series; the first if None.
@@ -108,35 +110,32 @@ class Explanation:
         import matplotlib as mpl
         from matplotlib.figure import Figure
 
-        table, time = self._one(unique_id, step)
-        size = table.groupby("input", sort=False)["attribution"].agg(lambda each: each.abs().sum())
-        order = size.sort_values(ascending=False, kind="stable").index[:SHOWN]
+        explained, name = self._one(unique_id, step)
+        title = f"{name}, forecast of {explained.when}".removesuffix(" 00:00:00")
         with mpl.rc_context(STYLE):
-            figure = Figure(figsize=(8.4, 3.4), layout="constrained")
-            left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-            _along(left, table, order, f"input_{self._columns.time}")
-            _by_input(right, table, order)
-            left.set_title(
-                f"{table[self._columns.id].iloc[0]}, forecast of {time}".removesuffix(" 00:00:00")
-            )
-            right.set_title("sum of each input")
+            figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+            draw(figure, explained, title)
         return figure
 
-    def _one(self, unique_id: Any, step: int | None) -> tuple[pd.DataFrame, Any]:
-        """The rows of a series at a step, of its first target."""
-        table = self._table
-        name = self._columns.id
-        wanted = table[name].iloc[0] if unique_id is None else unique_id
-        own = table[table[name] == wanted]
+    def _one(self, unique_id: Any, step: int | None) -> tuple[Explained, Any]:
+        """The forecast of a series at a step, of its first target, and the id of the series."""
+        name, time = self._columns.id, self._columns.time
+        wanted = self._table[name].iloc[0] if unique_id is None else unique_id
+        own, sums, past = (
+            table[table[name] == wanted] for table in (self._table, self._sums, self._past)
+        )
         if own.empty:
             raise ValueError(f"unique_id: {wanted!r} was not explained; see frame")
         if "target" in own:
-            own = own[own["target"] == self._columns.target[0]]
-        times = own[self._columns.time].drop_duplicates().tolist()
+            first = self._columns.target[0]
+            own, sums = own[own["target"] == first], sums[sums["target"] == first]
+        times = own[time].drop_duplicates().tolist()
         at = 0 if step is None else step
         if not 0 <= at < len(times):
             raise ValueError(f"step: {at} of {len(times)} that were explained")
-        return own[own[self._columns.time] == times[at]], times[at]
+        forecast = float(sums.loc[sums[time] == times[at], "forecast"].iloc[0])
+        inputs = own[own[time] == times[at]]
+        return Explained(inputs, f"input_{time}", past, times[at], forecast), wanted
 
 
 def _inputs(part: Part, panel: Panel, time: str) -> dict[str, Any]:
@@ -173,6 +172,20 @@ def _totals(part: Part, panel: Panel) -> dict[str, Any]:
     }
 
 
+def _past(parts: Sequence[Part], panel: Panel) -> pd.DataFrame:
+    """What was seen of the first target of each series that was explained."""
+    series = np.unique(np.concatenate([part.series for part in parts]))
+    rows = np.concatenate([np.arange(*panel.offsets[each : each + 2]) for each in series])
+    ids = np.repeat(panel.ids[series], panel.lengths[series])
+    return pd.DataFrame(
+        {
+            panel.columns.id: ids,
+            "time": panel.local(panel.times[rows]),
+            "value": panel.target[rows, 0],
+        }
+    )
+
+
 def _target(part: Part, columns: Columns, count: int) -> dict[str, Any]:
     if len(columns.target) == 1:
         return {}
@@ -187,30 +200,3 @@ def _joined(parts: Sequence[dict[str, Any]], panel: Panel, times: Sequence[str])
     order = np.argsort(series, kind="stable")
     whole = {name: values[order] for name, values in whole.items()}
     return {name: panel.local(each) if name in times else each for name, each in whole.items()}
-
-
-def _colors(order: Sequence[Any]) -> dict[Any, str]:
-    return dict(zip(order, [*COLORS.values(), *FURTHER], strict=False))
-
-
-def _along(axes: Axes, table: pd.DataFrame, order: Sequence[Any], time: str) -> None:
-    for name, color in _colors(order).items():
-        own = table[table["input"] == name]
-        axes.plot(
-            own[time], own["attribution"], color=color, label=name, linewidth=1.5,
-            marker="o", markersize=4 if len(own) == 1 else 2.5,
-        )  # fmt: skip
-    axes.axhline(0, color=SOFT, linewidth=0.8)
-    axes.set_ylabel("attribution, units of the target")
-    axes.tick_params(axis="x", rotation=30)
-    axes.legend()
-
-
-def _by_input(axes: Axes, table: pd.DataFrame, order: Sequence[Any]) -> None:
-    sums = table.groupby("input", sort=False)["attribution"].sum()
-    colors = _colors(order)
-    names = list(order)[::-1]
-    axes.barh([str(name) for name in names], [sums[name] for name in names],
-              color=[colors[name] for name in names])  # fmt: skip
-    axes.axvline(0, color=INK, linewidth=0.8)
-    axes.grid(axis="y", visible=False)

@@ -206,9 +206,18 @@ def test_the_figure_shows_the_inputs_and_their_sums(fitted: Forecaster) -> None:
     _, future = shops()
     explained = fitted.explain(futr_df=future, step=[1, 2])
     figure = explained.plot("b", 1)
-    left, right = figure.axes
-    assert left.get_title(loc="left").startswith("b, forecast of 2024-09-")
-    shown = [text.get_text() for text in left.get_legend().get_texts()]
+    above, below, right = figure.axes
+    assert above.get_title(loc="left").startswith("b, forecast of 2024-09-")
+    past, forecast = above.lines
+    own = explained.totals[explained.totals["unique_id"] == "b"]
+    assert forecast.get_ydata()[0] == own["forecast"].iloc[1]
+    seen = explained.frame[
+        (explained.frame["unique_id"] == "b") & (explained.frame["input"] == "y")
+    ]
+    df, _ = shops()
+    values = df[(df["unique_id"] == "b") & df["ds"].isin(seen["input_ds"])]["y"]
+    assert past.get_ydata().tolist() == values.tolist()
+    shown = [text.get_text() for text in below.get_legend().get_texts()]
     assert shown[0] == "promo"
     assert set(shown) == {"promo", "noise", "visits", "dayofweek", "y"}
     assert len(right.patches) == 5
@@ -219,6 +228,14 @@ def test_the_figure_shows_the_inputs_and_their_sums(fitted: Forecaster) -> None:
         explained.plot("q")
     with pytest.raises(ValueError, match=r"step: 2 of 2 that were explained"):
         explained.plot("b", 2)
+
+
+def test_the_figure_of_a_single_input_has_bars_and_no_sums() -> None:
+    """Each bar is what one step of the look-back gave."""
+    explained = Forecaster(**SMALL).fit(walk()).explain(ids=["a"], step=1)
+    _, below = explained.plot().axes
+    heights = [patch.get_height() for patch in below.patches]
+    assert heights == explained.frame.sort_values("input_ds")["attribution"].tolist()
 
 
 def test_the_forecaster_stays_as_it_was(fitted: Forecaster) -> None:
