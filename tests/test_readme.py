@@ -39,3 +39,11 @@ def test_receptive_field_quoted_in_the_readme() -> None:
     # kernel 2, two convolutions a level: 1 + 2 * (4 + 8 + 16) = 57 steps, every 4th of them seen.
     field = tcn.receptive_field(tcn.models.TCN(1, [8] * 3, 2, dilations=[4, 8, 16]))
     assert (field.size, len(field.holes)) == (57, 42)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/looking_inside/README.md"])
+def test_every_file_that_a_page_links_to_is_there(page: str) -> None:
+    written = README.parent / page
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", written.read_text()):
+        if "://" not in link:
+            assert (written.parent / link).is_file(), link
