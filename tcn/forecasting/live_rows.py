@@ -91,7 +91,7 @@ def plain_future(
     there = there.asi8.view(f"M8[{there.unit}]") if times.dtype.kind == "M" else there.to_numpy()
     # Few rows lie in the horizon: ids, which may be text, are compared for these alone.
     rows = np.flatnonzero((there >= times[0]) & (there <= times[-1]))
-    ids = np.asarray(named.array[rows], dtype=object)
+    ids = np.asarray(_cells(named.array, rows), dtype=object)
     if pd.isna(ids).any():  # pandas.NA is not to be compared
         return None
     rows = rows[ids == name]
@@ -100,6 +100,13 @@ def plain_future(
     if len(rows) != len(times) or not (there[rows] == times).all():
         return None
     return np.stack([part.to_numpy()[rows].astype(np.float64) for part in found], axis=1)
+
+
+def _cells(values: Any, rows: Integers) -> Any:
+    """Some cells of a column; one stretch of them without a copy, which takes pyarrow long."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return values[rows[0] : rows[-1] + 1]
+    return values[rows]
 
 
 class Arrived(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar, Self
 
@@ -84,7 +85,7 @@ class Quantiles(Output):
     @property
     def middle(self) -> int:
         """The index of the level nearest 0.5, from which the others are counted."""
-        return min(range(self.size), key=lambda index: abs(self.levels[index] - 0.5))
+        return _middle(self.levels)
 
     def values(self, raw: Tensor) -> Tensor:
         """The quantiles at the trained levels, ``(batch, size, *axes)``."""
@@ -105,12 +106,19 @@ class Quantiles(Output):
 
     def mean(self, raw: Tensor) -> Tensor:
         if not self.intervals or self.levels[self.middle] == 0.5:
-            return self.values(raw)[:, self.middle]
+            self.check_raw(raw)
+            return raw[:, self.middle]
         return self.quantile(raw, [0.5])[0]
 
     def quantile(self, raw: Tensor, q: Tensor | Sequence[float]) -> Tensor:
         values = self._several(raw)
-        return self._at(values.unsqueeze(0), levels_of(q, raw)).to(raw.dtype)
+        numbers = isinstance(q, list | tuple) and all(isinstance(each, float) for each in q)
+        if torch.compiler.is_compiling() or not numbers:
+            return self._at(values.unsqueeze(0), levels_of(q, raw)).to(raw.dtype)
+        left, share = _between(self.levels, tuple(q))
+        low, high = values[:, left], values[:, [index + 1 for index in left]]
+        shares = values.new_tensor(share).view(-1, *[1] * (raw.dim() - 2))
+        return (low + shares * (high - low)).transpose(0, 1).to(raw.dtype)
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         check_positive("n", [n])
@@ -147,3 +155,23 @@ class Quantiles(Output):
         low = values.gather(2, index).squeeze(2)
         high = values.gather(2, index + 1).squeeze(2)
         return low + share * (high - low)
+
+
+@lru_cache(maxsize=64)
+def _middle(levels: tuple[float, ...]) -> int:
+    return min(range(len(levels)), key=lambda index: abs(levels[index] - 0.5))
+
+
+@lru_cache(maxsize=64)
+def _between(levels: tuple[float, ...], q: tuple[float, ...]) -> tuple[list[int], list[float]]:
+    """For every probability the trained level on its left, and how far it is to the next one.
+
+    Kept for as long as the same are asked for: a forecast of one series takes no longer than this.
+    """
+    with torch.inference_mode(False):
+        asked = levels_of(q, torch.empty(0, 0))
+        score = torch.special.ndtri(asked.flatten())
+        knots = torch.special.ndtri(torch.tensor(levels, dtype=torch.float64))
+        left = (torch.searchsorted(knots, score) - 1).clamp(0, len(levels) - 2)
+        share = (score - knots[left]) / (knots[left + 1] - knots[left])
+    return left.tolist(), share.tolist()

@@ -312,6 +312,8 @@ def test_between_and_beyond_trained_levels_the_normal_score_is_linear() -> None:
     raw = one_step(apart[0], middle, apart[1])
     q = [0.001, 0.1, 0.3, 0.5, 0.8, 0.9, 0.999]
     values = Quantiles(trained).quantile(raw, q).ravel()
+    at = torch.tensor(q, dtype=torch.float64)
+    assert values.tolist() == Quantiles(trained).quantile(raw, at).ravel().tolist()
     assert values.numpy() == pytest.approx(stats.norm(2, 3).ppf(q), rel=1e-9)
 
 
