@@ -49,6 +49,19 @@ ARROWS: dict[str, frozenset[str]] = {
     "__main__": frozenset({"commands"}),
     "extras": frozenset(),
 }
+# The stages of forecasting, from the frame on; `tcn.forecasting` itself re-exports what users need.
+STAGES = {
+    "frames": frozenset({"frames"}),
+    "windows": frozenset({"frames", "windows"}),
+    "intervals": frozenset({"intervals"}),
+    "fitted": frozenset({"frames", "windows", "intervals", "fitted"}),
+    "live": frozenset({"frames", "windows", "intervals", "fitted", "live"}),
+    "evaluation": frozenset({"frames", "windows", "fitted", "evaluation"}),
+    "forecaster": frozenset(
+        {"frames", "windows", "intervals", "fitted", "live", "evaluation", "forecaster"}
+    ),
+    "distributed": frozenset({"fitted", "evaluation", "forecaster", "distributed"}),
+}
 # Whoever imports what an extra brings says so first, by this one function.
 EVERYWHERE = frozenset({"extras"})
 
@@ -74,10 +87,10 @@ LONGER = frozenset(
         "benchmarks/report/plots.py",
         "tcn/data/language.py",
         "tcn/forecasting/forecaster.py",
-        "tcn/forecasting/frequency.py",
-        "tcn/forecasting/net.py",
-        "tcn/forecasting/trained.py",
-        "tcn/forecasting/windows.py",
+        "tcn/forecasting/fitted/net.py",
+        "tcn/forecasting/fitted/trained.py",
+        "tcn/forecasting/frames/frequency.py",
+        "tcn/forecasting/windows/windows.py",
         "tcn/native/rows.py",
         "tcn/native/stream.py",
         "tcn/testing.py",
@@ -125,6 +138,16 @@ def part_of(name: str) -> str:
     return second if second in ARROWS else "tcn"
 
 
+def wrong_stage(module: str, target: str) -> str | None:
+    """Why a stage of forecasting must not import another one, or None where it may."""
+    if not module.startswith("tcn.forecasting.") or not target.startswith("tcn.forecasting"):
+        return None
+    stage, other = module.split(".")[2], [*target.split("."), ""][2]
+    if stage not in STAGES:
+        return f"give {stage} its arrows in STAGES"
+    return None if other in STAGES[stage] else f"{stage} must not import {other or 'the whole'}"
+
+
 def wrong_import(module: str, target: str, *, waits: bool) -> str | None:
     """Why `module` must not import `target`, or None where it may."""
     top = target.split(".")[0]
@@ -137,8 +160,9 @@ def wrong_import(module: str, target: str, *, waits: bool) -> str | None:
     if top in OUTSIDE:
         return f"tcn never imports {top}"
     if top == "tcn":
-        allowed = part_of(target) in ARROWS[part] | EVERYWHERE
-        return None if allowed else f"{part} must not import {part_of(target)}"
+        if part_of(target) not in ARROWS[part] | EVERYWHERE:
+            return f"{part} must not import {part_of(target)}"
+        return wrong_stage(module, target)
     if top in WHERE_CALLED.get(part, ()):
         return None if waits else f"{top} is imported where it is called"
     if part in TORCH_ALONE and top not in STDLIB | {"torch"} | BESIDE_TORCH.get(part, set()):
@@ -232,7 +256,9 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
             "tcn/inference/a.py": "import safetensors.torch\ndef f():\n    import onnx.helper\n",
             "tcn/data/digits.py": "import sklearn.datasets\nfrom tcn.training.batch import Batch\n",
             "tcn/audio/features.py": "import torchaudio\nfrom tcn.inference import stream\n",
-            "tcn/forecasting/windows.py": "import pandas as pd\nfrom tcn import data\n",
+            "tcn/forecasting/windows/a.py": "import pandas as pd\nfrom tcn import data\n",
+            "tcn/forecasting/fitted/a.py": "from tcn.forecasting.windows.a import A\n",
+            "tcn/forecasting/__init__.py": "from tcn.forecasting.fitted.a import A\n",
             "tcn/__main__.py": "from tcn.commands import main\n",
             "tcn/commands/fit.py": "import tcn.audio\nfrom tcn import data, training\n",
             "benchmarks/report.py": "import pandas\nfrom tcn.commands.training import build\n",
@@ -279,10 +305,26 @@ def test_a_tree_with_right_arrows_passes(tmp_path: Path) -> None:
         ("tcn/data/a.py", "from torchaudio import transforms", "torchaudio stops at tcn/audio"),
         ("tcn/audio/a.py", "from tcn import forecasting", "audio must not import forecasting"),
         (
-            "tcn/forecasting/a.py",
-            "from ..vision.task import T",
+            "tcn/forecasting/frames/a.py",
+            "from ...vision.task import T",
             "forecasting must not import vision",
         ),
+        (
+            "tcn/forecasting/frames/a.py",
+            "from tcn.forecasting.windows import windows",
+            "frames must not import windows",
+        ),
+        (
+            "tcn/forecasting/live/a.py",
+            "from ..evaluation.metrics import evaluate",
+            "live must not import evaluation",
+        ),
+        (
+            "tcn/forecasting/fitted/a.py",
+            "from tcn.forecasting import Forecaster",
+            "fitted must not import Forecaster",
+        ),
+        ("tcn/forecasting/a.py", "import tcn.forecasting.frames", "give a its arrows in STAGES"),
         ("tcn/vision/a.py", "import tcn.audio.features", "vision must not import audio"),
         ("tcn/commands/a.py", "from benchmarks import report", "tcn never imports benchmarks"),
         ("tcn/commands/a.py", "import tests.conftest", "tcn never imports tests"),

@@ -12,7 +12,7 @@ from benchmarks.forecasting.settings import NETS, many_series_settings
 LEVELS = (80, 90)
 FORECAST = "forecast"
 NAIVE = "SeasonalNaive"
-"""The column that ``tcn.forecasting.evaluation`` puts next to the forecasts."""
+"""The column that ``tcn.forecasting.evaluation.metrics`` puts next to the forecasts."""
 MODELS = (*NETS, "seasonal_naive", "neuralforecast_tcn")
 
 
@@ -138,7 +138,7 @@ def scores(data: SeriesSet, forecasts: pd.DataFrame) -> dict[str, dict[str, floa
     OWA is M4's mean of relative MASE and relative sMAPE, but relative to the seasonal naive
     forecast, not to the competition's Naive 2.
     """
-    from tcn.forecasting.evaluation import evaluate
+    from tcn.forecasting.evaluation.metrics import evaluate
 
     compared = forecasts.merge(data.test, on=["unique_id", "ds"], validate="one_to_one")
     if len(compared) != len(data.test):

@@ -7,8 +7,8 @@ import numpy as np
 
 from benchmarks.forecasting.long_horizon import Problem
 from tcn.forecasting import Forecaster
-from tcn.forecasting.columns import Columns
-from tcn.forecasting.frame import panel_from_frame
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.panel import panel_from_frame
 
 
 @dataclass(frozen=True)

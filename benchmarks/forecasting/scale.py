@@ -79,7 +79,7 @@ def forecast_all(count: int, threads: int) -> dict[str, float]:
     import torch
 
     from tcn.forecasting import Forecaster
-    from tcn.forecasting.partition import predict_stream
+    from tcn.forecasting.distributed.partition import predict_stream
 
     torch.set_num_threads(threads)
     sample = series(0, min(count, SAMPLE)).to_pandas()

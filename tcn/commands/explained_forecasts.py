@@ -21,11 +21,11 @@ def explain_forecaster(given: Namespace) -> Path:
     """
     check_extra("tcn explain", "forecasting", "pandas", "narwhals")
     from tcn.forecasting import Forecaster
-    from tcn.forecasting.tables import read_series
+    from tcn.forecasting.evaluation.tables import read_series
 
     forecaster = Forecaster.load(given.folder)
-    df = None if given.data is None else read_series(given.data, forecaster)
-    future = None if given.future is None else read_series(given.future, forecaster)
+    df = None if given.data is None else read_series(given.data, forecaster.columns)
+    future = None if given.future is None else read_series(given.future, forecaster.columns)
     steps = sorted({1, forecaster.h})
     explained = forecaster.explain(df, future, step=steps)
     ids = list(dict.fromkeys(explained.totals[forecaster.id_col].to_list()))

@@ -72,9 +72,9 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 
 def _run(given: Namespace, forecaster: Forecaster) -> None:
-    from tcn.forecasting import tables
-    from tcn.forecasting.files import read_table
-    from tcn.forecasting.levels import checked_levels
+    from tcn.forecasting.evaluation import tables
+    from tcn.forecasting.frames.files import read_table
+    from tcn.forecasting.intervals.levels import checked_levels
     from tcn.layers.validation import check_positive
     from tcn.outputs import output as output_of
 
@@ -85,21 +85,22 @@ def _run(given: Namespace, forecaster: Forecaster) -> None:
     checked_levels(level, output_of(forecaster.loss), forecaster.intervals)
     if given.horizon is not None:
         check_positive("horizon", [given.horizon])
-    tables.check_written(given.output, given.plot, given.save, forecaster)
-    df = tables.read_series(given.data, forecaster)
+    columns = forecaster.columns
+    tables.check_written(given.output, given.plot, given.save, columns)
+    df = tables.read_series(given.data, columns)
     static = None if given.static is None else read_table(given.static, forecaster.id_col)
     if given.n_windows is not None:
         result = forecaster.cross_validation(
             df, given.n_windows, given.step_size, static_df=static, val_size=given.val_size,
             level=level,
         )  # fmt: skip
-        tables.print_report(result, df, forecaster)
+        tables.print_report(result, df, columns)
     else:
-        future = None if given.future is None else tables.read_series(given.future, forecaster)
+        future = None if given.future is None else tables.read_series(given.future, columns)
         forecaster.fit(df, static, given.val_size)
         if given.save is not None:  # whatever is wrong with the future, it can be used
             print(f"the forecaster is in {forecaster.save(given.save)}")
         result = forecaster.predict(futr_df=future, h=given.horizon, level=level)
     tables.write_table(result, given.output)
     if given.plot is not None:
-        tables.write_plot(df, result, given.plot, forecaster)
+        tables.write_plot(df, result, given.plot, columns)

@@ -6,8 +6,17 @@
     forecasts = forecaster.predict(level=[80, 90])
 
 Losses and distributions are in :mod:`tcn.outputs`, intervals from past errors in
-:mod:`tcn.forecasting.conformal`, tables too large for one process in
-:mod:`tcn.forecasting.partition`, :mod:`~tcn.forecasting.ray` and :mod:`~tcn.forecasting.spark`.
+:mod:`tcn.forecasting.intervals`, tables too large for one process in
+:mod:`tcn.forecasting.distributed`. By stage, each of which imports those before it alone::
+
+    frames        a caller's frame to checked arrays, and results back
+    windows       arrays to scaled windows
+    intervals     intervals from past errors
+    fitted        windows to a trained net, and its forecasts
+    live          the next forecast from a carried state
+    evaluation    metrics, plots, what forecasts rest on
+    forecaster    all of it in one estimator
+    distributed   many series, in parts
 """
 
 from tcn.extras import need
@@ -16,10 +25,10 @@ need(
     "tcn.forecasting", "forecasting", "pandas", "narwhals", "scipy", "sklearn", "pytorch_lightning"
 )
 
+from tcn.forecasting.distributed.partition import predict_partition
 from tcn.forecasting.evaluation import coverage_by_level, error_by_step, evaluate
+from tcn.forecasting.evaluation.plots import plot_coverage, plot_error_by_step, plot_forecasts
 from tcn.forecasting.forecaster import Forecaster
-from tcn.forecasting.partition import predict_partition
-from tcn.forecasting.plots import plot_coverage, plot_error_by_step, plot_forecasts
 
 __all__ = [
     "Forecaster",

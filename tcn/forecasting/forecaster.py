@@ -13,27 +13,27 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from tcn.forecasting import forecaster_folder
-from tcn.forecasting.backtest import Cutoffs, Predict, backtest, cutoffs, forecast_column
-from tcn.forecasting.explaining import explain
-from tcn.forecasting.explanation import Explanation
-from tcn.forecasting.fitting import device_of, fit_panel
-from tcn.forecasting.frame import (
+from tcn.forecasting.evaluation.backtest import Cutoffs, Predict, backtest, cutoffs, forecast_column
+from tcn.forecasting.evaluation.explaining import explain
+from tcn.forecasting.evaluation.explanation import Explanation
+from tcn.forecasting.fitted import folder as folders
+from tcn.forecasting.fitted.fitting import device_of, fit_panel
+from tcn.forecasting.fitted.settings import Settings
+from tcn.forecasting.fitted.trained import Forecasts, Predictor, Trained
+from tcn.forecasting.frames.ids import shown
+from tcn.forecasting.frames.notices import warn
+from tcn.forecasting.frames.panel import (
     FrameKind,
     Panel,
     frame_like,
     future_from_frame,
     panel_from_frame,
 )
-from tcn.forecasting.ids import shown
-from tcn.forecasting.levels import checked_levels
-from tcn.forecasting.live import LiveForecaster
-from tcn.forecasting.notices import warn
-from tcn.forecasting.results import repeated
-from tcn.forecasting.rows import Rows
-from tcn.forecasting.settings import Settings
-from tcn.forecasting.trained import Forecasts, Predictor, Trained
-from tcn.forecasting.windows import MIN_PAST
+from tcn.forecasting.frames.results import repeated
+from tcn.forecasting.frames.rows import Rows
+from tcn.forecasting.intervals.levels import checked_levels
+from tcn.forecasting.live.forecaster import LiveForecaster
+from tcn.forecasting.windows.windows import MIN_PAST
 from tcn.layers.validation import check_positive, check_switch
 from tcn.outputs import output as output_of
 
@@ -92,7 +92,7 @@ class Forecaster(Settings):
             The forecaster.
 
         Raises:
-            TypeError: see :func:`tcn.forecasting.frame.panel_from_frame`.
+            TypeError: see :func:`tcn.forecasting.frames.panel.panel_from_frame`.
             ValueError: likewise; or if ``val_size`` is too short, or a number is not finite.
         """
         self.check()
@@ -167,9 +167,10 @@ class Forecaster(Settings):
     ) -> Explanation:
         """What each forecast rests on: which past steps, covariates and columns, in units of y.
 
-        Every input is compared with one that says nothing, see :mod:`tcn.forecasting.explaining`:
-        the target with the mean of its window, covariates with zero. Integrated gradients add up to
-        the forecast less that of this baseline.
+        Every input is compared with one that says nothing, see
+        :mod:`tcn.forecasting.evaluation.explaining`: the target with the mean of its window,
+        covariates with zero. Integrated gradients add up to the forecast less that of this
+        baseline.
 
         Args:
             df: see :meth:`predict`.
@@ -433,9 +434,7 @@ class Forecaster(Settings):
         live = self._live
         trained = self._trained.snapshot() if live is None else live.snapshot()
         parameters = self.get_params(deep=False)
-        return forecaster_folder.write(
-            folder, forecaster_folder.Stored(parameters, trained, self._kind.library)
-        )
+        return folders.write(folder, folders.Stored(parameters, trained, self._kind.library))
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Self:
@@ -447,7 +446,7 @@ class Forecaster(Settings):
         Raises:
             ValueError: if a file is missing, changed or not what it should be, naming it.
         """
-        parameters, trained, library = forecaster_folder.read(folder)
+        parameters, trained, library = folders.read(folder)
         unknown = sorted(parameters.keys() - cls._get_param_names())
         if unknown:
             raise ValueError(f"{folder}: {unknown} are not settings of this version of tcn")

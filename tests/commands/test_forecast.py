@@ -11,7 +11,7 @@ import pytest
 
 from tcn.commands.forecast import parser, run
 from tcn.forecasting import Forecaster
-from tcn.forecasting.files import read_table
+from tcn.forecasting.frames.files import read_table
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "forecasting").glob("*.yaml"))
 QUICK = ["--forecaster.h=3", "--forecaster.input_size=6", "--forecaster.max_steps=3"]

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcn.forecasting.adapters import (
+from tcn.forecasting.frames.adapters import (
     darts_from_frame,
     frame_from_array,
     frame_from_darts,
     frame_from_gluonts,
     gluonts_from_frame,
 )
-from tcn.forecasting.frame import Columns, panel_from_frame
+from tcn.forecasting.frames.panel import Columns, panel_from_frame
 
 LongFrame = Callable[..., pd.DataFrame]
 

@@ -1,0 +1,16 @@
+"""How good forecasts are, and what they rest on.
+
+backtest                                 rolling windows
+comparison, naive, metrics               beside the seasonal naive forecast
+plots, tables                            figures, and the files of ``tcn forecast``
+explaining, explained_net, explanation   which inputs a forecast rests on
+"""
+
+from tcn.forecasting.evaluation.metrics import (
+    NAIVE,
+    coverage_by_level,
+    error_by_step,
+    evaluate,
+)
+
+__all__ = ["NAIVE", "coverage_by_level", "error_by_step", "evaluate"]

@@ -1,0 +1,228 @@
+"""From settings and a panel to a trained net."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tcn.forecasting.fitted.net import ForecastNet, Sizes, backbone_of
+from tcn.forecasting.fitted.out_of_memory import training_in_memory
+from tcn.forecasting.fitted.settings import Settings
+from tcn.forecasting.fitted.trained import Trained, last_rows
+from tcn.forecasting.fitted.training import ForecastTask, seeded, train
+from tcn.forecasting.fitted.training_data import ForecastDataModule
+from tcn.forecasting.frames.calendar import features_for
+from tcn.forecasting.frames.panel import Panel
+from tcn.forecasting.intervals.levels import USUAL_LEVELS
+from tcn.forecasting.intervals.widening import LAYERS_BEFORE, widening_of
+from tcn.forecasting.windows.scaling import CovariateScaler, SeriesScaler, scaled_panel
+from tcn.forecasting.windows.window_choice import choose_window_scaler
+from tcn.forecasting.windows.window_scaling import WindowScaler
+from tcn.forecasting.windows.windows import Windows
+from tcn.layers import SequenceModule
+from tcn.outputs import Output
+from tcn.outputs import output as output_of
+from tcn.training.schedules import CosineDecay
+
+_SQUARED = ("mse", "normal")
+"""Outputs whose loss grows with the square of an error."""
+
+
+def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:
+    """Trains a net from the beginning.
+
+    Args:
+        settings: of everything.
+        panel: the series.
+        val_size: last rows of every series that are not trained on, but choose the weights and
+            calibrate intervals.
+
+    Raises:
+        ValueError: if ``val_size`` is too short, no window is left, or a number is not finite.
+    """
+    _check_val_size(settings, val_size)
+    output = output_of(settings.loss)
+    output.check_target(torch.from_numpy(panel.target.copy()))
+    past = panel
+    if val_size:
+        if (panel.lengths <= val_size).all():
+            raise ValueError(
+                f"val_size: {val_size} steps leave nothing to train on, for the longest series has "
+                f"{int(panel.lengths.max())}; give fewer"
+            )
+        past = panel.select(panel.lengths > val_size).until(-val_size)
+    with seeded(settings.seed):
+        trained = _untrained(settings, panel, past, output, val_size)
+        task = ForecastTask(
+            trained.net,
+            output,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            season=panel.frequency.season,
+            schedule=CosineDecay(),
+        )
+        windows, validation = _windows(settings, trained, panel, past, val_size)
+        if _chosen_from_data(settings, output):
+            choice = choose_window_scaler(
+                windows,
+                validation,
+                scaler=trained.scaler,
+                statistics=trained.statistics,
+                squared=output.name in _SQUARED,
+                seed=settings.seed,
+            )
+            trained.net.window_scaler = WindowScaler(choice.name, trained.net.sizes.targets)
+            trained.window_errors = choice.errors
+        if output.support != "count":
+            trained.widening = widening_of(len(windows), LAYERS_BEFORE * trained.net.coefficients)
+        data = ForecastDataModule(
+            windows, validation, batch_size=settings.batch_size, seed=settings.seed
+        )
+        with training_in_memory(settings.batch_size):
+            trained.report = train(
+                task,
+                data,
+                max_steps=settings.max_steps,
+                validate_every=settings.val_check_steps,
+                patience=settings.early_stop_patience_steps,
+                accelerator=settings.accelerator,
+                progress=settings.progress,
+            )
+    # Series that lie in the validation part alone: later rows leave their scaling as it is, too.
+    trained.statistics, trained.ids = trained.statistics_of(panel), panel.ids
+    if settings.intervals:
+        band = trained.band(settings.h)
+        if settings.intervals == "cqr":
+            band.prepare(trained, USUAL_LEVELS)
+    return trained
+
+
+def _untrained(
+    settings: Settings, panel: Panel, past: Panel, output: Output, val_size: int
+) -> Trained:
+    """Net and scalers; of the panel beyond the training part only the history is taken."""
+    scaler = SeriesScaler(settings.scaler or _real_or_count(output))
+    calendar = (
+        features_for(panel.frequency) if settings.calendar == "auto" else tuple(settings.calendar)
+    )
+    sizes = _sizes(settings, panel, output, len(calendar))
+    net = ForecastNet(
+        _backbone(settings, sizes),
+        sizes,
+        window_scaler="identity"
+        if settings.window_scaler is None or _chosen_from_data(settings, output)
+        else settings.window_scaler,
+        skip=settings.skip,
+    )
+    calibration = val_size if settings.intervals else 0
+    return Trained(
+        net=net,
+        output=output,
+        scaler=scaler,
+        ids=past.ids,
+        statistics=scaler.fit(past),
+        covariates=CovariateScaler.fit(past),
+        calendar=calendar,
+        history=last_rows(panel, settings.input_size + calibration),
+        intervals=settings.intervals,
+        calibration=calibration,
+        seed=settings.seed,
+        device=device_of(settings.accelerator),
+        nonnegative=tuple(map(_are_counts, past.target.T)),
+    )
+
+
+def _are_counts(values: NDArray[np.float64]) -> bool:
+    """Whether all that was observed of a target are whole numbers from 0 on."""
+    known = values[~np.isnan(values)]
+    return bool(len(known) and (known >= 0).all() and (known == np.floor(known)).all())
+
+
+def _sizes(settings: Settings, panel: Panel, output: Output, calendar: int) -> Sizes:
+    future = panel.futr.shape[1] + calendar
+    return Sizes(
+        h=settings.h,
+        input_size=settings.input_size,
+        targets=panel.target.shape[1],
+        outputs=output.size,
+        locations=output.locations,
+        past=panel.hist.shape[1] + future,
+        future=future,
+        static=panel.stat.shape[1],
+        categories=tuple(len(panel.vocabularies[c]) for c in panel.columns.categorical),
+        masked=settings.missing == "mask",
+        counts=output.support == "count",
+    )
+
+
+def _backbone(settings: Settings, sizes: Sizes) -> SequenceModule:
+    if isinstance(settings.model, SequenceModule):
+        return copy.deepcopy(settings.model)
+    return backbone_of(
+        settings.model,
+        sizes,
+        width=settings.width,
+        layers=settings.layers,
+        kernel_size=settings.kernel_size,
+        dropout=settings.dropout,
+    )
+
+
+def _windows(
+    settings: Settings, trained: Trained, panel: Panel, past: Panel, val_size: int
+) -> tuple[Windows, Windows | None]:
+    """Those to train on, and those of the validation."""
+    windows = Windows(
+        past,
+        settings.input_size,
+        settings.h,
+        scaled=scaled_panel(past, trained.scaler, trained.statistics, trained.covariates),
+        calendar=trained.calendar,
+        receptive_field=trained.net.receptive_field,
+    )
+    validation = None
+    if val_size:
+        panel = panel.select(panel.lengths > val_size)
+        ends = panel.lengths - 1
+        validation = trained.windows(
+            panel, settings.h, first=ends - val_size, last=ends - settings.h
+        )
+    return windows, validation
+
+
+def _check_val_size(settings: Settings, val_size: int) -> None:
+    if not isinstance(val_size, int | np.integer) or val_size < 0:
+        raise ValueError(f"val_size: {val_size!r} must be an integer of at least 0")
+    if 0 < val_size < settings.h:
+        raise ValueError(
+            f"val_size: {val_size} steps cannot hold a horizon of h={settings.h}; give at least "
+            "as many, or 0"
+        )
+    if settings.early_stop_patience_steps is not None and not val_size:
+        raise ValueError(
+            f"early_stop_patience_steps: {settings.early_stop_patience_steps} with val_size=0, "
+            "which leaves no validation to stop by; give a val_size of at least "
+            f"h={settings.h}, or None"
+        )
+    if settings.intervals and not val_size:
+        raise ValueError(
+            f"val_size: 0, but intervals={settings.intervals!r} are calibrated on the last "
+            f"val_size steps; give at least {settings.h + 19} for intervals of 95 %"
+        )
+
+
+def _chosen_from_data(settings: Settings, output: Output) -> bool:
+    return settings.window_scaler in (None, "auto") and output.support != "count"
+
+
+def _real_or_count(output: Output) -> str:
+    return "identity" if output.support == "count" else "standard"
+
+
+def device_of(accelerator: str) -> str:
+    """Where forwards run."""
+    wanted = accelerator in ("auto", "gpu", "cuda")
+    return "cuda" if wanted and torch.cuda.is_available() else "cpu"

@@ -1,0 +1,174 @@
+"""From windows to points and quantiles, over the trained horizon and, by recursion, beyond it.
+
+Beyond ``h`` steps the forecast is fed back as if it had happened: the point forecast for the next
+point forecast, and for quantiles many paths, each with its own draws::
+
+    look-back | h steps |             first block: quantiles as the output gives them
+         look-back      | h steps |   next: along every path, then over the draws of all paths
+
+Draws of one block are independent of each other, given what came before the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from tcn.forecasting.fitted.net import Answer, Sizes
+from tcn.forecasting.intervals.widening import Widened
+from tcn.forecasting.windows.window_scaling import WindowStatistics
+from tcn.forecasting.windows.windows import WindowBatch
+from tcn.outputs import Output
+
+PATHS = 200
+DRAWS = 8
+"""Draws for every step of a path; they cost next to nothing and smooth the quantiles."""
+
+
+class AnsweringNet(Protocol):
+    """A :class:`ForecastNet`, or a stand-in for it."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """Sizes of inputs and outputs."""
+
+    def __call__(self, batch: WindowBatch) -> Answer:
+        """What the output reads for each window."""
+
+    def restore(self, values: Tensor, statistics: WindowStatistics) -> Tensor:
+        """Values in units of the window, in those of the batch."""
+
+
+class Forecast(NamedTuple):
+    """What is forecast for each window of a batch, in the units of the batch.
+
+    Attributes:
+        mean: ``(batch, targets, horizon)``, the point forecast.
+        quantiles: ``(levels, batch, targets, horizon)``; no levels where none were asked for.
+    """
+
+    mean: Tensor
+    quantiles: Tensor
+
+
+def forecast(
+    net: AnsweringNet,
+    output: Output,
+    batch: WindowBatch,
+    *,
+    horizon: int | None = None,
+    quantiles: Sequence[float] = (),
+    generator: torch.Generator | None = None,
+    paths: int = PATHS,
+    widening: float = 1.0,
+) -> Forecast:
+    """Points and quantiles for a batch of windows.
+
+    Args:
+        net: in evaluation mode.
+        output: what its raw numbers mean.
+        batch: ``future`` over the horizon that is asked for; what came is not read.
+        horizon: steps; those that the net was trained for if None.
+        quantiles: probabilities in rising order.
+        generator: of the draws beyond the trained horizon.
+        paths: how many are drawn for each window, for quantiles beyond the trained horizon.
+        widening: see :mod:`tcn.forecasting.intervals.widening`.
+
+    Raises:
+        TypeError: if quantiles are asked for and the output has none.
+    """
+    steps = net.sizes.h
+    horizon = steps if horizon is None else horizon
+    said = Widened(output, widening)
+    with torch.inference_mode():
+        first = _block(net, said, _block_of(batch, 0, steps), quantiles)
+        if horizon <= steps:
+            return Forecast(first.mean[..., :horizon], first.quantiles[..., :horizon])
+        mean, ranges = [first.mean], [first.quantiles]
+        ahead = _advance(batch, first.mean, 0)
+        crowd = _Crowd(net, said, batch, paths, generator) if quantiles else None
+        for begin in range(steps, horizon, steps):
+            mean.append(_block(net, said, _block_of(ahead, begin, steps), ()).mean)
+            if crowd is not None:
+                ranges.append(crowd.quantiles(begin, quantiles))
+            ahead = _advance(ahead, mean[-1], begin)
+        return Forecast(
+            torch.cat(mean, dim=-1)[..., :horizon], torch.cat(ranges, dim=-1)[..., :horizon]
+        )
+
+
+def _block(
+    net: AnsweringNet, output: Widened, batch: WindowBatch, quantiles: Sequence[float]
+) -> Forecast:
+    answer = net(batch)
+    mean = net.restore(output.mean(answer.raw), answer.statistics)
+    if not quantiles:
+        return Forecast(mean, mean.new_empty(0, *mean.shape))
+    ranges = output.quantile(answer.raw, quantiles)
+    return Forecast(mean, net.restore(ranges, answer.statistics))
+
+
+class _Crowd:
+    """Many paths from every window, drawn block by block."""
+
+    def __init__(
+        self,
+        net: AnsweringNet,
+        output: Widened,
+        batch: WindowBatch,
+        paths: int,
+        generator: torch.Generator | None,
+    ) -> None:
+        self.net, self.output, self.generator, self.paths = net, output, generator, paths
+        self.batch = WindowBatch(*(part.repeat_interleave(paths, 0) for part in batch))
+        self._draw(0)
+
+    def _draw(self, begin: int) -> Tensor:
+        """Draws the block from ``begin`` on and moves past it.
+
+        Returns:
+            ``(DRAWS, batch * paths, targets, h)``, the first of which the paths go on from.
+        """
+        answer = self.net(_block_of(self.batch, begin, self.net.sizes.h))
+        draws = self.output.sample(answer.raw, DRAWS, self.generator)
+        draws = self.net.restore(draws, answer.statistics)
+        self.batch = _advance(self.batch, draws[0], begin)
+        return draws
+
+    def quantiles(self, begin: int, levels: Sequence[float]) -> Tensor:
+        draws = self._draw(begin).unflatten(1, (-1, self.paths)).transpose(1, 2).flatten(0, 1)
+        return torch.quantile(draws, torch.tensor(levels).to(draws), dim=0)
+
+
+def _block_of(batch: WindowBatch, begin: int, steps: int) -> WindowBatch:
+    """The batch with the known future of ``steps`` steps from ``begin`` on, short or not."""
+    if not batch.future.shape[1]:
+        return batch
+    future = batch.future[..., begin : begin + steps]
+    missing = steps - future.shape[-1]
+    if missing:
+        future = torch.nn.functional.pad(future, (0, missing))
+    return batch._replace(future=future)
+
+
+def _advance(batch: WindowBatch, block: Tensor, begin: int) -> WindowBatch:
+    """The batch as if ``block``, the steps from ``begin`` on, had been observed.
+
+    Covariates known only for the past stay at their last values.
+    """
+    steps, length = block.shape[-1], batch.target.shape[-1]
+    known = _block_of(batch, begin, steps).future[..., :steps]
+    held = batch.exogenous[:, : batch.exogenous.shape[1] - known.shape[1], -1:]
+    held = held.expand(-1, -1, steps)
+    exogenous = torch.cat([held, known], dim=1) if known.shape[1] else held
+    return batch._replace(
+        target=torch.cat([batch.target, block], dim=-1)[..., -length:],
+        observed=torch.cat([batch.observed, torch.ones_like(block, dtype=torch.bool)], dim=-1)[
+            ..., -length:
+        ],
+        exogenous=torch.cat([batch.exogenous, exogenous], dim=-1)[..., -length:],
+        position=batch.position + steps,
+    )

@@ -1,0 +1,54 @@
+"""The ids of series: read from a column, and shown in messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.reading import SHOWN
+
+Integers = NDArray[np.int64]
+
+
+def read_ids(ids: pd.Series, name: str, argument: str) -> tuple[Integers, NDArray[Any]]:
+    """Index of the series of every row, ``(R,)``, and the ids, ``(N,)``.
+
+    Raises:
+        TypeError: an id is a list or something else that may change.
+        ValueError: an id is absent.
+    """
+    if isinstance(ids.dtype, pd.ArrowDtype) and str(ids.dtype).startswith("dictionary"):
+        ids = ids.astype(object)  # pandas would count entries of the dictionary without a row, too
+    try:
+        codes, unique = pd.factorize(ids)
+    except TypeError as error:
+        raise TypeError(
+            f"{argument}: column {name!r} holds ids that cannot be told apart ({error}); give text "
+            "or integers, for example by astype(str)"
+        ) from error
+    absent = np.flatnonzero(codes < 0)
+    if len(absent):
+        raise ValueError(
+            f"{argument}: column {name!r} has no id in {len(absent)} rows, at "
+            f"{absent[:SHOWN].tolist()}; drop these rows"
+        )
+    return codes.astype(np.int64), np.array(unique)
+
+
+def shown(values: NDArray[Any]) -> str:
+    """The first few values for a message, and how many there are in all."""
+    some = ", ".join(repr(value) for value in values[:SHOWN].tolist())
+    return some if len(values) <= SHOWN else f"{some}, ... ({len(values)} in all)"
+
+
+def shown_rows(columns: Columns, ids: NDArray[Any], times: Any, *, total: int) -> str:
+    """The first few rows for a message."""
+    some = [
+        f"{columns.id}={identity!r} {columns.time}={time}"
+        for identity, time in zip(ids.tolist(), times, strict=True)
+    ]
+    return ", ".join(some) + (", ..." if total > len(some) else "")

@@ -1,0 +1,276 @@
+"""A forecaster on a stream: new rows come, and the next forecast follows from a carried state.
+
+Carried are the last ``input_size`` rows of every series, already scaled, and what adaptive
+intervals have learned. How the encoder gets from there to its last step::
+
+    window_scaler="identity", receptive field <= input_size    one more step of a StreamSession
+    otherwise                                                  the steps of the look-back, at once
+
+With any other window scaler a new row changes how all earlier ones look to the net; and a forecast
+must not see what lies before the look-back. Either way it is done natively where the net allows it,
+and the forecast is that of ``predict`` on the whole series so far.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tcn.forecasting.fitted.trained import (
+    WINDOWS_AT_ONCE,
+    Forecasts,
+    Predictor,
+    Trained,
+    joined,
+    last_rows,
+)
+from tcn.forecasting.frames.gaps import Fill, filled
+from tcn.forecasting.frames.ids import shown
+from tcn.forecasting.frames.panel import Panel, future_from_frame
+from tcn.forecasting.frames.rows import Rows
+from tcn.forecasting.live.ahead import Ahead
+from tcn.forecasting.live.learning import Learning
+from tcn.forecasting.live.rows import (
+    Arrived,
+    Following,
+    Singles,
+    arrival_of_row,
+    arrivals,
+    plain_future,
+    plain_row,
+    with_rows,
+)
+from tcn.forecasting.live.state import LiveState
+from tcn.forecasting.live.streaming import StreamedNet
+from tcn.forecasting.windows.windows import WindowBatch
+
+Integers = NDArray[np.int64]
+
+PENDING = 1024
+"""New rows that are kept aside, at least, before they are joined to the history."""
+
+
+class Latest(NamedTuple):
+    """What follows the last rows of the series that have moved on.
+
+    Attributes:
+        ids: ``(N,)`` of these series.
+        times: ``(N, H)`` of the steps that follow.
+        forecasts: ``(N, K, H)``.
+    """
+
+    ids: NDArray[Any]
+    times: NDArray[Any]
+    forecasts: Forecasts
+
+
+class LiveForecaster:
+    """The carried state of all series of a trained net.
+
+    Threads may share it: an update waits until another one has ended.
+
+    Attributes:
+        trained: whose history moves on with the rows that come.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        """Begins where the history ends."""
+        self.trained = trained
+        self._lock = threading.RLock()
+        self.statistics = trained.statistics_of(trained.history)
+        self._net = StreamedNet(trained.net, len(trained.history))
+        self._numbers = {name: i for i, name in enumerate(trained.history.ids.tolist())}
+        self._state = LiveState(trained)
+        self._ahead = Ahead(trained.history, trained.calendar)
+        self._pending: list[Arrived] = []
+        self._pending_rows = 0
+        self._predictors: dict[tuple[int, tuple[float, ...]], Predictor] = {}
+
+    @property
+    def history(self) -> Panel:
+        """The last rows of every series, all that have come among them."""
+        with self._lock:
+            if self._pending:
+                kept = self.trained.net.sizes.input_size + self.trained.calibration
+                whole = with_rows(self.trained.history, self._pending)
+                self.trained.history = last_rows(whole, kept)
+                self._pending, self._pending_rows = [], 0
+            return self.trained.history
+
+    def snapshot(self) -> Trained:
+        """What forecasts go on from at this moment; later updates leave it as it is."""
+        with self._lock:
+            return replace(self.trained.snapshot(), history=self.history)
+
+    def update_row(
+        self, df: Any, futr_df: Any, *, horizon: int, levels: Sequence[float]
+    ) -> Latest | None:
+        """Like :meth:`update`, for a frame of one plain row, the next of its series.
+
+        Returns:
+            None for any other frame, which :meth:`update` takes or refuses; nothing has been taken.
+        """
+        trained = self.trained
+        history, columns = trained.history, trained.history.columns
+        row = plain_row(df, columns) if trained.scaler.linear else None
+        number = None if row is None else self._numbers.get(row.name)
+        if row is None or number is None or row.zoned != (history.timezone is not None):
+            return None
+        with self._lock:
+            state = self._state
+            if not state.begun[number] or row.time != state.next[number]:
+                return None
+            steps, future = self._ahead.after(row.time, horizon), None
+            times = steps.times[steps.begin : steps.begin + horizon + 1]
+            if columns.futr:
+                future = plain_future(futr_df, columns, row.name, times[1:], zoned=row.zoned)
+                if future is None:
+                    return None
+            found = arrival_of_row(
+                trained,
+                row,
+                number,
+                state.statistics(number),
+                times=times,
+                calendar=steps.calendar[steps.begin : steps.begin + horizon + 1],
+                future=future,
+            )
+            if found is None:
+                return None
+            return self._take([found[0]], np.array([number]), found[1], horizon, levels)
+
+    def update(
+        self,
+        rows: Rows,
+        futr_df: Any = None,
+        *,
+        horizon: int,
+        levels: Sequence[float] = (),
+        fill: Fill | None = None,
+    ) -> Latest:
+        """Takes new rows and forecasts what follows them.
+
+        Args:
+            rows: the next ones of some series, as :meth:`Rows.sorted` returns them.
+            futr_df: known covariates of the horizon.
+            horizon: steps.
+            levels: of the intervals, in percent.
+            fill: how missing values and rows are filled.
+
+        Raises:
+            ValueError: if a series is not known, rows do not follow its last one, values are
+                missing, or rows of ``futr_df`` are; then nothing has been taken.
+        """
+        with self._lock:
+            numbers = self._known(rows)
+            new = self._following(rows, numbers, fill)
+            future = future_from_frame(futr_df, last_rows(new, 1), horizon, fill)
+            groups, following = arrivals(
+                self.trained, new, numbers, self.statistics.take(numbers), future
+            )
+            return self._take(groups, numbers, following, horizon, levels)
+
+    def _take(
+        self,
+        groups: Sequence[Arrived],
+        numbers: Integers,
+        following: Following,
+        horizon: int,
+        levels: Sequence[float],
+    ) -> Latest:
+        """Moves series on by rows that have been checked, and forecasts."""
+        state, adaptive = self._state, self.trained.intervals == "adaptive"
+        predictor = self._predictor(
+            horizon, () if adaptive else tuple(levels), numbers, following.known
+        )
+        learning = None
+        if adaptive:
+            learning = Learning(self.trained, predictor, levels)
+            learning.begin(numbers, partial(self._batches, numbers, following.known))
+        for new in groups:
+            if learning is not None:
+                learning.observe(new)
+            state.take(new)
+            self._net.arrived(new.numbers, state.position(new.numbers))
+            self._pending.append(new)
+            self._pending_rows += new.times.size
+        state.next[numbers] = following.times[:, 0]
+        # Joining copies the history: it is to have grown by a good part.
+        if self._pending_rows > max(PENDING, len(self.trained.history.times) // 4):
+            _ = self.history
+        forecast = predictor if learning is None else learning.forecast
+        found = joined([forecast(batch) for batch in self._batches(numbers, following.known)])
+        return Latest(self.trained.history.ids[numbers], following.times, found)
+
+    def _batches(self, numbers: Integers, known: Singles) -> Iterator[WindowBatch]:
+        for begin in range(0, len(numbers), WINDOWS_AT_ONCE):
+            part = slice(begin, begin + WINDOWS_AT_ONCE)
+            yield self._state.batch(numbers[part], known[part])
+
+    def _known(self, rows: Rows) -> Integers:
+        """The numbers of the series of some rows, whose state is carried from here on."""
+        numbers = np.array([self._numbers.get(name, -1) for name in rows.ids.tolist()])
+        if (numbers < 0).any():
+            raise ValueError(
+                f"new_rows: series {shown(rows.ids[numbers < 0])} were not there in training and "
+                "have no state to carry on; use predict(df) with their whole history"
+            )
+        self._state.begin(numbers)
+        return numbers
+
+    def _following(self, rows: Rows, numbers: Integers, fill: Fill | None) -> Panel:
+        """New rows as a panel without gaps, the first of each right after the last one known."""
+        history = self.trained.history
+        rows.check_zone(history.timezone, history.times.dtype.kind)
+        last = self._state.time[numbers]
+        late = rows.times <= last[rows.series]
+        if late.any():
+            raise ValueError(
+                f"new_rows: {int(late.sum())} rows are not later than the last one of their "
+                f"series, which for {shown(rows.ids[rows.series[late]][:1])} is "
+                f"{history.local(last[rows.series[late]][:1])[0]}; every row is taken once, in "
+                "order of time"
+            )
+        # With the last known row in front, gaps show and can be filled.
+        rows = replace(
+            rows,
+            series=np.concatenate([np.arange(len(last)), rows.series]),
+            times=np.concatenate([last, rows.times]),
+            values=np.concatenate([self._state.values[numbers], rows.values]),
+        ).sorted(told=False)
+        missing = history.missing
+        rows = rows.regular(history.frequency, absent_allowed=missing == "mask" or fill is not None)
+        if fill is not None:
+            rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
+        rows = rows.at(np.setdiff1d(np.arange(len(rows.times)), rows.offsets[:-1]))
+        rows.check_missing(missing, fill)
+        targets, futures = len(rows.columns.target), len(rows.columns.futr)
+        target, futr, hist = np.split(rows.values, [targets, targets + futures], axis=1)
+        return replace(
+            history,
+            ids=rows.ids,
+            offsets=rows.offsets,
+            times=rows.times,
+            target=target,
+            futr=futr,
+            hist=hist,
+            stat=history.stat[numbers],
+            categories=history.categories[numbers],
+        )
+
+    def _predictor(
+        self, horizon: int, levels: tuple[float, ...], numbers: Integers, known: Singles
+    ) -> Predictor:
+        if (horizon, levels) not in self._predictors:
+            _ = self.history  # what is calibrated here has seen all rows, whoever read them before
+            predictor = self.trained.predictor_of(self._net, self.statistics, horizon, levels)
+            # What is impossible, such as a level of 99.9, must be refused before a row is taken.
+            predictor.scaled(self._state.batch(numbers[:1], known[:1]))
+            self._predictors[horizon, levels] = predictor
+        return self._predictors[horizon, levels]
