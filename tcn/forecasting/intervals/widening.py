@@ -54,14 +54,17 @@ class Widened:
 
     def quantile(self, raw: Tensor, q: Sequence[float]) -> Tensor:
         """Quantiles, ``(len(q), batch, *axes)``."""
-        found = self.output.quantile(raw, q)
-        return found if self.factor == 1 else self._apart(found, raw)
+        if self.factor == 1:
+            return self.output.quantile(raw, q)
+        found = self.output.quantile(raw, [0.5, *q])
+        return self._apart(found[1:], found[:1])
 
     def sample(self, raw: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws, ``(n, batch, *axes)``."""
         found = self.output.sample(raw, n, generator)
-        return found if self.factor == 1 else self._apart(found, raw)
+        if self.factor == 1:
+            return found
+        return self._apart(found, self.output.quantile(raw, [0.5]))
 
-    def _apart(self, values: Tensor, raw: Tensor) -> Tensor:
-        median = self.output.quantile(raw, [0.5])
+    def _apart(self, values: Tensor, median: Tensor) -> Tensor:
         return median + self.factor * (values - median)
