@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tcn.forecasting.frames.frequency import Frequency, localized
+from tcn.forecasting.frames.public_holidays import check_holiday, holiday_of, is_holiday
 
 Floats = NDArray[np.float64]
 
@@ -57,13 +58,18 @@ def check_features(names: Sequence[str], frequency: Frequency) -> None:
     """Refuse features that do not exist or cannot be computed.
 
     Raises:
-        ValueError: a name is unknown, comes twice, or times are integers.
+        ModuleNotFoundError: a holiday is asked for and the package ``holidays`` is not installed.
+        ValueError: a name is unknown, comes twice, or times are integers; or steps are longer than
+            a day, and holidays are asked for.
     """
     for name in names:
-        if _parts(name) is None:
+        if (holiday := holiday_of(name)) is not None:
+            check_holiday(name, holiday)
+        elif _parts(name) is None:
             raise ValueError(
                 f"calendar: {name!r} is not known; give {', '.join(_FIELDS)}, scaled to -0.5 to "
-                "0.5, or one of them followed by _sin or _cos"
+                "0.5, one of them followed by _sin or _cos, or a country's holidays, such as "
+                "holiday_DE, holiday_US_CA or holiday_FR_before"
             )
         if list(names).count(name) > 1:
             raise ValueError(f"calendar: {name!r} is named twice; name it once")
@@ -71,6 +77,12 @@ def check_features(names: Sequence[str], frequency: Frequency) -> None:
         raise ValueError(
             f"calendar: {list(names)} cannot be read from integer times; give timestamps, or leave "
             "calendar empty"
+        )
+    longer = [name for name in names if holiday_of(name) is not None]
+    if longer and "dayofmonth" not in features_for(frequency):
+        raise ValueError(
+            f"calendar: {longer[0]!r} is about days, and a step is longer; give a covariate in "
+            "futr_exog_list that counts the holidays of each step"
         )
 
 
@@ -84,6 +96,9 @@ def calendar_features(
         names: such as ``"hour"``, from -0.5 at the first to 0.5 at the last hour of the day, or
             ``"hour_sin"`` and ``"hour_cos"``, the wave with the period of a day. A year has 365 or
             366 days and a month 28 to 31: waves of the year and month have their true period.
+            ``"holiday_DE"`` is 1 on Germany's public holidays and 0 on other days,
+            ``"holiday_DE_BY"`` on those of Bavaria, ``"holiday_DE_before"`` and
+            ``"holiday_DE_after"`` on the days next to them.
         timezone: whose clock is read; ``None`` where times have none.
 
     Returns:
@@ -104,6 +119,8 @@ def calendar_features(
 
 
 def _feature(index: pd.DatetimeIndex, name: str) -> Floats:
+    if (holiday := holiday_of(name)) is not None:
+        return is_holiday(index, name, holiday)
     parts = _parts(name)
     if parts is None:
         raise ValueError(f"calendar: {name!r} is not known; see tcn.forecasting.frames.calendar")

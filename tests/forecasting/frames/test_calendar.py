@@ -103,3 +103,47 @@ def test_features_that_cannot_be_had_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         check_features(names, Frequency.given(freq))
+
+
+def test_holidays_of_two_countries() -> None:
+    """Days that the law of each country names; 2021-07-05 as the 4th was a Sunday."""
+    days = at("2024-07-04", "2024-10-03", "2024-12-25", "2024-12-26", "2021-07-05", "2024-07-05")
+    names = ("holiday_DE", "holiday_US")
+    found = calendar_features(days, names, None)
+    np.testing.assert_array_equal(found.T, [[0, 1, 1, 1, 0, 0], [1, 0, 1, 0, 1, 0]])
+
+
+def test_holidays_of_a_part_and_the_days_around_them() -> None:
+    epiphany = at("2024-01-05", "2024-01-06", "2024-01-07")  # of Bavaria, not of all Germany
+    names = ("holiday_DE", "holiday_DE_BY", "holiday_DE_BY_before", "holiday_DE_BY_after")
+    found = calendar_features(epiphany, names, None)
+    np.testing.assert_array_equal(found.T, [[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    turn = at("2023-12-31", "2024-01-01", "2024-01-02")
+    found = calendar_features(turn, ("holiday_DE_before", "holiday_DE_after"), None)
+    np.testing.assert_array_equal(found.T, [[1, 0, 0], [0, 0, 1]])
+
+
+def test_a_holiday_begins_at_local_midnight() -> None:
+    night = at("2024-07-04 03:59", "2024-07-04 04:00", "2024-07-05 03:59", "2024-07-05 04:00")
+    found = calendar_features(night, ("holiday_US",), "America/New_York")
+    assert found.ravel().tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("holiday_XX", "country 'XX' is not known; give one of AD, AE, "),
+        ("holiday_DE_QQ", "part 'QQ' of DE is not known; give one of BB, BE, BW.*'holiday_DE'"),
+        ("holiday_de", "'holiday_de' is not known; give second, .*holiday_US_CA"),
+        ("holiday_DE_sin", "'holiday_DE_sin' is not known"),
+    ],
+)
+def test_holidays_that_are_not_known(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_features([name], Frequency.given("D"))
+
+
+def test_holidays_are_of_days() -> None:
+    with pytest.raises(ValueError, match="'holiday_DE' is about days, and a step is longer; give"):
+        check_features(["month", "holiday_DE"], Frequency.given("W"))
+    check_features(["holiday_DE"], Frequency.given("h"))
