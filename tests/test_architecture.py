@@ -60,7 +60,7 @@ STAGES = {
     "forecaster": frozenset(
         {"frames", "windows", "intervals", "fitted", "live", "evaluation", "forecaster"}
     ),
-    "distributed": frozenset({"fitted", "evaluation", "forecaster", "distributed"}),
+    "distributed": frozenset({"frames", "intervals", "fitted", "forecaster", "distributed"}),
 }
 # Whoever imports what an extra brings says so first, by this one function.
 EVERYWHERE = frozenset({"extras"})
@@ -86,11 +86,6 @@ LONGER = frozenset(
     {
         "benchmarks/report/plots.py",
         "tcn/data/language.py",
-        "tcn/forecasting/forecaster.py",
-        "tcn/forecasting/fitted/net.py",
-        "tcn/forecasting/fitted/trained.py",
-        "tcn/forecasting/frames/frequency.py",
-        "tcn/forecasting/windows/windows.py",
         "tcn/native/rows.py",
         "tcn/native/stream.py",
         "tcn/testing.py",

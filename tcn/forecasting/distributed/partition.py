@@ -14,20 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tcn.extras import need
-from tcn.forecasting.evaluation.backtest import forecast_column
-from tcn.forecasting.fitted.trained import Forecasts
+from tcn.forecasting.fitted.predictor import Forecasts
 from tcn.forecasting.forecaster import Forecaster
+from tcn.forecasting.frames.arrays import Integers
+from tcn.forecasting.intervals.levels import checked_levels
 from tcn.layers.validation import check_positive
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SERIES_AT_ONCE = 1024
-
-Integers = NDArray[np.int64]
 
 
 def predict_partition(
@@ -110,14 +108,11 @@ def forecast_schema(
     """
     pa = _pyarrow()
     model = _model(forecaster)
-    nothing = np.empty((0, 1, 1))
-    levels = dict.fromkeys(model._levels(level), (nothing, nothing))
-    targets = model.columns.target
-    names = [
-        forecast_column(name, target, targets)
-        for name in model._columns_of(Forecasts(nothing, levels))
-        for target in targets
-    ]
+    trained, targets = model.trained_, model.columns.target
+    nothing = np.empty((0, len(targets), 1))
+    levels = checked_levels(level, trained.output, trained.intervals)
+    found = Forecasts(nothing, dict.fromkeys(levels, (nothing, nothing)))
+    names = found.columns(model.result_name, targets)
     kept = [schema.field(name).remove_metadata() for name in (model.id_col, model.time_col)]
     return pa.schema([*kept, *(pa.field(name, pa.float64()) for name in names)])
 

@@ -1,6 +1,6 @@
 """How good forecasts are, and what they rest on.
 
-backtest                                 rolling windows
+cutoffs, cross_validation                rolling windows
 comparison, naive, metrics               beside the seasonal naive forecast
 plots, tables                            figures, and the files of ``tcn forecast``
 explaining, explained_net, explanation   which inputs a forecast rests on

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tcn.forecasting.evaluation.naive import SeasonalHistory, normal_interval
+from tcn.forecasting.frames.arrays import Integers
 from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.ids import read_ids, shown
@@ -25,24 +26,11 @@ from tcn.forecasting.frames.rows import Rows
 NAIVE = "SeasonalNaive"
 """The column of the seasonal naive forecast."""
 
-Integers = NDArray[np.int64]
+CUTOFF = "cutoff"
+"""The column of the last time that a forecast has seen."""
+
 
 _END = re.compile(r"(?P<model>.+)-(?:lo|hi)-(?P<level>\d+(?:\.\d+)?)")
-
-
-@dataclass(frozen=True)
-class Names:
-    """Columns of the caller's frames."""
-
-    id: str = "unique_id"
-    time: str = "ds"
-    target: str = "y"
-    cutoff: str = "cutoff"
-
-    @property
-    def columns(self) -> Columns:
-        """Id, time and target as the rest of the package names them."""
-        return Columns(id=self.id, time=self.time, target=(self.target,))
 
 
 @dataclass(frozen=True)
@@ -71,31 +59,33 @@ def ends_of(model: str, level: str) -> tuple[str, str]:
     return f"{model}-lo-{level}", f"{model}-hi-{level}"
 
 
-def models_of(forecasts: Any, names: Names, models: Sequence[str] | None) -> dict[str, list[str]]:
+def models_of(
+    forecasts: Any, columns: Columns, models: Sequence[str] | None
+) -> dict[str, list[str]]:
     """The models' columns and the levels of their intervals.
 
     Args:
         forecasts: the caller's frame.
-        names: its columns.
+        columns: their roles.
         models: those wanted; None: all columns without another role.
 
     Raises:
         ValueError: there is no model, or an interval has only one end.
     """
-    columns = [str(name) for name in nw.from_native(forecasts, eager_only=True).columns]
-    ends = {name: found for name in columns if (found := _END.fullmatch(name))}
-    known = {names.id, names.time, names.target, names.cutoff, NAIVE, *ends}
+    there = [str(name) for name in nw.from_native(forecasts, eager_only=True).columns]
+    ends = {name: found for name in there if (found := _END.fullmatch(name))}
+    known = {columns.id, columns.time, *columns.target, CUTOFF, NAIVE, *ends}
     if models is None:
-        models = [name for name in columns if name not in known]
+        models = [name for name in there if name not in known]
     if not models:
-        raise ValueError(f"forecasts: no column of a model among {columns}; name it in models")
+        raise ValueError(f"forecasts: no column of a model among {there}; name it in models")
     levels: dict[str, set[str]] = {model: set() for model in models}
     for end in ends.values():
         if end["model"] in levels:
             levels[end["model"]].add(end["level"])
     for model, having in levels.items():
         for level in having:
-            if absent := [end for end in ends_of(model, level) if end not in columns]:
+            if absent := [end for end in ends_of(model, level) if end not in there]:
                 raise ValueError(f"forecasts: no column {absent[0]!r} for the other end")
     return {model: sorted(having, key=float) for model, having in levels.items()}
 
@@ -103,7 +93,7 @@ def models_of(forecasts: Any, names: Names, models: Sequence[str] | None) -> dic
 def compare(
     forecasts: Any,
     train_df: Any,
-    names: Names,
+    columns: Columns,
     *,
     season: int | None = None,
     models: Sequence[str] | None = None,
@@ -112,9 +102,9 @@ def compare(
 
     Args and errors: see :func:`tcn.forecasting.evaluation.metrics.evaluate`.
     """
-    levels = models_of(forecasts, names, models)
-    rows, series, cutoffs, ids = _windows(forecasts, names, levels)
-    past = _past(train_df, names, ids, rows)
+    levels = models_of(forecasts, columns, models)
+    rows, series, cutoffs, ids = _windows(forecasts, columns, levels)
+    past = _past(train_df, columns, ids, rows)
     frequency = past.frequency()
     past = past.regular(frequency, absent_allowed=True)
     history = SeasonalHistory(
@@ -132,7 +122,7 @@ def compare(
         )
     steps, _ = frequency.steps(rows.times, rows.offsets, rows.timezone)
     frame = pd.DataFrame(dict(zip(rows.names, rows.values.T, strict=True)))
-    frame = frame.rename(columns={names.target: "y"})
+    frame = frame.rename(columns={columns.target[0]: "y"})
     frame.insert(0, "window", rows.series)
     frame.insert(1, "step", steps)
     ahead = steps + _steps_before(rows, past.times[last], frequency)[rows.series]
@@ -140,7 +130,9 @@ def compare(
     _add_naive(frame, history, series[rows.series], last[rows.series], ahead, every)
     observed = frame[frame["y"].notna()].reset_index(drop=True)
     if observed.empty:
-        raise ValueError(f"forecasts: {names.target!r} is missing in every row: nothing came yet")
+        raise ValueError(
+            f"forecasts: {columns.target[0]!r} is missing in every row: nothing came yet"
+        )
     _refuse_holes(observed, list(rows.names[1:]))
     return Comparison(
         observed, [*levels, NAIVE], {**levels, NAIVE: every}, rows.ids, history.mean_error(last)
@@ -148,19 +140,19 @@ def compare(
 
 
 def _windows(
-    forecasts: Any, names: Names, levels: dict[str, list[str]]
+    forecasts: Any, columns: Columns, levels: dict[str, list[str]]
 ) -> tuple[Rows, Integers, Integers, NDArray[Any]]:
     """Rows numbered by window; of every window its series and cutoff; the ids of the series."""
     ends = [end for model, found in levels.items() for level in found
             for end in ends_of(model, level)]  # fmt: skip
-    values = (names.target, *levels, *ends)
-    has_cutoff = names.cutoff in nw.from_native(forecasts, eager_only=True).columns
-    extra = [names.cutoff] if has_cutoff else []
-    read = read_columns(forecasts, (names.id, names.time, *values, *extra), "forecasts")
-    codes, ids = read_ids(read[names.id], names.id, "forecasts")
-    times, zone, unit = read_times(read[names.time], names.time, "forecasts")
+    values = (*columns.target, *levels, *ends)
+    has_cutoff = CUTOFF in nw.from_native(forecasts, eager_only=True).columns
+    extra = [CUTOFF] if has_cutoff else []
+    read = read_columns(forecasts, (columns.id, columns.time, *values, *extra), "forecasts")
+    codes, ids = read_ids(read[columns.id], columns.id, "forecasts")
+    times, zone, unit = read_times(read[columns.time], columns.time, "forecasts")
     if has_cutoff:
-        cutoffs = read_times(read[names.cutoff], names.cutoff, "forecasts")[0].astype(np.int64)
+        cutoffs = read_times(read[CUTOFF], CUTOFF, "forecasts")[0].astype(np.int64)
     else:
         first = np.full(len(ids), np.iinfo(np.int64).max)
         np.minimum.at(first, codes, times.astype(np.int64))
@@ -168,15 +160,15 @@ def _windows(
     windows, number = np.unique(np.stack([codes, cutoffs], 1), axis=0, return_inverse=True)
     numbers = np.stack([read_numbers(read[name], name, "forecasts") for name in values], 1)
     rows = Rows(
-        "forecasts", names.columns, values, ids[windows[:, 0]], number.reshape(-1), times,
+        "forecasts", columns, values, ids[windows[:, 0]], number.reshape(-1), times,
         numbers, zone, unit,
     )  # fmt: skip
     return rows.sorted(told=False), windows[:, 0], windows[:, 1], ids
 
 
-def _past(train_df: Any, names: Names, ids: NDArray[Any], rows: Rows) -> Rows:
+def _past(train_df: Any, columns: Columns, ids: NDArray[Any], rows: Rows) -> Rows:
     """The past of the series that were forecast, sorted."""
-    past = Rows.read(train_df, names.columns, (names.target,), "train_df")
+    past = Rows.read(train_df, columns, columns.target, "train_df")
     past.check_zone(rows.timezone, rows.times.dtype.kind)
     if len(absent := np.setdiff1d(ids, past.ids)):
         raise ValueError(

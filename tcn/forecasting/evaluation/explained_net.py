@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from tcn.forecasting.fitted.trained import Trained
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.window_scaling import WindowScaler, WindowStatistics
-from tcn.forecasting.windows.windows import WindowBatch, Windows
+from tcn.forecasting.windows.windows import Windows
 
 BACK = {"log": torch.exp, "log1p": torch.expm1}
 """From what series scalers make of the data; all others are a shift and a factor."""
@@ -44,7 +45,7 @@ class ExplainedNet(nn.Module):
         self.net.embeddings = nn.ModuleList()  # they are among the numbers of a row
         self.held = self.net.window_scaler = HeldSpread.like(self.net.window_scaler)
         self.spread = spread
-        statistics = trained.statistics_of(windows.panel).take(batch.series.numpy())
+        statistics = windows.statistics.take(batch.series.numpy())
         self.location, self.scale = (torch.from_numpy(each)[..., None] for each in statistics)
         self.zeros = _zeros(trained)
 
@@ -79,7 +80,7 @@ class ExplainedNet(nn.Module):
             count = shape.numel()
             read[name] = rows[:, begin : begin + count].reshape(len(rows), *shape)
             begin += count
-        batch = WindowBatch(*(part[which] for part in self.batch))._replace(**read)
+        batch = self.batch.rows(which)._replace(**read)
         self.held.spread = self.spread[which]
         answer = self.net(batch)
         mean = self.net.restore(self.output.mean(answer.raw), answer.statistics)

@@ -28,11 +28,12 @@ from tcn.explain.attribution import Method, attribute
 from tcn.extras import need
 from tcn.forecasting.evaluation.explained_net import ExplainedNet
 from tcn.forecasting.evaluation.explanation import Explanation, Part
-from tcn.forecasting.fitted.net import embedding_channels
+from tcn.forecasting.fitted.sizes import embedding_channels
 from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.gaps import Fill
 from tcn.forecasting.frames.ids import shown
-from tcn.forecasting.frames.panel import FrameKind, Panel, future_from_frame
+from tcn.forecasting.frames.panel import Panel, future_from_frame
+from tcn.forecasting.frames.results import FrameKind
 from tcn.layers.validation import is_integer
 
 METHODS: tuple[Method, ...] = ("integrated_gradients", "occlusion")

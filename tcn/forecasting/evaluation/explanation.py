@@ -14,7 +14,9 @@ from tcn.extras import need
 from tcn.figures import STYLE
 from tcn.forecasting.evaluation.explanation_figure import Explained, draw
 from tcn.forecasting.frames.columns import Columns
-from tcn.forecasting.frames.panel import FrameKind, Panel
+from tcn.forecasting.frames.ids import numbers_of
+from tcn.forecasting.frames.panel import Panel
+from tcn.forecasting.frames.results import FrameKind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -195,8 +197,6 @@ def _target(part: Part, columns: Columns, count: int) -> dict[str, Any]:
 def _joined(parts: Sequence[dict[str, Any]], panel: Panel, times: Sequence[str]) -> dict[str, Any]:
     """Columns of all parts, by series, target and time."""
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    number = {identity: index for index, identity in enumerate(panel.ids.tolist())}
-    series = np.array([number[identity] for identity in whole[panel.columns.id].tolist()])
-    order = np.argsort(series, kind="stable")
+    order = np.argsort(numbers_of(panel.ids, whole[panel.columns.id]), kind="stable")
     whole = {name: values[order] for name, values in whole.items()}
     return {name: panel.local(each) if name in times else each for name, each in whole.items()}

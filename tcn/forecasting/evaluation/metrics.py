@@ -25,11 +25,11 @@ from tcn.extras import need
 from tcn.forecasting.evaluation.comparison import (
     NAIVE,
     Comparison,
-    Names,
     compare,
     ends_of,
     models_of,
 )
+from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.frames.reading import read_columns
@@ -79,8 +79,8 @@ def evaluate(
             a series has no past.
     """
     check_switch(per_series=per_series)
-    names = Names(id_col, time_col, target_col)
-    comparison = compare(forecasts, train_df, names, season=season, models=models)
+    columns = Columns(id_col, time_col, (target_col,))
+    comparison = compare(forecasts, train_df, columns, season=season, models=models)
     _name_unscaled(comparison)
     scores = pd.concat(
         [table.assign(metric=name) for name, table in metrics(comparison)], sort=False
@@ -157,8 +157,8 @@ def error_by_step(
     Returns:
         Index ``step`` from 1, a column per model, ``SeasonalNaive`` the last.
     """
-    names = Names(id_col, time_col, target_col)
-    comparison = compare(forecasts, train_df, names, season=season, models=models)
+    columns = Columns(id_col, time_col, (target_col,))
+    comparison = compare(forecasts, train_df, columns, season=season, models=models)
     _name_unscaled(comparison)
     frame = comparison.frame
     errors = frame[comparison.models].sub(frame["y"], axis=0).abs()
@@ -182,7 +182,7 @@ def coverage_by_level(
     Raises:
         ValueError: a column is absent, or there is no interval.
     """
-    levels = models_of(forecasts, Names(target=target_col), models)
+    levels = models_of(forecasts, Columns(target=(target_col,)), models)
     ends = {
         (model, float(level)): ends_of(model, level)
         for model, found in levels.items() for level in found

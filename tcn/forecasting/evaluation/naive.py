@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from tcn.forecasting.frames.arrays import Floats, Integers
 
 
 class SeasonalHistory:

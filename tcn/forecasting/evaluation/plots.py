@@ -16,7 +16,8 @@ import pandas as pd
 from tcn import figures
 from tcn.extras import need
 from tcn.figures import INK, PALE, SOFT, STYLE
-from tcn.forecasting.evaluation.comparison import NAIVE, Names, ends_of, models_of
+from tcn.forecasting.evaluation.comparison import CUTOFF, NAIVE, ends_of, models_of
+from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.ids import read_ids, shown
 from tcn.forecasting.frames.reading import read_columns, read_numbers, read_times
 
@@ -65,13 +66,13 @@ def plot_forecasts(
     """
     if history is not None and history < 0:
         raise ValueError(f"history: {history} rows; give 0 or more")
-    names = Names(id_col, time_col, target_col)
-    levels = models_of(forecasts, names, models)
+    columns = Columns(id_col, time_col, (target_col,))
+    levels = models_of(forecasts, columns, models)
     levels = {model: _wanted(found, level) for model, found in levels.items()}
     first = next(iter(levels))
     ends = [end for each in levels[first] for end in ends_of(first, each)]
-    ahead = _table(forecasts, names, [*levels, *ends], "forecasts")
-    past = _table(df, names, [target_col], "df")
+    ahead = _table(forecasts, columns, [*levels, *ends], "forecasts")
+    past = _table(df, columns, [target_col], "df")
     chosen = list(pd.unique(ahead["id"])[:6]) if ids is None else list(ids)
     if absent := [each for each in chosen if not (ahead["id"] == each).any()]:
         raise ValueError(f"ids: no forecast of {shown(np.array(absent))}")
@@ -163,16 +164,16 @@ def plot_coverage(coverage: pd.DataFrame) -> Figure:
     return figure
 
 
-def _table(frame: Any, names: Names, values: Sequence[str], argument: str) -> pd.DataFrame:
+def _table(frame: Any, columns: Columns, values: Sequence[str], argument: str) -> pd.DataFrame:
     """Ids, times on the wall clock, and numbers, sorted; ``cutoff`` where there is one."""
-    has_cutoff = argument == "forecasts" and names.cutoff in frame.columns
-    wanted = [names.id, names.time, *values, *([names.cutoff] if has_cutoff else [])]
+    has_cutoff = argument == "forecasts" and CUTOFF in frame.columns
+    wanted = [columns.id, columns.time, *values, *([CUTOFF] if has_cutoff else [])]
     read = read_columns(frame, wanted, argument)
-    codes, ids = read_ids(read[names.id], names.id, argument)
-    table = {"id": ids[codes], "time": _wall_clock(read[names.time], names.time, argument)}
+    codes, ids = read_ids(read[columns.id], columns.id, argument)
+    table = {"id": ids[codes], "time": _wall_clock(read[columns.time], columns.time, argument)}
     table |= {name: read_numbers(read[name], name, argument) for name in values}
-    cutoff = read.get(names.cutoff)
-    table["cutoff"] = 0 if cutoff is None else _wall_clock(cutoff, names.cutoff, argument)
+    cutoff = read.get(CUTOFF)
+    table["cutoff"] = 0 if cutoff is None else _wall_clock(cutoff, CUTOFF, argument)
     return pd.DataFrame(table).sort_values(["cutoff", "time"], kind="stable")
 
 

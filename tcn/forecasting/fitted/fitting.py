@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tcn.forecasting.fitted.net import ForecastNet, Sizes, backbone_of
+from tcn.forecasting.fitted.backbones import backbone_of
+from tcn.forecasting.fitted.net import ForecastNet
 from tcn.forecasting.fitted.out_of_memory import training_in_memory
 from tcn.forecasting.fitted.settings import Settings
-from tcn.forecasting.fitted.trained import Trained, last_rows
+from tcn.forecasting.fitted.sizes import Sizes
+from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.fitted.training import ForecastTask, seeded, train
 from tcn.forecasting.fitted.training_data import ForecastDataModule
 from tcn.forecasting.frames.calendar import features_for
@@ -46,31 +48,15 @@ def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:
     _check_val_size(settings, val_size)
     output = output_of(settings.loss)
     output.check_target(torch.from_numpy(panel.target.copy()))
-    past = panel
-    if val_size:
-        if (panel.lengths <= val_size).all():
-            raise ValueError(
-                f"val_size: {val_size} steps leave nothing to train on, for the longest series has "
-                f"{int(panel.lengths.max())}; give fewer"
-            )
-        past = panel.select(panel.lengths > val_size).until(-val_size)
+    past = _training_part(panel, val_size)
     with seeded(settings.seed):
         trained = _untrained(settings, panel, past, output, val_size)
-        task = ForecastTask(
-            trained.net,
-            output,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            season=panel.frequency.season,
-            schedule=CosineDecay(),
-        )
         windows, validation = _windows(settings, trained, panel, past, val_size)
         if _chosen_from_data(settings, output):
             choice = choose_window_scaler(
                 windows,
                 validation,
                 scaler=trained.scaler,
-                statistics=trained.statistics,
                 squared=output.name in _SQUARED,
                 seed=settings.seed,
             )
@@ -78,26 +64,52 @@ def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:
             trained.window_errors = choice.errors
         if output.support != "count":
             trained.widening = widening_of(len(windows), LAYERS_BEFORE * trained.net.coefficients)
-        data = ForecastDataModule(
-            windows, validation, batch_size=settings.batch_size, seed=settings.seed
-        )
-        with training_in_memory(settings.batch_size):
-            trained.report = train(
-                task,
-                data,
-                max_steps=settings.max_steps,
-                validate_every=settings.val_check_steps,
-                patience=settings.early_stop_patience_steps,
-                accelerator=settings.accelerator,
-                progress=settings.progress,
-            )
+        _train(settings, trained, windows, validation)
     # Series that lie in the validation part alone: later rows leave their scaling as it is, too.
     trained.statistics, trained.ids = trained.statistics_of(panel), panel.ids
     if settings.intervals:
         band = trained.band(settings.h)
         if settings.intervals == "cqr":
-            band.prepare(trained, USUAL_LEVELS)
+            trained.correct(band, USUAL_LEVELS)
     return trained
+
+
+def _training_part(panel: Panel, val_size: int) -> Panel:
+    """The panel without its last rows, and without the series that have no others."""
+    if not val_size:
+        return panel
+    if (panel.lengths <= val_size).all():
+        raise ValueError(
+            f"val_size: {val_size} steps leave nothing to train on, for the longest series has "
+            f"{int(panel.lengths.max())}; give fewer"
+        )
+    return panel.select(panel.lengths > val_size).until(-val_size)
+
+
+def _train(
+    settings: Settings, trained: Trained, windows: Windows, validation: Windows | None
+) -> None:
+    task = ForecastTask(
+        trained.net,
+        trained.output,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        season=trained.history.frequency.season,
+        schedule=CosineDecay(),
+    )
+    data = ForecastDataModule(
+        windows, validation, batch_size=settings.batch_size, seed=settings.seed
+    )
+    with training_in_memory(settings.batch_size):
+        trained.report = train(
+            task,
+            data,
+            max_steps=settings.max_steps,
+            validate_every=settings.val_check_steps,
+            patience=settings.early_stop_patience_steps,
+            accelerator=settings.accelerator,
+            progress=settings.progress,
+        )
 
 
 def _untrained(
@@ -126,7 +138,7 @@ def _untrained(
         statistics=scaler.fit(past),
         covariates=CovariateScaler.fit(past),
         calendar=calendar,
-        history=last_rows(panel, settings.input_size + calibration),
+        history=panel.last(settings.input_size + calibration),
         intervals=settings.intervals,
         calibration=calibration,
         seed=settings.seed,

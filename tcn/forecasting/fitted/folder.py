@@ -22,19 +22,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tcn import __version__
-from tcn.forecasting.fitted.interval_arrays import (
+from tcn.forecasting.fitted.net import ForecastNet
+from tcn.forecasting.fitted.schema import ARRAYS, SCHEMA
+from tcn.forecasting.fitted.sizes import Sizes
+from tcn.forecasting.fitted.trained import Trained
+from tcn.forecasting.frames.clock import localized
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.frequency import Frequency
+from tcn.forecasting.frames.panel import Panel
+from tcn.forecasting.frames.reading import Library
+from tcn.forecasting.intervals.arrays import (
     adaptive_arrays,
     adaptive_of,
     band_arrays,
     bands_of,
 )
-from tcn.forecasting.fitted.net import ForecastNet, Sizes
-from tcn.forecasting.fitted.schema import ARRAYS, SCHEMA
-from tcn.forecasting.fitted.trained import Trained
-from tcn.forecasting.frames.columns import Columns
-from tcn.forecasting.frames.frequency import Frequency, localized
-from tcn.forecasting.frames.panel import Panel
-from tcn.forecasting.frames.reading import Library
 from tcn.forecasting.windows.scaling import CovariateScaler, SeriesScaler, Statistics
 from tcn.inference.construction import construct, refuse_opaque
 from tcn.layers import SequenceModule
@@ -45,6 +47,11 @@ from tcn.saving.schema import first_error
 from tcn.saving.tensors import loaded
 
 SETTINGS = "forecaster.json"
+
+# Attributes that are written as they are; those that folders of version 0.1 lack have defaults.
+_PLAIN = ("intervals", "calibration", "seed", "window_errors", "widening")
+_PLAIN_OF_HISTORY = ("timezone", "unit", "missing", "vocabularies")
+_ARRAYS_OF_HISTORY = ("target", "futr", "hist", "stat", "categories")
 
 
 def _missing(folder: Path, name: str) -> str:
@@ -103,19 +110,12 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
         "output": trained.output.describe(),
         "scaler": trained.scaler.name,
         "calendar": list(trained.calendar),
-        "intervals": trained.intervals,
-        "calibration": trained.calibration,
-        "seed": trained.seed,
+        **{name: getattr(trained, name) for name in _PLAIN},
         "report": {name: x for name, x in trained.report.items() if math.isfinite(x)},
-        "window_errors": trained.window_errors,
         "nonnegative": list(trained.nonnegative),
-        "widening": trained.widening,
         "columns": history.columns.to_json(),
         "frequency": history.frequency.freq,
-        "timezone": history.timezone,
-        "unit": history.unit,
-        "missing": history.missing,
-        "vocabularies": history.vocabularies,
+        **{name: getattr(history, name) for name in _PLAIN_OF_HISTORY},
         "ids": _ids(trained.ids),
         "history_ids": _ids(history.ids),
         **saving.entry(LAYOUT, data),
@@ -178,10 +178,7 @@ def _arrays(trained: Trained) -> dict[str, Tensor]:
         "scaling.scale": statistics.scale,
         "history.offsets": history.offsets,
         "history.times": history.times.astype(np.int64),
-        **{
-            f"history.{name}": getattr(history, name)
-            for name in ("target", "futr", "hist", "stat", "categories")
-        },
+        **{f"history.{name}": getattr(history, name) for name in _ARRAYS_OF_HISTORY},
     }
     for role in ("futr", "hist", "stat"):
         found: Statistics = getattr(trained.covariates, role)
@@ -219,13 +216,8 @@ def _trained(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Train
         covariates=CovariateScaler(**covariates),
         calendar=tuple(content["calendar"]),
         history=_history(content, arrays),
-        intervals=content["intervals"],
-        calibration=content["calibration"],
-        seed=content["seed"],
-        report=content["report"],
-        window_errors=content.get("window_errors", {}),
+        **{name: content[name] for name in (*_PLAIN, "report") if name in content},
         nonnegative=tuple(content.get("nonnegative", ())),
-        widening=content.get("widening", 1.0),
         bands=bands_of(arrays),
         adaptive=adaptive_of(arrays, len(content["history_ids"])),
     )
@@ -266,21 +258,15 @@ def _history(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
     for name, count in counts.items():
         if len(found := arrays[f"history.{name}"]) != count:
             raise ValueError(f"history.{name} has {len(found)} entries, expected {count}")
+    parts: dict[str, Any] = {name: arrays[f"history.{name}"] for name in _ARRAYS_OF_HISTORY}
     return Panel(
         columns=Columns(**content["columns"]),
         ids=_array(content["history_ids"]),
         offsets=arrays["history.offsets"],
         times=times if frequency.is_integer else times.astype("datetime64[ns]"),
-        target=arrays["history.target"],
-        futr=arrays["history.futr"],
-        hist=arrays["history.hist"],
-        stat=arrays["history.stat"],
-        categories=arrays["history.categories"],
-        vocabularies=content["vocabularies"],
+        **parts,
         frequency=frequency,
-        timezone=zone,
-        unit=content["unit"],
-        missing=content["missing"],
+        **{name: content[name] for name in _PLAIN_OF_HISTORY},
     )
 
 

@@ -12,82 +12,24 @@ what the last step depends on (see :mod:`tcn.layers.grid`).
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from tcn.forecasting.fitted.backbones import takes_condition
+from tcn.forecasting.fitted.sizes import Sizes, embedding_channels
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.window_scaling import WindowScaler, WindowStatistics
-from tcn.layers import AddCondition, FiLM, SequenceModule
+from tcn.layers import SequenceModule
 from tcn.layers.validation import check_positive
-from tcn.models import GRU, LSTM, TCN, LargeKernel, SequenceModel
-
-if TYPE_CHECKING:
-    from tcn.forecasting.windows.windows import WindowBatch
+from tcn.models import SequenceModel
 
 SKIPS = ("none", "last", "linear")
-BACKBONES = {"tcn": "TCN", "lstm": "LSTM", "gru": "GRU", "large_kernel": "LargeKernel"}
-"""Names of backbones, and of the columns of their forecasts."""
-CONDITIONS = {"film": FiLM, "add": AddCondition}
-EMBEDDING_CHANNELS = 8  # for a category of many values; one of few gets fewer
 DECODER_CHANNELS = 8  # what the encoder says of each horizon step, in addition to its known future
 CODE_BOUND = 2.0  # how large each of these may become
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """What a net takes in and gives out; it follows from the data and the output.
-
-    Attributes:
-        h: steps of the horizon.
-        input_size: steps of the look-back.
-        targets: target channels.
-        outputs: raw numbers for every target and step, as the output takes them.
-        locations: which of those say where the target lies; the skip is added to them.
-        past: channels of covariates known for the past, those known for the future included.
-        future: channels of covariates known for the horizon.
-        static: numbers per series.
-        categories: for each categorical column how many values it has.
-        masked: whether steps within a series may be missing, so that the net is told which are.
-        counts: whether the target is a count: the net reads ``log(1 + y)``, and what it answers
-            is in units of its own.
-    """
-
-    h: int
-    input_size: int
-    targets: int = 1
-    outputs: int = 1
-    locations: tuple[int, ...] = (0,)
-    past: int = 0
-    future: int = 0
-    static: int = 0
-    categories: tuple[int, ...] = ()
-    masked: bool = False
-    counts: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuses sizes that are not positive."""
-        for name in ("h", "input_size", "targets", "outputs"):
-            check_positive(name, [getattr(self, name)])
-
-    @property
-    def channels(self) -> int:
-        """Input channels of a backbone, constant ones aside."""
-        return self.targets * (2 if self.masked else 1) + self.past
-
-    @property
-    def hist(self) -> int:
-        """Covariates known for the past alone, the first of ``past``."""
-        return self.past - self.future
-
-    @property
-    def constants(self) -> int:
-        """Channels of what is known of a series as a whole: static numbers, embedded categories."""
-        return self.static + sum(map(embedding_channels, self.categories))
 
 
 class Answer(NamedTuple):
@@ -341,74 +283,3 @@ class ForecastNet(nn.Module):
             hist = torch.where(known[:, None], batch.exogenous[:, : sizes.hist], 0.0).flatten(1)
             location = location + self.hist_skip(hist).view(-1, sizes.targets, sizes.h)
         return location
-
-
-def embedding_channels(count: int) -> int:
-    """Dimensions in which a category of that many values is embedded."""
-    return min(EMBEDDING_CHANNELS, (count + 1) // 2 + 1)
-
-
-def takes_condition(net: SequenceModule) -> bool:
-    """Whether a layer of the net reads a condition."""
-    return any(m.reads_condition for m in net.modules() if isinstance(m, SequenceModule))
-
-
-def backbone_of(
-    name: str,
-    sizes: Sizes,
-    *,
-    width: int,
-    layers: int | None,
-    kernel_size: int,
-    dropout: float,
-    condition: str = "film",
-) -> SequenceModule:
-    """The backbone of that name.
-
-    Args:
-        name: one of :data:`BACKBONES`.
-        sizes: of what it reads.
-        width: channels of every level, or hidden width.
-        layers: levels; if None, for a TCN as many as cover the look-back (``TCN.for_length``),
-            for others one.
-        kernel_size: taps of a TCN's convolutions; the large kernels have their own.
-        dropout: share of values dropped in training.
-        condition: how static covariates and categories condition the levels of a TCN, ``"film"``
-            or ``"add"``. Others read them at every step.
-
-    Raises:
-        ValueError: if a name is unknown or a size not possible.
-    """
-    if name not in BACKBONES:
-        raise ValueError(
-            f"model: {name!r} is not one of {', '.join(map(repr, BACKBONES))}; or hand in a net"
-        )
-    if condition not in CONDITIONS:
-        raise ValueError(
-            f"condition: {condition!r} is not one of {', '.join(map(repr, CONDITIONS))}"
-        )
-    channels = sizes.channels + sizes.constants
-    if name == "large_kernel":
-        return LargeKernel(
-            channels, sizes.input_size, channels=width, layers=layers or 1, dropout=dropout
-        )
-    if name != "tcn":
-        cell = {"lstm": LSTM, "gru": GRU}[name]
-        return cell(channels, width, 1 if layers is None else layers, dropout=dropout)
-    published = "pytorch"  # the initial weights with which the published forecasts were made
-    if layers is None:
-        covering = TCN.for_length(
-            sizes.input_size, 1, kernel_size, width=1, initialization=published
-        )
-        (levels,) = covering.children()
-        layers = len(list(levels.children()))
-    check_positive("layers", [layers])
-    modulation = partial(CONDITIONS[condition], condition_channels=sizes.constants)
-    return TCN(
-        sizes.channels,
-        [width] * layers,
-        kernel_size,
-        dropout=dropout,
-        modulation=modulation if sizes.constants else None,
-        initialization=published,
-    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tcn.forecasting.windows.windows import WindowBatch
+from tcn.forecasting.windows.batch import WindowBatch
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def by_halves(compute: Callable[[WindowBatch], T], batch: WindowBatch) -> list[T
     # Here the error is gone, and with it what its frames held on to.
     logger.warning("out of memory with %d windows at once: going on with %d", count, count // 2)
     halves = [slice(count // 2), slice(count // 2, None)]
-    parts = [WindowBatch(*(part[half] for part in batch)) for half in halves]
+    parts = [batch.rows(half) for half in halves]
     return [found for part in parts for found in by_halves(compute, part)]
 
 

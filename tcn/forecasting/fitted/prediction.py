@@ -17,11 +17,11 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from tcn.forecasting.fitted.net import Answer, Sizes
+from tcn.forecasting.fitted.net import Answer
+from tcn.forecasting.fitted.sizes import Sizes
 from tcn.forecasting.intervals.widening import Widened
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.window_scaling import WindowStatistics
-from tcn.forecasting.windows.windows import WindowBatch
-from tcn.outputs import Output
 
 PATHS = 200
 DRAWS = 8
@@ -56,14 +56,12 @@ class Forecast(NamedTuple):
 
 def forecast(
     net: AnsweringNet,
-    output: Output,
+    output: Widened,
     batch: WindowBatch,
     *,
-    horizon: int | None = None,
+    horizon: int,
     quantiles: Sequence[float] = (),
     generator: torch.Generator | None = None,
-    paths: int = PATHS,
-    widening: float = 1.0,
 ) -> Forecast:
     """Points and quantiles for a batch of windows.
 
@@ -71,27 +69,23 @@ def forecast(
         net: in evaluation mode.
         output: what its raw numbers mean.
         batch: ``future`` over the horizon that is asked for; what came is not read.
-        horizon: steps; those that the net was trained for if None.
+        horizon: steps.
         quantiles: probabilities in rising order.
         generator: of the draws beyond the trained horizon.
-        paths: how many are drawn for each window, for quantiles beyond the trained horizon.
-        widening: see :mod:`tcn.forecasting.intervals.widening`.
 
     Raises:
         TypeError: if quantiles are asked for and the output has none.
     """
     steps = net.sizes.h
-    horizon = steps if horizon is None else horizon
-    said = Widened(output, widening)
     with torch.inference_mode():
-        first = _block(net, said, _block_of(batch, 0, steps), quantiles)
+        first = _block(net, output, _block_of(batch, 0, steps), quantiles)
         if horizon <= steps:
             return Forecast(first.mean[..., :horizon], first.quantiles[..., :horizon])
         mean, ranges = [first.mean], [first.quantiles]
         ahead = _advance(batch, first.mean, 0)
-        crowd = _Crowd(net, said, batch, paths, generator) if quantiles else None
+        crowd = _Crowd(net, output, batch, generator) if quantiles else None
         for begin in range(steps, horizon, steps):
-            mean.append(_block(net, said, _block_of(ahead, begin, steps), ()).mean)
+            mean.append(_block(net, output, _block_of(ahead, begin, steps), ()).mean)
             if crowd is not None:
                 ranges.append(crowd.quantiles(begin, quantiles))
             ahead = _advance(ahead, mean[-1], begin)
@@ -119,18 +113,17 @@ class _Crowd:
         net: AnsweringNet,
         output: Widened,
         batch: WindowBatch,
-        paths: int,
         generator: torch.Generator | None,
     ) -> None:
-        self.net, self.output, self.generator, self.paths = net, output, generator, paths
-        self.batch = WindowBatch(*(part.repeat_interleave(paths, 0) for part in batch))
+        self.net, self.output, self.generator = net, output, generator
+        self.batch = WindowBatch(*(part.repeat_interleave(PATHS, 0) for part in batch))
         self._draw(0)
 
     def _draw(self, begin: int) -> Tensor:
         """Draws the block from ``begin`` on and moves past it.
 
         Returns:
-            ``(DRAWS, batch * paths, targets, h)``, the first of which the paths go on from.
+            ``(DRAWS, batch * PATHS, targets, h)``, the first of which the paths go on from.
         """
         answer = self.net(_block_of(self.batch, begin, self.net.sizes.h))
         draws = self.output.sample(answer.raw, DRAWS, self.generator)
@@ -139,7 +132,7 @@ class _Crowd:
         return draws
 
     def quantiles(self, begin: int, levels: Sequence[float]) -> Tensor:
-        draws = self._draw(begin).unflatten(1, (-1, self.paths)).transpose(1, 2).flatten(0, 1)
+        draws = self._draw(begin).unflatten(1, (-1, PATHS)).transpose(1, 2).flatten(0, 1)
         return torch.quantile(draws, torch.tensor(levels).to(draws), dim=0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tcn.forecasting.fitted.trained import INTERVALS
+from tcn.forecasting.intervals.levels import INTERVALS
 from tcn.saving.folder import CHECKSUM, VERSIONS, tensors_schema
 
 ARRAYS = "forecaster.safetensors"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, get_args
 
-from sklearn.base import BaseEstimator
-
-from tcn.forecasting.fitted.net import BACKBONES, SKIPS
-from tcn.forecasting.fitted.trained import INTERVALS
-from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.fitted.backbones import BACKBONES
+from tcn.forecasting.fitted.net import SKIPS
+from tcn.forecasting.fitted.setting_groups import ColumnSettings, NetSettings, TrainingSettings
 from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.gaps import FILLS, Fill
+from tcn.forecasting.frames.panel import Panel
 from tcn.forecasting.frames.rows import Missing
+from tcn.forecasting.intervals.levels import INTERVALS
 from tcn.forecasting.windows.scaling import SERIES_SCALERS
 from tcn.forecasting.windows.window_scaling import WINDOW_SCALERS
 from tcn.layers import SequenceModule
@@ -38,156 +39,62 @@ _NAMES: dict[str, Collection[Any]] = {
 """What an argument may be."""
 
 
-class Settings(BaseEstimator):
-    """Arguments of a forecaster, checked; an estimator of scikit-learn as far as these go."""
+@dataclass(eq=False, repr=False)
+class Settings(ColumnSettings, NetSettings, TrainingSettings):
+    """Arguments of a forecaster, checked; an estimator of scikit-learn as far as these go.
 
-    def __init__(
-        self,
-        h: int,
-        input_size: int,
-        *,
-        model: str | SequenceModule = "tcn",
-        loss: str | Output = "mse",
-        scaler: str | None = None,
-        window_scaler: str | None = None,
-        futr_exog_list: Sequence[str] = (),
-        hist_exog_list: Sequence[str] = (),
-        stat_exog_list: Sequence[str] = (),
-        categorical_list: Sequence[str] = (),
-        calendar: Sequence[str] | str = (),
-        width: int = 16,
-        layers: int | None = None,
-        kernel_size: int = 3,
-        dropout: float = 0.2,
-        skip: str = "linear",
-        max_steps: int = 1000,
-        batch_size: int = 128,
-        learning_rate: float = 5e-3,
-        weight_decay: float = 0.0,
-        early_stop_patience_steps: int | None = None,
-        val_check_steps: int = 100,
-        intervals: str | None = None,
-        missing: Missing = "raise",
-        fill: Fill | None = None,
-        freq: str | int | None = None,
-        id_col: str = "unique_id",
-        time_col: str = "ds",
-        target_col: str | Sequence[str] = "y",
-        alias: str | None = None,
-        accelerator: str = "auto",
-        progress: bool = False,
-        seed: int = 1,
-    ) -> None:
-        """Settings; nothing is computed.
+    Attributes:
+        h: steps forecast at once. A longer horizon can be asked for later.
+        input_size: steps of the past that a forecast sees.
+        loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"mase"``, ``"quantiles"``, ``"normal"``,
+            ``"student_t"``, ``"mixture"``, ``"poisson"``, ``"negative_binomial"``, or an
+            output of :mod:`tcn.outputs`. Whichever it is, forecasts and intervals of a target
+            whose values in training are whole numbers, none negative, do not go below 0.
+            Intervals allow for the fit, see :mod:`tcn.forecasting.intervals.widening`, unless
+            they are those of a distribution of counts.
+        scaler: of every series, by its training part; see
+            :class:`tcn.forecasting.windows.scaling.SeriesScaler`. None: ``"standard"``, and
+            ``"identity"`` for counts.
+        window_scaler: of every look-back; see
+            :class:`tcn.forecasting.windows.window_scaling.WindowScaler` for the names and for
+            which data each one is. None and ``"auto"``: the one by which a linear map forecasts
+            the validation best, or without one the last windows of the training part; see
+            :mod:`tcn.forecasting.windows.window_choice`. For counts always ``"identity"``.
+        calendar: names of :mod:`tcn.forecasting.frames.calendar`, or ``"auto"`` for those that
+            suit the frequency.
+        intervals: None for those of the loss, if it is a distribution; ``"conformal"`` around
+            any point, or ``"cqr"`` for the quantiles of a distribution corrected, both
+            calibrated on the last ``val_size`` steps; ``"adaptive"``: as ``"conformal"``, and
+            :meth:`update` corrects them after every value that comes.
+        missing: ``"raise"``, or ``"mask"``: the net is told of NaN and absent rows, and they
+            count in no loss.
+        fill: ``"forward"``, ``"zero"`` or ``"interpolate"`` before anything else; None: not.
+        freq: the step of the rows, such as ``"h"``, ``"MS"`` or 1; ``"MS-15"`` is the 15th of
+            every month; inferred if None.
+        alias: name of the result column; that of the model if None.
 
-        Args:
-            h: steps forecast at once. A longer horizon can be asked for later.
-            input_size: steps of the past that a forecast sees.
-            model: ``"tcn"`` (residual, dilated, causal), ``"lstm"``, ``"gru"``,
-                ``"large_kernel"`` (:class:`tcn.models.LargeKernel`), or a net of
-                :mod:`tcn.models`, of which a copy is trained.
-            loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"mase"``, ``"quantiles"``, ``"normal"``,
-                ``"student_t"``, ``"mixture"``, ``"poisson"``, ``"negative_binomial"``, or an
-                output of :mod:`tcn.outputs`. Whichever it is, forecasts and intervals of a target
-                whose values in training are whole numbers, none negative, do not go below 0.
-                Intervals allow for the fit, see :mod:`tcn.forecasting.intervals.widening`, unless
-                they are those of a distribution of counts.
-            scaler: of every series, by its training part; see
-                :class:`tcn.forecasting.windows.scaling.SeriesScaler`. None: ``"standard"``, and
-                ``"identity"`` for counts.
-            window_scaler: of every look-back; see
-                :class:`tcn.forecasting.windows.window_scaling.WindowScaler` for the names and for
-                which data each one is. None and ``"auto"``: the one by which a linear map forecasts
-                the validation best, or without one the last windows of the training part; see
-                :mod:`tcn.forecasting.windows.window_choice`. For counts always ``"identity"``.
-            futr_exog_list: columns known for the future too.
-            hist_exog_list: columns known for the past alone.
-            stat_exog_list: columns of the static frame that are numbers.
-            categorical_list: columns of the static frame that name categories.
-            calendar: names of :mod:`tcn.forecasting.frames.calendar`, or ``"auto"`` for those that
-                suit the frequency.
-            width: channels of every level, or hidden width of a recurrent net.
-            layers: levels; None: for a TCN as many as see the whole look-back, otherwise one.
-            kernel_size: taps of the TCN's convolutions.
-            dropout: share of values dropped in training.
-            skip: ``"linear"`` map of the look-back, that of ``hist_exog_list`` included, ``"last"``
-                value or ``"none"``: what the net's answer is added to.
-            max_steps: optimizer steps.
-            batch_size: windows per step.
-            learning_rate: at the start; it falls to 0 along a cosine.
-            weight_decay: of AdamW.
-            early_stop_patience_steps: validations without improvement after which training ends;
-                None: never. Without it, too, the weights of the best validation are kept.
-            val_check_steps: steps from one validation to the next.
-            intervals: None for those of the loss, if it is a distribution; ``"conformal"`` around
-                any point, or ``"cqr"`` for the quantiles of a distribution corrected, both
-                calibrated on the last ``val_size`` steps; ``"adaptive"``: as ``"conformal"``, and
-                :meth:`update` corrects them after every value that comes.
-            missing: ``"raise"``, or ``"mask"``: the net is told of NaN and absent rows, and they
-                count in no loss.
-            fill: ``"forward"``, ``"zero"`` or ``"interpolate"`` before anything else; None: not.
-            freq: the step of the rows, such as ``"h"``, ``"MS"`` or 1; ``"MS-15"`` is the 15th of
-                every month; inferred if None.
-            id_col: name of the column of series.
-            time_col: name of the column of times.
-            target_col: name of the column to forecast, or several for a multivariate forecast.
-            alias: name of the result column; that of the model if None.
-            accelerator: see ``pytorch_lightning.Trainer``.
-            progress: whether a bar is shown in training.
-            seed: of everything random.
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if a size, name or share is not possible, naming it.
+    """
 
-        Raises:
-            TypeError: if an argument is of the wrong kind.
-            ValueError: if a size, name or share is not possible, naming it.
-        """
-        self.h = h
-        self.input_size = input_size
-        self.model = uncompiled(model)
-        self.loss = loss
-        self.scaler = scaler
-        self.window_scaler = window_scaler
-        self.futr_exog_list = futr_exog_list
-        self.hist_exog_list = hist_exog_list
-        self.stat_exog_list = stat_exog_list
-        self.categorical_list = categorical_list
-        self.calendar = calendar
-        self.width = width
-        self.layers = layers
-        self.kernel_size = kernel_size
-        self.dropout = dropout
-        self.skip = skip
-        self.max_steps = max_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.early_stop_patience_steps = early_stop_patience_steps
-        self.val_check_steps = val_check_steps
-        self.intervals = intervals
-        self.missing = missing
-        self.fill = fill
-        self.freq = freq
-        self.id_col = id_col
-        self.time_col = time_col
-        self.target_col = target_col
-        self.alias = alias
-        self.accelerator = accelerator
-        self.progress = progress
-        self.seed = seed
+    h: int
+    input_size: int
+    _: KW_ONLY
+    loss: str | Output = "mse"
+    scaler: str | None = None
+    window_scaler: str | None = None
+    calendar: Sequence[str] | str = ()
+    intervals: str | None = None
+    missing: Missing = "raise"
+    fill: Fill | None = None
+    freq: str | int | None = None
+    alias: str | None = None
+
+    def __post_init__(self) -> None:
+        """Nothing is computed."""
+        self.model = uncompiled(self.model)
         self.check()
-
-    @property
-    def columns(self) -> Columns:
-        """Names and roles of the columns."""
-        target = self.target_col
-        return Columns(
-            id=self.id_col,
-            time=self.time_col,
-            target=(target,) if isinstance(target, str) else tuple(target),
-            futr=tuple(self.futr_exog_list),
-            hist=tuple(self.hist_exog_list),
-            stat=(*self.stat_exog_list, *self.categorical_list),
-            categorical=tuple(self.categorical_list),
-        )
 
     @property
     def result_name(self) -> str:
@@ -215,6 +122,25 @@ class Settings(BaseEstimator):
         if self.freq is not None:
             Frequency.given(self.freq)
         self.check_names_of_results()
+
+    def check_unchanged(self, history: Panel) -> None:
+        """Refuses settings that are not those of the training, which ended with this history.
+
+        Raises:
+            ValueError: if one was set after fit that only a fit can follow.
+        """
+        told, columns = history.missing, history.columns
+        self.check_names_of_results()
+        if self.missing != told:
+            raise ValueError(
+                f"missing: {self.missing!r} was set after fit, which was told {told!r}; call "
+                f"fit(df) again, or set it back"
+            )
+        if self.columns != columns:
+            raise ValueError(
+                f"columns: they were set after fit, which read {columns}; call fit(df) again, or "
+                "set them back"
+            )
 
     def check_names_of_results(self) -> None:
         """Refuses columns that results would have twice, of which one would be lost.

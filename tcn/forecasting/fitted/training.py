@@ -11,25 +11,28 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
 from typing_extensions import override
 
 from tcn.forecasting.fitted.net import Answer, ForecastNet
 from tcn.forecasting.fitted.training_data import ForecastDataModule
-from tcn.forecasting.windows.windows import WindowBatch
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.layers.validation import check_positive
 from tcn.outputs import MASE, Output, Point, seasonal_error
+from tcn.training.batch import Batch
 from tcn.training.best import Best
-from tcn.training.denormals import FlushDenormals
 from tcn.training.schedules import Schedule
+from tcn.training.task import Task
+
+GRADIENT = 1.0  # largest norm of that of a step
 
 
-class ForecastTask(pl.LightningModule):
+class ForecastTask(Task):
     """A forecast net with an output's loss, an optimizer and a schedule.
 
     Logs ``train_loss`` and ``val_loss``, means over the observed steps of the horizon. That of a
@@ -39,6 +42,9 @@ class ForecastTask(pl.LightningModule):
     Raises:
         ValueError: in ``fit``, when an input or the loss is not finite.
     """
+
+    monitor = ("val_loss", "min")
+    net: ForecastNet
 
     def __init__(
         self,
@@ -60,69 +66,51 @@ class ForecastTask(pl.LightningModule):
             schedule: of the learning rate over the run; constant if None.
             season: steps of a season, for the output ``mase`` unless it has its own.
         """
-        super().__init__()
         if not learning_rate > 0:
             raise ValueError(f"learning_rate: {learning_rate} must be above 0")
         if weight_decay < 0:
             raise ValueError(f"weight_decay: {weight_decay} must not be negative")
-        self.net = net
+        optimizer = partial(
+            torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay, fused=True
+        )
+        super().__init__(net, optimizer=optimizer, lr_scheduler=schedule)
         self.output = output
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.schedule = schedule
         self.season = season
 
     @override
-    def forward(self, batch: WindowBatch) -> Answer:
+    def forward(self, batch: WindowBatch) -> Answer:  # type: ignore[override]
         return self.net(batch)
 
-    def loss(self, batch: WindowBatch) -> Tensor:
-        """The loss of a batch, a mean over the observed steps of its horizons."""
-        answer = self(batch)
-        raw, target = answer.raw, batch.horizon
+    @override
+    def loss(self, output: Answer, batch: WindowBatch) -> tuple[Tensor, float]:  # type: ignore[override]
+        raw, target, weight = output.raw, batch.horizon, int(batch.horizon_observed.sum())
         if not isinstance(self.output, Point):
             if not self.net.sizes.counts:
-                target = self.net.to_window(target, answer.statistics)
-            return self.output.loss(raw, target, batch.horizon_observed)
-        raw = self.net.restore(raw[:, 0], answer.statistics).unsqueeze(1)
+                target = self.net.to_window(target, output.statistics)
+            return self.output.loss(raw, target, batch.horizon_observed), weight
+        raw = self.net.restore(raw[:, 0], output.statistics).unsqueeze(1)
         scale = None
         if isinstance(self.output, MASE):
             season = self.output.season or self.season
             scale = seasonal_error(batch.target, batch.observed, season)
-        return self.output.loss(raw, target, batch.horizon_observed, scale)
+        return self.output.loss(raw, target, batch.horizon_observed, scale), weight
 
     @override
-    def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
-        loss = self.loss(batch)
+    def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:  # type: ignore[override]
+        loss, _ = self.loss(self(batch), batch)
         if not torch.isfinite(loss):
             self._refuse(batch, loss)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(batch.target))
         return loss
 
     @override
-    def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:
-        weight = int(batch.horizon_observed.sum())
-        if weight:
-            loss = self.loss(batch)
-            self.log("val_loss", loss, prog_bar=True, batch_size=weight, sync_dist=True)
+    def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:  # type: ignore[override]
+        if batch.horizon_observed.any():
+            self.log_mean("val_loss", *self.loss(self(batch), batch))
 
     @override
-    def configure_callbacks(self) -> list[pl.Callback]:
-        return [FlushDenormals()]
-
-    @override
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = torch.optim.AdamW(
-            self.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
-        if self.schedule is None:
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        config: LRSchedulerConfigType = {
-            "scheduler": self.schedule(optimizer, steps),
-            "interval": "step",
-        }
-        return {"optimizer": optimizer, "lr_scheduler": config}
+    def evaluate(self, stage: str, output: Tensor, batch: Batch) -> None:
+        """Nothing beside the loss."""
 
     def _refuse(self, batch: WindowBatch, loss: Tensor) -> None:
         for name in ("target", "exogenous", "future", "static", "horizon"):
@@ -167,7 +155,6 @@ def train(
     max_steps: int,
     validate_every: int = 100,
     patience: int | None = None,
-    gradient_clip: float | None = 1.0,
     accelerator: str = "auto",
     progress: bool = False,
 ) -> dict[str, float]:
@@ -179,7 +166,6 @@ def train(
         max_steps: optimizer steps.
         validate_every: steps from one validation to the next.
         patience: validations without improvement after which the run ends; None: never.
-        gradient_clip: largest norm of a step's gradient; None for any.
         accelerator: see ``pytorch_lightning.Trainer``.
         progress: whether a bar is shown.
 
@@ -208,7 +194,7 @@ def train(
             check_val_every_n_epoch=None if validating else 1,
             limit_val_batches=1.0 if validating else 0,
             num_sanity_val_steps=0,
-            gradient_clip_val=gradient_clip,
+            gradient_clip_val=GRADIENT,
             callbacks=callbacks,
             logger=False,
             enable_checkpointing=False,

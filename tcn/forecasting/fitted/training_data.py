@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from tcn.data.loading import EpochShuffle
-from tcn.forecasting.windows.windows import WindowBatch
+from tcn.data.loading import EpochShuffle, SequenceDataModule, Split, batches
+from tcn.forecasting.windows.windows import Windows
 from tcn.layers.validation import check_positive
 
 VALIDATION_BATCH = 1024
 
 
-class BatchedWindows(Protocol):
-    """Windows that can be read many at once."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def batch(self, indices: Tensor) -> WindowBatch:
-        """Those of these numbers."""
-
-
-class ForecastDataModule(pl.LightningDataModule):
+class ForecastDataModule(SequenceDataModule):
     """Windows for training, drawn anew in every epoch, and for validation."""
 
     def __init__(
         self,
-        train: BatchedWindows,
-        validation: BatchedWindows | None = None,
+        train: Windows,
+        validation: Windows | None = None,
         *,
         batch_size: int = 128,
         seed: int = 1,
@@ -50,40 +37,25 @@ class ForecastDataModule(pl.LightningDataModule):
         Raises:
             ValueError: if ``batch_size`` is below 1, or there is no window to train on.
         """
-        super().__init__()
         check_positive("batch_size", [batch_size])
+        super().__init__(batch_size=batch_size, seed=seed)
         if len(train) == 0:
             raise ValueError("train: no window; give longer series, or a shorter h or input_size")
-        self.train = train
-        self.validation = validation
-        self.batch_size = batch_size
-        self.seed = seed
+        self.train, self.validation = train, validation
 
     @override
-    def train_dataloader(self) -> DataLoader[WindowBatch]:
-        order = _Order(len(self.train), self.seed)
-        return DataLoader(
-            _Batches(self.train), self.batch_size, sampler=order, collate_fn=_already_a_batch
-        )
+    def make_dataset(self, split: Split) -> Any:
+        return self.train if split == "train" else self.validation
 
     @override
-    def val_dataloader(self) -> DataLoader[WindowBatch] | list[Any]:
+    def training_order(self, size: int) -> EpochShuffle:
+        return _Order(size, self.seed)
+
+    @override
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:  # type: ignore[override]
         if self.validation is None:
             return []
-        return DataLoader(_Batches(self.validation), VALIDATION_BATCH, collate_fn=_already_a_batch)
-
-
-class _Batches(Dataset[WindowBatch]):
-    """Windows by lists of their numbers."""
-
-    def __init__(self, windows: BatchedWindows) -> None:
-        self.windows = windows
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitems__(self, indices: Sequence[int]) -> WindowBatch:
-        return self.windows.batch(torch.as_tensor(indices))
+        return batches(self.make_dataset("validation"), VALIDATION_BATCH)
 
 
 class _Order(EpochShuffle):
@@ -92,7 +64,3 @@ class _Order(EpochShuffle):
     @override
     def numbers(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-
-
-def _already_a_batch(batch: Any) -> Any:
-    return batch

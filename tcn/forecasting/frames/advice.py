@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tcn.forecasting.frames.frequency import DAY, Frequency, wall_clock
+from tcn.forecasting.frames.arrays import Booleans, Integers
+from tcn.forecasting.frames.clock import DAY, wall_clock
+from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.gaps import Fill, filled
 from tcn.forecasting.frames.reading import SHOWN
 
 if TYPE_CHECKING:
     from tcn.forecasting.frames.rows import Rows
 
-Integers = NDArray[np.int64]
 
 MOST_ABSENT = 100  # rows put in per row given
 HOUR = 3600 * 10**9  # nanoseconds
@@ -24,7 +24,7 @@ WORKING_DAYS = (
 )
 
 
-def against_missing(rows: Rows, absent: NDArray[np.bool_], fill: Fill | None) -> str:
+def against_missing(rows: Rows, absent: Booleans, fill: Fill | None) -> str:
     """What helps against missing values of a column, ``(R, 1)``, that are left."""
     if rows.argument != "df":  # there is a past before them
         if fill is None:

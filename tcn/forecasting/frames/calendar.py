@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tcn.forecasting.frames.frequency import Frequency, localized
+from tcn.forecasting.frames.arrays import Floats
+from tcn.forecasting.frames.clock import localized
+from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.public_holidays import check_holiday, holiday_of, is_holiday
-
-Floats = NDArray[np.float64]
 
 # What is read from a time, its first value and how many there are at most.
 _FIELDS: dict[str, tuple[Callable[[pd.DatetimeIndex], Any], int, int]] = {

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -52,6 +55,18 @@ class Columns:
                 roles[column] = role
         if extra := set(self.categorical) - set(self.stat):
             raise ValueError(f"categorical: {sorted(extra)} are not static; name them in stat too")
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What changes from row to row: targets, known future, known past."""
+        return (*self.target, *self.futr, *self.hist)
+
+    def apart(self, values: NDArray[Any]) -> dict[str, Any]:
+        """The columns of :attr:`values`, ``(R, V)``, as ``target``, ``futr`` and ``hist``."""
+        first = len(self.target)
+        ends = (first, first + len(self.futr))
+        parts = map(np.ascontiguousarray, np.split(values, ends, axis=1))
+        return dict(zip(("target", "futr", "hist"), parts, strict=True))
 
     @property
     def numeric_stat(self) -> tuple[str, ...]:

@@ -17,18 +17,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
+from tcn.forecasting.frames.arrays import Booleans, Integers
+from tcn.forecasting.frames.clock import DAY, days_of, from_wall_clock, wall_clock
+from tcn.forecasting.frames.inference import calendar_name, most_common
+
 _DAY_OF_MONTH = re.compile(r"(?:[1-9]\d*)?MS-([2-9]|1\d|2[0-8])")
-DAY = 24 * 3600 * 10**9  # nanoseconds
 EXAMPLES = "'h', '15min', 'D', 'W-SUN', 'MS', 'QS' or, for integer times, 1"
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 # Steps after which a calendar frequency is expected to repeat: a week or a year.
 _SEASONS = {"D": 7, "B": 5, "C": 5, "W": 52}
 _SEASONS |= dict.fromkeys(("MS", "ME", "BMS", "BME"), 12) | dict.fromkeys(("SMS", "SME"), 24)
 _SEASONS |= dict.fromkeys(("QS", "QE", "BQS", "BQE"), 4)
-
-Integers = NDArray[np.int64]
-Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -99,14 +97,14 @@ class Frequency:
                 f"freq: it cannot be inferred, for no series has two rows; give freq={EXAMPLES}"
             )
         position: Integers = times.astype(np.int64)
-        step = _most_common(np.diff(position)[inside])
+        step = most_common(np.diff(position)[inside])
         if times.dtype.kind == "i":
             return cls(step)
         local = wall_clock(times, timezone)
-        local_step = _most_common(np.diff(local)[inside])
+        local_step = most_common(np.diff(local)[inside])
         if step < DAY or local_step % DAY:
             return cls.given(pd.Timedelta(step, unit="ns"))
-        return cls(_calendar_name(np.unique(local // DAY), local_step // DAY))
+        return cls(calendar_name(np.unique(local // DAY), local_step // DAY))
 
     @property
     def is_integer(self) -> bool:
@@ -184,9 +182,9 @@ class Frequency:
             grid = self._grid(days.min(), days.max())
             need = len(grid) + int(steps.max()) * self.offset.n
             start = pd.Timestamp((days.min() - self._day) * DAY)
-            grid = _days_of(pd.date_range(start, periods=need, freq=self.offset.base)) + self._day
+            grid = days_of(pd.date_range(start, periods=need, freq=self.offset.base)) + self._day
             days = grid[np.searchsorted(grid, days) + steps * self.offset.n]
-        return _from_wall_clock(days * DAY + hour, timezone)
+        return from_wall_clock(days * DAY + hour, timezone)
 
     def after(self, last: NDArray[Any], steps: int, timezone: str | None) -> NDArray[Any]:
         """The next times of many series at once, ``(N,)`` last times to ``(N, steps)``."""
@@ -195,24 +193,6 @@ class Frequency:
             return self.advance(last[:, None], ahead, timezone)
         ahead = np.tile(ahead, len(last))
         return self.advance(np.repeat(last, steps), ahead, timezone).reshape(len(last), steps)
-
-    def future(self, last_time: Any, steps: int) -> Any:
-        """The next times of one series, in the zone of ``last_time``.
-
-        Args:
-            last_time: a timestamp, with or without a zone, or an integer.
-            steps: how many.
-
-        Returns:
-            A ``DatetimeIndex``, or an ``int64`` array for integer times.
-        """
-        if self.is_integer:
-            return self.after(np.array([last_time], dtype=np.int64), steps, None)[0]
-        last = pd.Timestamp(last_time).as_unit("ns")
-        zone = last.tzinfo
-        utc = last.tz_convert("UTC").tz_localize(None) if zone else last
-        times = self.after(np.array([utc.to_datetime64()]), steps, zone)[0]
-        return localized(times, zone)
 
     @cached_property
     def offset(self) -> Any:
@@ -251,7 +231,7 @@ class Frequency:
         on_grid = hour == usual
         moved = np.flatnonzero(~on_grid)
         if timezone is not None and len(moved):
-            expected = _from_wall_clock(days[moved] * DAY + usual[moved], timezone)
+            expected = from_wall_clock(days[moved] * DAY + usual[moved], timezone)
             on_grid[moved] = expected == times[moved]
         if self._days is not None:
             weekday = getattr(self.offset, "weekday", None)
@@ -267,80 +247,8 @@ class Frequency:
     def _grid(self, first: int, last: int) -> Integers:
         """The days from ``first`` to ``last`` on which one step of the base frequency ends."""
         start, end = (pd.Timestamp((int(day) - self._day) * DAY) for day in (first, last))
-        return _days_of(pd.date_range(start, end, freq=self.offset.base)) + self._day
-
-
-def wall_clock(times: NDArray[Any], timezone: Any) -> Integers:
-    """Nanoseconds since 1970-01-01 00:00 on the wall clock of a zone, of times in UTC."""
-    if timezone is None:
-        return times.astype("datetime64[ns]").astype(np.int64)
-    index = localized(times, timezone).tz_localize(None)
-    return index.as_unit("ns").asi8
-
-
-def localized(times: NDArray[Any], timezone: Any) -> pd.DatetimeIndex:
-    """Times in UTC as an index of pandas in a zone; without a zone where there is none."""
-    index = pd.DatetimeIndex(times)
-    return index if timezone is None else index.tz_localize("UTC").tz_convert(timezone)
-
-
-def _from_wall_clock(local: Integers, timezone: Any) -> NDArray[Any]:
-    times = local.astype("datetime64[ns]")
-    if timezone is None:
-        return times
-    index = pd.DatetimeIndex(times)
-    first = np.ones(len(index), dtype=bool)
-    index = index.tz_localize(timezone, ambiguous=first, nonexistent="shift_forward")
-    return index.tz_convert("UTC").tz_localize(None).as_unit("ns").to_numpy(copy=True)
-
-
-def _days_of(index: pd.DatetimeIndex) -> Integers:
-    return index.as_unit("ns").asi8 // DAY
-
-
-def _most_common(values: Integers) -> int:
-    # Of equally common steps the shortest, of which the others may be multiples.
-    found, counts = np.unique(values, return_counts=True)
-    return int(found[counts.argmax()])
+        return days_of(pd.date_range(start, end, freq=self.offset.base)) + self._day
 
 
 def _whole(period: int, step: int) -> int:
     return period // step if period % step == 0 else 1
-
-
-def _calendar_name(days: Integers, step: int) -> str:
-    """Name of the calendar frequency of days (since 1970, ascending) usually ``step`` apart."""
-    dates = pd.DatetimeIndex((days * DAY).astype("datetime64[ns]"))
-    if step == 1:
-        weekend = (dates.day_of_week >= 5).any()
-        return "D" if weekend or days[-1] - days[0] < 7 else "B"
-    month = np.asarray(dates.year) * 12 + np.asarray(dates.month) - 1
-    if step >= 28 and (kind := _month_kind(dates)):
-        months = _most_common(np.diff(month))
-        if months % 12 == 0 and "-" not in kind:
-            return f"{_times(months // 12)}{kind.replace('M', 'Y')}-{_MONTHS[month[-1] % 12]}"
-        if months == 3 and "-" not in kind:
-            # Quarters are named by the month that they begin with, or end with.
-            first, names = (0, _MONTHS[:3]) if kind.endswith("S") else (2, ("DEC", "JAN", "FEB"))
-            return f"{kind.replace('M', 'Q')}-{names[(month[-1] - first) % 3]}"
-        return f"{_times(months)}{kind}"
-    if step % 7 == 0 and len(set(dates.day_of_week)) == 1:
-        return f"{_times(step // 7)}W-{_WEEKDAYS[dates.day_of_week[0]]}"
-    return f"{_times(step)}D"
-
-
-def _month_kind(dates: pd.DatetimeIndex) -> str | None:
-    if dates.is_month_start.all():
-        return "MS"
-    if dates.is_month_end.all():
-        return "ME"
-    if len(set(dates.day)) == 1 and dates.day[0] <= 28:
-        return f"MS-{dates.day[0]}"
-    for name in ("BMS", "BME"):
-        if all(to_offset(name).is_on_offset(date) for date in dates):
-            return name
-    return None
-
-
-def _times(count: int) -> str:
-    return "" if count == 1 else str(count)

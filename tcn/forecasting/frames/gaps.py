@@ -7,13 +7,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tcn.forecasting.frames.arrays import Floats, Integers
 from tcn.forecasting.frames.frequency import Frequency
 
 Fill = Literal["forward", "zero", "interpolate"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class Regular(NamedTuple):

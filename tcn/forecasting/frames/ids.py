@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tcn.forecasting.frames.arrays import Integers
 from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.reading import SHOWN
-
-Integers = NDArray[np.int64]
 
 
 def read_ids(ids: pd.Series, name: str, argument: str) -> tuple[Integers, NDArray[Any]]:
@@ -37,6 +36,12 @@ def read_ids(ids: pd.Series, name: str, argument: str) -> tuple[Integers, NDArra
             f"{absent[:SHOWN].tolist()}; drop these rows"
         )
     return codes.astype(np.int64), np.array(unique)
+
+
+def numbers_of(known: NDArray[Any], ids: NDArray[Any]) -> Integers:
+    """The place of each id among those known, -1 for one that is not."""
+    number = {identity: index for index, identity in enumerate(known.tolist())}
+    return np.array([number.get(identity, -1) for identity in ids.tolist()], dtype=np.int64)
 
 
 def shown(values: NDArray[Any]) -> str:

@@ -9,19 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tcn.forecasting.frames.arrays import Floats, Integers
+from tcn.forecasting.frames.clock import localized
 from tcn.forecasting.frames.columns import Columns
-from tcn.forecasting.frames.frequency import Frequency, localized
+from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.gaps import FILLS, Fill, filled
-from tcn.forecasting.frames.ids import shown, shown_rows
+from tcn.forecasting.frames.ids import numbers_of, shown, shown_rows
 from tcn.forecasting.frames.reading import SHOWN
-from tcn.forecasting.frames.results import FrameKind, frame_like
 from tcn.forecasting.frames.rows import Missing, Rows
 from tcn.forecasting.frames.static import read_static
-
-__all__ = ["Columns", "FrameKind", "Panel", "frame_like", "future_from_frame", "panel_from_frame"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -78,11 +74,6 @@ class Panel:
         """``(N,)`` rows of each series."""
         return np.diff(self.offsets)
 
-    @property
-    def missing_count(self) -> int:
-        """Missing values of the target."""
-        return int(np.isnan(self.target).sum())
-
     def future_times(self, h: int) -> NDArray[Any]:
         """``(N, h)`` times after the last row of each series, in UTC or integers."""
         return self.frequency.after(self.times[self.offsets[1:] - 1], h, self.timezone)
@@ -115,6 +106,11 @@ class Panel:
             short = shown(self.ids[count < 1])
             raise ValueError(f"rows: nothing would be left of series {short}; leave these out")
         return self._gather(np.arange(len(self)), self.offsets[:-1], count)
+
+    def last(self, rows: int) -> Panel:
+        """The last rows of every series, or as many as there are."""
+        lengths = np.minimum(self.lengths, rows)
+        return self._gather(np.arange(len(self)), self.offsets[1:] - lengths, lengths)
 
     def _gather(self, series: Integers, begin: Integers, lengths: Integers) -> Panel:
         offsets = np.concatenate(([0], np.cumsum(lengths)))
@@ -167,8 +163,7 @@ def panel_from_frame(
         raise ValueError(f"missing: {missing!r} is not known; give 'raise' or 'mask'")
     if fill is not None and fill not in FILLS:
         raise ValueError(f"fill: {fill!r} is not known; give None, {', '.join(map(repr, FILLS))}")
-    values = (*columns.target, *columns.futr, *columns.hist)
-    rows = Rows.read(df, columns, values, "df").sorted()
+    rows = Rows.read(df, columns, columns.values, "df").sorted()
     if not isinstance(freq, Frequency):  # that of a training, whose times were looked at
         rows.check_dates()
     frequency = Frequency.given(freq) if freq is not None else rows.frequency()
@@ -177,8 +172,6 @@ def panel_from_frame(
         rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
     rows = rows.without_empty_series()
     rows.check_missing(missing, fill)
-    targets, futures = len(columns.target), len(columns.futr)
-    target, futr, hist = np.split(rows.values, [targets, targets + futures], axis=1)
     stat, categories, known = read_static(
         static_df, columns, rows.ids, missing=missing, vocabularies=vocabularies
     )
@@ -187,9 +180,7 @@ def panel_from_frame(
         ids=rows.ids,
         offsets=rows.offsets,
         times=rows.times,
-        target=np.ascontiguousarray(target),
-        futr=np.ascontiguousarray(futr),
-        hist=np.ascontiguousarray(hist),
+        **columns.apart(rows.values),
         stat=stat,
         categories=categories,
         vocabularies=known,
@@ -197,6 +188,48 @@ def panel_from_frame(
         timezone=rows.timezone,
         unit=rows.unit,
         missing=missing,
+    )
+
+
+def panel_like(history: Panel, df: Any, static_df: Any = None, fill: Fill | None = None) -> Panel:
+    """Another frame as a panel, with columns, frequency and categories of a history.
+
+    Args:
+        history: of the training.
+        df: see :func:`panel_from_frame`.
+        static_df: likewise; without it, the static columns of the history are those of ``df``.
+        fill: likewise.
+
+    Raises:
+        TypeError: see :func:`panel_from_frame`.
+        ValueError: likewise; or if static columns of a series are not known.
+    """
+    columns = history.columns
+    reuse = static_df is None and bool(columns.stat)
+    panel = panel_from_frame(
+        df,
+        columns=replace(columns, stat=(), categorical=()) if reuse else columns,
+        static_df=static_df,
+        freq=history.frequency,
+        missing=history.missing,
+        fill=fill,
+        vocabularies=None if reuse else history.vocabularies,
+    )
+    if not reuse:
+        return panel
+    index = numbers_of(history.ids, panel.ids)
+    if (index < 0).any():
+        raise ValueError(
+            f"static_df: it is missing, and {int((index < 0).sum())} series, such as "
+            f"{shown(panel.ids[index < 0][:1])}, were not there in training; give their "
+            f"{list(columns.stat)}"
+        )
+    return replace(
+        panel,
+        columns=columns,
+        stat=history.stat[index],
+        categories=history.categories[index],
+        vocabularies=history.vocabularies,
     )
 
 

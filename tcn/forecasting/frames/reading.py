@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tcn.forecasting.frames.arrays import Floats
+
 Library = Literal["pandas", "polars", "pyarrow"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
 SHOWN = 5  # rows, ids or values that a message lists
-
-Floats = NDArray[np.float64]
 
 
 def read_columns(df: Any, names: Sequence[str], argument: str) -> dict[str, pd.Series]:

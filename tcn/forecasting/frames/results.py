@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tcn.extras import need
 from tcn.forecasting.frames.reading import LIBRARIES, Library, as_narwhals, zone_name
@@ -77,6 +78,12 @@ class FrameKind:
             if name in columns and _fits(columns[name], wanted.native):
                 frame = _cast(frame, name, wanted.native)
         return frame
+
+    def repeated(self, name: str, ids: NDArray[Any], count: int) -> Any:
+        """The column of ids ``name``: each of them ``count`` times."""
+        if len(ids) == 1 and self.library == "pandas":
+            return _repeated(ids[0], count, self.types[name].native).copy()
+        return np.repeat(ids, count)
 
     def _written(self, name: str, values: Any) -> Any:
         wanted = self.types.get(name)
@@ -271,7 +278,7 @@ def _names(names: tuple[str, ...]) -> pd.Index:
 
 
 @lru_cache(maxsize=256)
-def repeated(name: Any, count: int, native: Any) -> Any:
+def _repeated(name: Any, count: int, native: Any) -> Any:
     """A column of pandas of one id; to infer its type anew takes a tenth of an update."""
     try:
         return pd.Series([name] * count, dtype=native).array

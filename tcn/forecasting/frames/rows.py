@@ -19,8 +19,10 @@ from tcn.forecasting.frames.advice import (
     refuse_flood,
     skips_weekends,
 )
+from tcn.forecasting.frames.arrays import Booleans, Floats, Integers
+from tcn.forecasting.frames.clock import localized
 from tcn.forecasting.frames.columns import Columns
-from tcn.forecasting.frames.frequency import Frequency, localized
+from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.gaps import Fill, gaps, without_gaps
 from tcn.forecasting.frames.ids import read_ids, shown, shown_rows
 from tcn.forecasting.frames.notices import warn
@@ -28,8 +30,6 @@ from tcn.forecasting.frames.reading import SHOWN, read_columns, read_numbers, re
 from tcn.forecasting.frames.written_dates import written_dates
 
 Missing = Literal["raise", "mask"]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _LOG = logging.getLogger(__name__)
 
@@ -266,7 +266,7 @@ class Rows:
         found = np.searchsorted(here, wanted).clip(max=len(here) - 1)
         return np.where(here[found] == wanted, found, -1)
 
-    def _same_series(self) -> NDArray[np.bool_]:
+    def _same_series(self) -> Booleans:
         return self.series[1:] == self.series[:-1]
 
     def at(self, rows: Integers) -> Rows:
@@ -275,12 +275,12 @@ class Rows:
             self, series=self.series[rows], times=self.times[rows], values=self.values[rows]
         )
 
-    def _of(self, keep: NDArray[np.bool_]) -> Rows:
+    def _of(self, keep: Booleans) -> Rows:
         number = np.cumsum(keep) - 1
         rows = self.at(np.flatnonzero(keep[self.series]))
         return replace(rows, ids=self.ids[keep], series=number[rows.series])
 
-    def _refuse(self, wrong: NDArray[np.bool_], what: str, cure: str) -> None:
+    def _refuse(self, wrong: Booleans, what: str, cure: str) -> None:
         for position in np.flatnonzero(wrong.any(axis=0)):
             rows = np.flatnonzero(wrong[:, position])
             raise ValueError(

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tcn.forecasting.frames.arrays import Floats, Integers
 from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.ids import read_ids, shown
 from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.frames.reading import read_columns, read_numbers
 from tcn.forecasting.frames.rows import Missing
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Vocabularies = dict[str, list[Any]]
 
 

@@ -13,9 +13,8 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
+from tcn.forecasting.frames.arrays import Booleans, Integers
 
 AHEAD = 60
 """Steps that are looked ahead: an hour of minutes."""
@@ -65,7 +64,7 @@ WAYS = (
 )  # fmt: skip
 
 
-def written_dates(numbers: Integers, same_series: NDArray[np.bool_]) -> Written | None:
+def written_dates(numbers: Integers, same_series: Booleans) -> Written | None:
     """The way in which integer times are dates, if they are.
 
     Args:

@@ -10,6 +10,9 @@ import numpy as np
 
 from tcn.outputs import Output
 
+INTERVALS = (None, "conformal", "cqr", "adaptive")
+"""Of the output itself, or calibrated on the end of the training."""
+
 USUAL_LEVELS = (80.0, 90.0)
 """Levels of intervals, in percent, if none are given."""
 

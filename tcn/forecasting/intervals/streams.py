@@ -125,5 +125,9 @@ class AdaptiveStreams:
                 held[rows] = found
 
 
+Adaptive = dict[tuple[float, int], AdaptiveStreams]
+"""The adaptive intervals of the series of a history, by level and horizon."""
+
+
 def _moved(name: str, array: Array, source: int, target: int) -> Array:
     return np.moveaxis(array, source, target) if name in PENDING else array

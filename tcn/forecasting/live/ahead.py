@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tcn.forecasting.frames.calendar import calendar_features
-from tcn.forecasting.frames.frequency import DAY, wall_clock
+from tcn.forecasting.frames.clock import DAY, wall_clock
 from tcn.forecasting.frames.panel import Panel
 
 AT_ONCE = 256

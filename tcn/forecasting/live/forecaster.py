@@ -16,20 +16,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tcn.forecasting.fitted.trained import (
-    WINDOWS_AT_ONCE,
-    Forecasts,
-    Predictor,
-    Trained,
-    joined,
-    last_rows,
-)
+from tcn.forecasting.fitted.predictor import WINDOWS_AT_ONCE, Forecasts, Predictor, joined
+from tcn.forecasting.fitted.trained import Trained
+from tcn.forecasting.frames.arrays import Integers, Singles
 from tcn.forecasting.frames.gaps import Fill, filled
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.panel import Panel, future_from_frame
@@ -39,7 +34,6 @@ from tcn.forecasting.live.learning import Learning
 from tcn.forecasting.live.rows import (
     Arrived,
     Following,
-    Singles,
     arrival_of_row,
     arrivals,
     plain_future,
@@ -48,9 +42,8 @@ from tcn.forecasting.live.rows import (
 )
 from tcn.forecasting.live.state import LiveState
 from tcn.forecasting.live.streaming import StreamedNet
-from tcn.forecasting.windows.windows import WindowBatch
-
-Integers = NDArray[np.int64]
+from tcn.forecasting.windows.batch import WindowBatch
+from tcn.forecasting.windows.scaling import Statistics
 
 PENDING = 1024
 """New rows that are kept aside, at least, before they are joined to the history."""
@@ -61,7 +54,7 @@ class Latest(NamedTuple):
 
     Attributes:
         ids: ``(N,)`` of these series.
-        times: ``(N, H)`` of the steps that follow.
+        times: ``(N * H,)`` of the steps that follow, as the caller has them.
         forecasts: ``(N, K, H)``.
     """
 
@@ -71,26 +64,50 @@ class Latest(NamedTuple):
 
 
 class LiveForecaster:
-    """The carried state of all series of a trained net.
+    """A trained net and the history that it goes on from, which moves on with the rows that come.
 
-    Threads may share it: an update waits until another one has ended.
+    Threads may share it: an update waits until another one has ended. Copies and pickles go on from
+    the history of that moment; the state of the stream is computed anew from it.
 
     Attributes:
-        trained: whose history moves on with the rows that come.
+        trained: what forecasts.
     """
 
     def __init__(self, trained: Trained) -> None:
         """Begins where the history ends."""
         self.trained = trained
         self._lock = threading.RLock()
-        self.statistics = trained.statistics_of(trained.history)
-        self._net = StreamedNet(trained.net, len(trained.history))
-        self._numbers = {name: i for i, name in enumerate(trained.history.ids.tolist())}
-        self._state = LiveState(trained)
-        self._ahead = Ahead(trained.history, trained.calendar)
         self._pending: list[Arrived] = []
         self._pending_rows = 0
         self._predictors: dict[tuple[int, tuple[float, ...]], Predictor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Only what is not computed anew."""
+        return {"trained": self.snapshot()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begins where the history ended."""
+        self.__init__(state["trained"])  # type: ignore[misc]
+
+    @cached_property
+    def _statistics(self) -> Statistics:
+        return self.trained.statistics_of(self.trained.history)
+
+    @cached_property
+    def _numbers(self) -> dict[Any, int]:
+        return {name: i for i, name in enumerate(self.trained.history.ids.tolist())}
+
+    @cached_property
+    def _net(self) -> StreamedNet:
+        return StreamedNet(self.trained.net, len(self.trained.history))
+
+    @cached_property
+    def _state(self) -> LiveState:
+        return LiveState(self.trained)
+
+    @cached_property
+    def _ahead(self) -> Ahead:
+        return Ahead(self.trained.history, self.trained.calendar)
 
     @property
     def history(self) -> Panel:
@@ -99,7 +116,7 @@ class LiveForecaster:
             if self._pending:
                 kept = self.trained.net.sizes.input_size + self.trained.calibration
                 whole = with_rows(self.trained.history, self._pending)
-                self.trained.history = last_rows(whole, kept)
+                self.trained.history = whole.last(kept)
                 self._pending, self._pending_rows = [], 0
             return self.trained.history
 
@@ -170,9 +187,9 @@ class LiveForecaster:
         with self._lock:
             numbers = self._known(rows)
             new = self._following(rows, numbers, fill)
-            future = future_from_frame(futr_df, last_rows(new, 1), horizon, fill)
+            future = future_from_frame(futr_df, new.last(1), horizon, fill)
             groups, following = arrivals(
-                self.trained, new, numbers, self.statistics.take(numbers), future
+                self.trained, new, numbers, self._statistics.take(numbers), future
             )
             return self._take(groups, numbers, following, horizon, levels)
 
@@ -206,7 +223,13 @@ class LiveForecaster:
             _ = self.history
         forecast = predictor if learning is None else learning.forecast
         found = joined([forecast(batch) for batch in self._batches(numbers, following.known)])
-        return Latest(self.trained.history.ids[numbers], following.times, found)
+        return Latest(self.trained.history.ids[numbers], self._local(following.times), found)
+
+    def _local(self, times: NDArray[Any]) -> Any:
+        history, times = self.trained.history, times.flatten()  # a copy, which a caller may change
+        if history.timezone is None and history.unit is not None:  # what local() does, but faster
+            return times.astype(f"datetime64[{history.unit}]")
+        return history.local(times)
 
     def _batches(self, numbers: Integers, known: Singles) -> Iterator[WindowBatch]:
         for begin in range(0, len(numbers), WINDOWS_AT_ONCE):
@@ -250,16 +273,12 @@ class LiveForecaster:
             rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
         rows = rows.at(np.setdiff1d(np.arange(len(rows.times)), rows.offsets[:-1]))
         rows.check_missing(missing, fill)
-        targets, futures = len(rows.columns.target), len(rows.columns.futr)
-        target, futr, hist = np.split(rows.values, [targets, targets + futures], axis=1)
         return replace(
             history,
             ids=rows.ids,
             offsets=rows.offsets,
             times=rows.times,
-            target=target,
-            futr=futr,
-            hist=hist,
+            **rows.columns.apart(rows.values),
             stat=history.stat[numbers],
             categories=history.categories[numbers],
         )
@@ -269,7 +288,7 @@ class LiveForecaster:
     ) -> Predictor:
         if (horizon, levels) not in self._predictors:
             _ = self.history  # what is calibrated here has seen all rows, whoever read them before
-            predictor = self.trained.predictor_of(self._net, self.statistics, horizon, levels)
+            predictor = self.trained.predictor_of(self._net, self._statistics, horizon, levels)
             # What is impossible, such as a level of 99.9, must be refused before a row is taken.
             predictor.scaled(self._state.batch(numbers[:1], known[:1]))
             self._predictors[horizon, levels] = predictor

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tcn.forecasting.fitted.trained import Forecasts, Predictor, Trained
+from tcn.forecasting.fitted.predictor import Forecasts, Predictor
+from tcn.forecasting.fitted.trained import Trained
+from tcn.forecasting.frames.arrays import Integers
 from tcn.forecasting.intervals import AdaptiveStreams
 from tcn.forecasting.live.rows import Arrived
-from tcn.forecasting.windows.windows import WindowBatch
-
-Integers = NDArray[np.int64]
+from tcn.forecasting.windows.batch import WindowBatch
 
 
 class Learning:

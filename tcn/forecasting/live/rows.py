@@ -11,14 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tcn.forecasting.fitted.trained import Trained
+from tcn.forecasting.frames.arrays import Floats, Integers, Singles
 from tcn.forecasting.frames.calendar import calendar_features
 from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.panel import Panel
 from tcn.forecasting.windows.scaling import Statistics, scaled_panel
-
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -51,7 +48,7 @@ def plain_row(df: Any, columns: Columns) -> Row | None:
     # the index of names that pandas builds for every frame when it is first asked for a name.
     there, cell = df.columns.tolist(), df.iat
     place = {name: index for index, name in enumerate(there)}
-    names = (columns.id, columns.time, *columns.target, *columns.futr, *columns.hist)
+    names = (columns.id, columns.time, *columns.values)
     if len(place) != len(there) or not all(name in place for name in names):
         return None
     name, time, *values = [cell[0, place[name]] for name in names]
@@ -225,13 +222,9 @@ def with_rows(history: Panel, pending: Sequence[Arrived]) -> Panel:
     old = np.concatenate([history.target, history.futr, history.hist], axis=1)
     added = [new.values.reshape(-1, old.shape[1]) for new in pending]
     values = np.concatenate([old, *added])[order]
-    targets, futures = history.target.shape[1], history.futr.shape[1]
-    target, futr, hist = np.split(values, [targets, targets + futures], axis=1)
     return replace(
         history,
         offsets=np.concatenate(([0], np.cumsum(np.bincount(series, minlength=len(history))))),
         times=np.concatenate([history.times, *(new.times.ravel() for new in pending)])[order],
-        target=target,
-        futr=futr,
-        hist=hist,
+        **history.columns.apart(values),
     )

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tcn.forecasting.fitted.trained import WINDOWS_AT_ONCE, Trained
-from tcn.forecasting.live.rows import Arrived, Singles
+from tcn.forecasting.fitted.predictor import WINDOWS_AT_ONCE
+from tcn.forecasting.fitted.trained import Trained
+from tcn.forecasting.frames.arrays import Integers, Singles
+from tcn.forecasting.live.rows import Arrived
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.scaling import Statistics
-from tcn.forecasting.windows.windows import WindowBatch
 
-Integers = NDArray[np.int64]
 WINDOW = ("target", "observed", "exogenous", "static", "categories", "position")
 """What is kept of a window that ends with the last row, see :class:`WindowBatch`."""
 
@@ -65,7 +66,7 @@ class LiveState:
         self.next[numbers] = some.future_times(1)[:, 0]
         covariates = (trained.covariates.futr, trained.covariates.hist)
         for mine, of_target, *shared in zip(
-            (self._location, self._scale), trained.statistics_of(some), *covariates, strict=True
+            (self._location, self._scale), windows.statistics, *covariates, strict=True
         ):
             every = np.broadcast_to(np.concatenate(shared), (len(some), sum(map(len, shared))))
             mine[numbers] = np.concatenate([of_target, every], axis=1)

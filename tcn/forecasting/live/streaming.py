@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tcn.forecasting.fitted.net import Answer, ForecastNet, Sizes
+from tcn.forecasting.fitted.net import Answer, ForecastNet
+from tcn.forecasting.fitted.sizes import Sizes
+from tcn.forecasting.frames.arrays import Integers, Singles
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.window_scaling import EPSILON, WindowStatistics
-from tcn.forecasting.windows.windows import WindowBatch
 from tcn.inference import StreamSession
 from tcn.inference.compile import compile_stream
-
-Integers = NDArray[np.int64]
-Singles = NDArray[np.float32]
 
 NOWHERE = np.iinfo(np.int64).min // 2
 """A position before that of any row."""

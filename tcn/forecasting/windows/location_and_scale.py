@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from tcn.forecasting.frames.arrays import Floats, Integers
 
 # The interquartile range of a normal distribution in units of its standard deviation.
 NORMAL_RANGE = 1.3489795003921634
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 def location_and_scale(

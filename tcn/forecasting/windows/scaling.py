@@ -6,7 +6,6 @@ in :mod:`tcn.forecasting.windows.window_scaling`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tcn.forecasting.frames.ids import shown
+from tcn.forecasting.frames.arrays import Booleans, Floats, Integers, Singles
+from tcn.forecasting.frames.ids import numbers_of, shown
+from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.windows.location_and_scale import location_and_scale
 from tcn.forecasting.windows.window_scaling import WINDOW_SCALERS, WindowScaler
 
@@ -32,9 +33,6 @@ __all__ = [
     "scaled_panel",
 ]
 
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Integers = NDArray[np.int64]
 
 SERIES_SCALERS = ("identity", "standard", "robust", "minmax", "mean", "log", "log1p")
 
@@ -122,10 +120,9 @@ class SeriesScaler:
             location[there, column], scale[there, column] = found
             if len(there) < len(panel):
                 empty = np.setdiff1d(np.arange(len(panel)), there)
-                warnings.warn(
+                warn(
                     f"scaler: {panel.columns.target[column]!r} has no value in the training part "
-                    f"of {len(empty)} series, which stay unscaled: {shown(panel.ids[empty])}",
-                    stacklevel=2,
+                    f"of {len(empty)} series, which stay unscaled: {shown(panel.ids[empty])}"
                 )
         return Statistics(location, scale)
 
@@ -137,8 +134,7 @@ class SeriesScaler:
             ids: ``(M,)`` of the series that were seen.
             known: their statistics, of ``M`` series.
         """
-        number = {identity: index for index, identity in enumerate(ids.tolist())}
-        index = np.array([number.get(identity, -1) for identity in panel.ids.tolist()])
+        index = numbers_of(ids, panel.ids)
         location = known.location[index]
         scale = known.scale[index]
         unseen = np.flatnonzero(index < 0)
@@ -167,7 +163,7 @@ class SeriesScaler:
         return back if self.linear else _LINKS[self.name][1](back)
 
     def _linked(
-        self, values: Floats, ids: NDArray[Any], series: Integers, inside: NDArray[np.bool_]
+        self, values: Floats, ids: NDArray[Any], series: Integers, inside: Booleans
     ) -> Floats:
         if self.linear:
             return values
@@ -221,6 +217,7 @@ class Scaled(NamedTuple):
         hist: ``(R, H)``.
         stat: ``(N, S)``.
         future: ``(N, h, F)`` after the last row of each series, or ``None`` where not known.
+        statistics: by which the target is scaled.
     """
 
     target: Singles
@@ -228,6 +225,7 @@ class Scaled(NamedTuple):
     hist: Singles
     stat: Singles
     future: Singles | None
+    statistics: Statistics
 
 
 def scaled_panel(
@@ -259,6 +257,7 @@ def scaled_panel(
         future=None
         if future is None
         else _single(_standardized(future, covariates.futr), columns.futr, "standard"),
+        statistics=statistics,
     )
 
 

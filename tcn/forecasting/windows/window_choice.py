@@ -21,14 +21,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from tcn.forecasting.frames.arrays import Floats, Integers
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.scaling import SeriesScaler, Statistics
 from tcn.forecasting.windows.window_scaling import WindowScaler
-from tcn.forecasting.windows.windows import WindowBatch, Windows
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from tcn.forecasting.windows.windows import Windows
 
 CANDIDATES = ("standard", "identity", "last")
 """In the order in which one is taken if no other is clearly better."""
@@ -67,7 +65,6 @@ def choose_window_scaler(
     validation: Windows | None,
     *,
     scaler: SeriesScaler,
-    statistics: Statistics,
     squared: bool,
     seed: int,
 ) -> WindowChoice:
@@ -77,13 +74,12 @@ def choose_window_scaler(
         windows: of the training part.
         validation: the windows to compare by; if None, the last of the training part.
         scaler: of the series.
-        statistics: by which the training part was scaled.
         squared: whether errors are squared before they are averaged, or taken as they are.
         seed: of the windows drawn where there are very many.
     """
     draw = np.random.default_rng(seed)
     if validation is None:
-        parts = _splits(windows, scaler, statistics, draw)
+        parts = _splits(windows, scaler, draw)
     else:
         fitted = _drawn(windows, windows.first, windows.last, FITTED, draw)
         compared = _drawn(validation, validation.first, validation.last, COMPARED, draw)
@@ -127,7 +123,7 @@ def _errors(
 
 
 def _splits(
-    windows: Windows, scaler: SeriesScaler, statistics: Statistics, draw: np.random.Generator
+    windows: Windows, scaler: SeriesScaler, draw: np.random.Generator
 ) -> list[tuple[WindowBatch | None, WindowBatch | None]]:
     """Windows to fit to and later ones to compare by, both scaled by what precedes the latter."""
     first, last = windows.first, windows.last
@@ -142,6 +138,7 @@ def _splits(
             break
         ends = np.where(held, last - held + 2, windows.panel.lengths)
         before = scaler.fit(windows.panel, ends)
+        statistics = windows.statistics
         parts.append(
             (_rescaled(fitted, statistics, before), _rescaled(compared, statistics, before))
         )
@@ -178,7 +175,7 @@ def _drawn(
     whole = batch.horizon_observed.all(-1).all(-1) & batch.observed.any(-1).all(-1)
     if not bool(whole.any()):
         return None
-    return WindowBatch(*(part[whole] for part in batch))
+    return batch.rows(whole)
 
 
 def _error(fitted: _Design, compared: _Design, penalty: float, squared: bool) -> float:

@@ -16,7 +16,7 @@ WindowStatistics = tuple[Tensor, ...]
 
 
 class WindowScaler(nn.Module):
-    """Brings windows to a common level and leads forecasts back.
+    """Brings windows to a common level; their location and scale lead forecasts back.
 
     ==========  ================================================================================
     identity    leaves the data as it is
@@ -92,14 +92,6 @@ class WindowScaler(nn.Module):
         location, scale = statistics
         x = (x - location) / scale
         return x * self.weight + self.bias if self.name == "revin" else x
-
-    def inverse(self, y: Tensor, statistics: WindowStatistics) -> Tensor:
-        """Values ``(..., B, K, T)`` in the units of the data again."""
-        location, scale = statistics
-        if self.name == "revin":
-            # A learned factor may come close to 0; RevIN's own code guards it in this way.
-            y = (y - self.bias) / (self.weight + EPSILON**2)
-        return y * scale + location
 
     def extra_repr(self) -> str:
         """The arguments."""

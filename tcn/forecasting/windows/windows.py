@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,46 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from tcn.forecasting.frames.arrays import Booleans, Integers
 from tcn.forecasting.frames.calendar import calendar_features, check_features
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.frames.panel import Panel
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.scaling import Scaled
 from tcn.layers.validation import check_positive
 
-Integers = NDArray[np.int64]
-
 MIN_PAST = 2  # rows
 CHECKED_FROM = 2**30  # bytes of a batch from which the machine's memory is looked at
-
-
-class WindowBatch(NamedTuple):
-    """Windows of a batch: ``B`` windows, ``K`` targets, ``L`` past steps and ``h`` to come.
-
-    Attributes:
-        target: ``(B, K, L)`` past, 0 where not observed or before the series begins.
-        observed: ``(B, K, L)`` bool.
-        exogenous: ``(B, H + F + calendar, L)`` covariates of the past: ``hist``, ``futr``,
-            calendar; 0 before the series begins.
-        future: ``(B, F + calendar, h)`` covariates of the horizon.
-        static: ``(B, S)``.
-        categories: ``(B, C)`` int64.
-        horizon: ``(B, K, h)`` what came, 0 where not known.
-        horizon_observed: ``(B, K, h)`` bool.
-        series: ``(B,)`` int64, index into the panel.
-        position: ``(B,)`` int64, row within the series of the last past step.
-    """
-
-    target: Tensor
-    observed: Tensor
-    exogenous: Tensor
-    future: Tensor
-    static: Tensor
-    categories: Tensor
-    horizon: Tensor
-    horizon_observed: Tensor
-    series: Tensor
-    position: Tensor
 
 
 class Windows(Dataset[WindowBatch]):
@@ -71,6 +42,10 @@ class Windows(Dataset[WindowBatch]):
     A series too short for a whole past is padded on the left, with one warning. By default a
     window's horizon is known: its position runs from ``input_size - 1`` to ``h`` steps before the
     end of the series, and from half of what there is where the series is too short for that.
+
+    Attributes:
+        panel: the series.
+        statistics: by which their targets are scaled.
     """
 
     def __init__(
@@ -114,6 +89,7 @@ class Windows(Dataset[WindowBatch]):
         check_positive("min_past", [min_past])
         check_features(calendar, panel.frequency)
         self.panel, self.input_size, self.h, self.step = panel, input_size, h, step
+        self.statistics = scaled.statistics
         self.first, self.last = self._positions(first, last, min_past)
         counts = np.maximum((self.last - self.first) // step + 1, 0)
         self._report(counts, min_past, training=last is None)
@@ -124,12 +100,6 @@ class Windows(Dataset[WindowBatch]):
 
     def __len__(self) -> int:
         return int(self._ends[-1])
-
-    def __getitem__(self, index: int) -> WindowBatch:
-        """One window, without the batch axis."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"window {index} of {len(self)}")
-        return WindowBatch(*(part[0] for part in self.batch([index % len(self)])))
 
     def __getitems__(self, indices: Sequence[int]) -> WindowBatch:
         """Those of the numbers ``indices``; give the loader ``collate_fn=lambda batch: batch``."""
@@ -305,7 +275,7 @@ class Windows(Dataset[WindowBatch]):
         self._static = torch.from_numpy(scaled.stat)
         self._categories = torch.from_numpy(panel.categories.copy())
 
-    def _future(self, scaled: Scaled, ahead: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def _future(self, scaled: Scaled, ahead: Booleans) -> NDArray[np.float32]:
         names = list(self.panel.columns.futr)
         if scaled.future is None or scaled.future.shape[1] < ahead.shape[1]:
             there = 0 if scaled.future is None else scaled.future.shape[1]

@@ -9,9 +9,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tcn.forecasting.fitted.net import BACKBONES, ForecastNet, Sizes, backbone_of
+from tcn.forecasting.fitted.backbones import BACKBONES, backbone_of
+from tcn.forecasting.fitted.net import ForecastNet
+from tcn.forecasting.fitted.sizes import Sizes
 from tcn.forecasting.live.streaming import StreamedNet
-from tcn.forecasting.windows.windows import WindowBatch
+from tcn.forecasting.windows.batch import WindowBatch
 from tcn.layers import Conv1d
 from tcn.models import LSTM, TCN
 
@@ -210,12 +212,9 @@ def test_a_category_that_was_never_seen_says_nothing() -> None:
     assert not unseen.any()
 
 
-@pytest.mark.parametrize("condition", ["film", "add"])
-def test_static_covariates_condition_the_levels_of_a_tcn(condition: str) -> None:
+def test_static_covariates_condition_the_levels_of_a_tcn() -> None:
     sizes = Sizes(h=2, input_size=9, static=2, categories=(4,))
-    net = backbone_of(
-        "tcn", sizes, width=3, layers=None, kernel_size=3, dropout=0.0, condition=condition
-    )
+    net = backbone_of("tcn", sizes, width=3, layers=None, kernel_size=3, dropout=0.0)
     assert net.in_channels == 1
     assert sum(m.reads_condition for m in net.modules() if hasattr(m, "reads_condition")) == 2
 
@@ -274,11 +273,6 @@ def test_an_acausal_net_can_be_handed_in() -> None:
             lambda: backbone_of("rnn", Sizes(h=1, input_size=2), width=2, layers=None,
                                 kernel_size=2, dropout=0.0),
             "model: 'rnn' is not one of 'tcn', 'lstm', 'gru'",
-        ),
-        (
-            lambda: backbone_of("tcn", Sizes(h=1, input_size=2), width=2, layers=None,
-                                kernel_size=2, dropout=0.0, condition="sum"),
-            "condition: 'sum' is not one of 'film', 'add'",
         ),
     ],
 )  # fmt: skip

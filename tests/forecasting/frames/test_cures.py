@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from tcn.forecasting import Forecaster
-from tcn.forecasting.frames.panel import Columns, future_from_frame, panel_from_frame
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.panel import future_from_frame, panel_from_frame
 
 SMALL = {"h": 4, "input_size": 8, "width": 4, "max_steps": 2, "accelerator": "cpu"}
 FUTR = Columns(futr=("x",))

@@ -11,14 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.frequency import Frequency
-from tcn.forecasting.frames.panel import (
-    Columns,
-    Panel,
-    frame_like,
-    future_from_frame,
-    panel_from_frame,
-)
+from tcn.forecasting.frames.panel import Panel, future_from_frame, panel_from_frame
+from tcn.forecasting.frames.results import frame_like
 
 LongFrame = Callable[..., pd.DataFrame]
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -474,7 +470,7 @@ def test_masked_gaps_are_rows_of_nan(long_frame: LongFrame) -> None:
     assert np.flatnonzero(np.isnan(panel.target[:, 0])).tolist() == [1, 3, 4, 9]
     known = ~np.isnan(panel.target)
     np.testing.assert_array_equal(panel.target[known], full.target[known])
-    assert panel.missing_count == 4
+    assert np.isnan(panel.target).sum() == 4
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from tcn.forecasting import Forecaster
-from tcn.forecasting.frames.panel import Columns, frame_like, panel_from_frame
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.panel import panel_from_frame
+from tcn.forecasting.frames.results import frame_like
 
 NAMES = ["10", "7", "8"]
 UNITS = ("s", "ms", "us", "ns")

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tcn.forecasting.frames.panel import Columns, Panel, panel_from_frame
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.panel import Panel, panel_from_frame
 
 LongFrame = Callable[..., pd.DataFrame]
 COLUMNS = Columns(stat=("size", "region"), categorical=("region",))

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from tcn.forecasting import Forecaster
 from tcn.forecasting.frames.calendar import calendar_features
-from tcn.forecasting.frames.panel import Columns, panel_from_frame
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.panel import panel_from_frame
 from tcn.forecasting.intervals import AdaptiveConformal
 from tcn.forecasting.live.ahead import Ahead
 from tcn.forecasting.live.streaming import StreamedNet

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from tcn.forecasting.frames.panel import Columns, Panel, panel_from_frame
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.panel import Panel, panel_from_frame
 from tcn.forecasting.windows.scaling import (
     SERIES_SCALERS,
     CovariateScaler,

@@ -195,7 +195,7 @@ def test_the_choice_and_its_errors_are_saved(tmp_path: Path) -> None:
 def _miss(case: Case, **settings: Any) -> tuple[float, pd.DataFrame]:
     frame, coming, given_settings, truth = case
     forecaster = Forecaster(**given_settings, **settings, alias="F").fit(frame)
-    level = [90] if forecaster.trained_.has_intervals else None
+    level = [90] if forecaster.trained_.output.intervals else None
     found = forecaster.predict(futr_df=coming, level=level)
     return float(np.abs(found["F"] - truth).max()), found
 

@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 from tcn.forecasting.windows.scaling import WINDOW_SCALERS, WindowScaler
 
 
+def restored(values: torch.Tensor, statistics: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Values in units of windows in those of the data, as a net without a learned factor has it."""
+    location, scale = statistics
+    return values * scale + location
+
+
 @pytest.mark.parametrize(
     ("name", "location", "scale"),
     [
@@ -38,7 +44,7 @@ def test_statistics_by_hand(name: str, location: float, scale: float) -> None:
     seed=st.integers(0, 1000),
     magnitude=st.sampled_from([1e-20, 1.0, 1e18]),
 )
-def test_the_inverse_leads_back_and_the_rest_of_the_batch_is_nothing(
+def test_statistics_lead_back_and_the_rest_of_the_batch_is_nothing(
     name: str, length: int, seed: int, magnitude: float
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -48,7 +54,7 @@ def test_the_inverse_leads_back_and_the_rest_of_the_batch_is_nothing(
     scaled, statistics = scaler.scale(x.masked_fill(~mask, torch.nan), mask)
     assert scaled.isfinite().all()
     assert (scaled[~mask] == 0).all()
-    back = scaler.inverse(scaled, statistics)[mask]
+    back = restored(scaled, statistics)[mask]
     torch.testing.assert_close(back, x[mask], rtol=1e-4, atol=2e-6 * magnitude)
     alone, _ = scaler.scale(x[:1], mask[:1])
     torch.testing.assert_close(alone, scaled[:1], rtol=1e-6, atol=1e-7)
@@ -73,14 +79,14 @@ def test_constant_and_empty_windows(name: str) -> None:
         assert (statistics[1] == 1).all()
     assert statistics[0][1] == 0
     assert statistics[1][1] == 1
-    torch.testing.assert_close(scaler.inverse(scaled, statistics)[0], x[0], rtol=1e-7, atol=0)
+    torch.testing.assert_close(restored(scaled, statistics)[0], x[0], rtol=1e-7, atol=0)
 
 
 def test_quantiles_lead_back_window_by_window() -> None:
     x = torch.tensor([[[1.0, 3]], [[10.0, 30]]])
     _, statistics = WindowScaler("standard", 1).scale(x)
     quantiles = torch.tensor([-1.0, 1])[:, None, None, None].expand(2, 2, 1, 4)
-    back = WindowScaler("standard", 1).inverse(quantiles, statistics)
+    back = restored(quantiles, statistics)
     torch.testing.assert_close(
         back[:, :, 0, 0], torch.tensor([[1.0, 10], [3, 30]]), rtol=1e-4, atol=0
     )
@@ -96,10 +102,9 @@ def test_revin_learns_a_factor_and_a_shift() -> None:
         scaler.weight.fill_(2)
         scaler.bias.fill_(-1)
     x = torch.randn(4, 2, 50)
-    scaled, statistics = scaler.scale(x)
+    scaled, _ = scaler.scale(x)
     plain, _ = WindowScaler("standard", 2).scale(x)
     torch.testing.assert_close(scaled, 2 * plain - 1)
-    torch.testing.assert_close(scaler.inverse(scaled, statistics), x, rtol=1e-5, atol=1e-5)
     scaled.sum().backward()
     assert scaler.weight.grad is not None
     for name in set(WINDOW_SCALERS) - {"revin"}:

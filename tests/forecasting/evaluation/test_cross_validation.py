@@ -1,18 +1,18 @@
 """Where windows end, what of a series comes before them, and the frame of their forecasts."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tcn.forecasting.evaluation.backtest import Cutoffs, backtest, cutoffs
-from tcn.forecasting.frames.panel import Columns, Panel, panel_from_frame
+from tcn.forecasting.evaluation.cross_validation import backtest
+from tcn.forecasting.evaluation.cutoffs import Cutoffs, cutoffs
+from tcn.forecasting.fitted.predictor import Forecasts, batches
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.panel import Panel, panel_from_frame
 from tcn.forecasting.windows.scaling import CovariateScaler, SeriesScaler, scaled_panel
-from tcn.forecasting.windows.windows import WindowBatch, Windows
+from tcn.forecasting.windows.windows import Windows
 
 
 def frame(*lengths: int, timezone: str | None = None) -> pd.DataFrame:
@@ -46,9 +46,11 @@ def windows_of(panel: Panel, where: Cutoffs, input_size: int = 2) -> Windows:
     )
 
 
-def last_value(batch: WindowBatch) -> Mapping[str, torch.Tensor]:
-    """The plain naive forecast."""
-    return {"Naive": batch.target[..., -1:].expand_as(batch.horizon)}
+def naive(windows: Windows) -> pd.DataFrame:
+    """The frame of the plain naive forecast."""
+    batch = windows.batch(np.arange(len(windows)))
+    last = batch.target[..., -1:].expand_as(batch.horizon).double().numpy()
+    return pd.DataFrame(backtest(windows, Forecasts(last, {}), "Naive"))
 
 
 # ------------------------------------------------------------------------------------------ cutoffs
@@ -136,11 +138,10 @@ def test_wrong_sizes(settings: dict, error: type[Exception], message: str) -> No
 # ---------------------------------------------------------------------------------------- forecasts
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 100])
-def test_forecasts_stand_beside_what_came(batch_size: int) -> None:
+def test_forecasts_stand_beside_what_came() -> None:
     panel = panel_of(8, 9)
     windows = windows_of(panel, cutoffs(panel, n_windows=2, h=3, step_size=1))
-    found = pd.DataFrame(backtest(windows, last_value, batch_size=batch_size))
+    found = naive(windows)
     assert list(found) == ["unique_id", "ds", "cutoff", "y", "Naive"]
     # By hand: cutoffs 3, 4 of the first series, 4, 5 of the second.
     assert found["unique_id"].tolist() == [0] * 6 + [1] * 6
@@ -154,15 +155,11 @@ def test_forecasts_stand_beside_what_came(batch_size: int) -> None:
     assert hours.tolist() == [3] * 3 + [4] * 3 + [4] * 3 + [5] * 3
 
 
-def test_batches_are_as_large_as_asked() -> None:
-    panel, sizes = panel_of(30), []
-
-    def predict(batch: WindowBatch) -> Mapping[str, torch.Tensor]:
-        sizes.append(len(batch.target))
-        return last_value(batch)
-
-    backtest(windows_of(panel, cutoffs(panel, n_windows=7, h=2)), predict, batch_size=3)
-    assert sizes == [3, 3, 1]
+def test_batches_are_as_large_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcn.forecasting.fitted.predictor.WINDOWS_AT_ONCE", 3)
+    panel = panel_of(30)
+    windows = windows_of(panel, cutoffs(panel, n_windows=7, h=2))
+    assert [len(batch.target) for batch in batches(windows)] == [3, 3, 1]
 
 
 def test_times_are_those_of_the_callers_zone() -> None:
@@ -170,7 +167,7 @@ def test_times_are_those_of_the_callers_zone() -> None:
     data = frame(40, timezone="Europe/Paris")
     panel = panel_from_frame(data, columns=Columns())
     windows = windows_of(panel, cutoffs(panel, n_windows=2, h=8))
-    found = pd.DataFrame(backtest(windows, last_value))
+    found = naive(windows)
     both = found.merge(data, on=["unique_id", "ds"], suffixes=("", "_given"))
     assert len(both) == len(found) == 16
     assert (both["y"] == both["y_given"]).all()
@@ -181,7 +178,7 @@ def test_several_targets_have_columns_of_their_own() -> None:
     data = frame(9).assign(x=lambda table: -table["y"])
     panel = panel_from_frame(data, columns=Columns(target=("y", "x")))
     windows = windows_of(panel, cutoffs(panel, n_windows=1, h=2))
-    found = pd.DataFrame(backtest(windows, last_value))
+    found = naive(windows)
     assert list(found) == ["unique_id", "ds", "cutoff", "y", "x", "y-Naive", "x-Naive"]
     assert found["y"].tolist() == [7, 8]
     assert found["x"].tolist() == [-7, -8]
@@ -191,21 +188,10 @@ def test_several_targets_have_columns_of_their_own() -> None:
 def test_what_has_not_come_is_missing() -> None:
     panel = panel_of(6)
     windows = windows_of(panel, Cutoffs(np.array([4]), np.array([5]), 1, 2, 0))
-    found = pd.DataFrame(backtest(windows, last_value))
+    found = naive(windows)
     assert found["y"].tolist()[:1] == [5]
     assert found["y"].isna().tolist() == [False, True, True, True]
     assert found["ds"].iloc[-1] == pd.Timestamp("2024-03-30 07:00")
-
-
-def test_wrong_forecasts_are_refused() -> None:
-    panel = panel_of(12)
-    windows = windows_of(panel, cutoffs(panel, n_windows=2, h=3))
-    with pytest.raises(ValueError, match=r"'A' has shape \(2, 3\); expected .* \(2, 1, 3\)"):
-        backtest(windows, lambda batch: {"A": np.zeros((2, 3))})
-    with pytest.raises(ValueError, match="'A' holds 6 NaN"):
-        backtest(windows, lambda batch: {"A": np.full((2, 1, 3), np.nan)})
-    with pytest.raises(ValueError, match="batch_size: 0 must be at least 1"):
-        backtest(windows, last_value, batch_size=0)
 
 
 def test_the_past_of_a_window_is_not_changed_by_its_future() -> None:
@@ -215,7 +201,7 @@ def test_the_past_of_a_window_is_not_changed_by_its_future() -> None:
     for each in (data, changed):
         panel = panel_from_frame(each, columns=Columns())
         windows = windows_of(panel, cutoffs(panel, n_windows=2, h=4))
-        results.append(pd.DataFrame(backtest(windows, last_value)))
+        results.append(naive(windows))
     first = results[0]["cutoff"] == results[0]["cutoff"].min()
     assert results[0]["Naive"][first].equals(results[1]["Naive"][first])
     assert not results[0]["Naive"].equals(results[1]["Naive"])

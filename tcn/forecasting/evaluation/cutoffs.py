@@ -13,27 +13,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tcn.forecasting.frames.arrays import Integers
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.frames.panel import Panel
-from tcn.forecasting.windows.windows import WindowBatch, Windows
+from tcn.forecasting.windows.windows import MIN_PAST
 from tcn.layers.validation import check_positive
-
-Integers = NDArray[np.int64]
-Predict = Callable[[WindowBatch], Mapping[str, Any]]
-"""From a batch of windows to arrays ``(batch, target, h)`` by name, in the units of the data."""
 
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """Where the windows of every series end, as :class:`Windows` takes it.
+    """Where the windows of every series end, as windows are cut.
 
     Attributes:
         first: ``(N,)`` position of the last past row of the first window.
@@ -90,7 +84,7 @@ def cutoffs(
     h: int,
     step_size: int | None = None,
     val_size: int = 0,
-    min_past: int = 2,
+    min_past: int = MIN_PAST,
 ) -> Cutoffs:
     """The cutoffs of ``n_windows`` windows, counted from the end of every series.
 
@@ -100,7 +94,7 @@ def cutoffs(
         h: rows of a horizon.
         step_size: rows from one window to the next; None: ``h``, so that horizons do not overlap.
         val_size: rows before the first window to keep for validation.
-        min_past: rows of the past that a window must have at least, as for :class:`Windows`.
+        min_past: rows of the past that a window must have at least, as for windows.
 
     Returns:
         The windows that have such a past; the others are left out with a warning.
@@ -133,75 +127,3 @@ def cutoffs(
         )
     first = np.where(fitting > 0, last - (fitting - 1) * step, 1)
     return Cutoffs(first, np.where(fitting > 0, last, 0), step, h, val_size)
-
-
-def backtest(windows: Windows, predict: Predict, *, batch_size: int = 1024) -> dict[str, Any]:
-    """Forecasts of all windows, in batches, next to what came.
-
-    Args:
-        windows: of some ``Cutoffs``: ``Windows(..., first=cutoffs.first, last=cutoffs.last,
-            step=cutoffs.step)``.
-        predict: what forecasts a batch; the columns are named as it names its arrays, and with
-            several targets ``<target>-<name>``.
-        batch_size: windows at a time; what is kept of a batch is its forecasts.
-
-    Returns:
-        Columns for ``frame_like(df)``: id, time, ``cutoff``, the targets (NaN where nothing came)
-        and the forecasts, in order of series, cutoff and time.
-
-    Raises:
-        ValueError: ``predict`` gave an array of another shape, or a value that is NaN.
-    """
-    check_positive("batch_size", [batch_size])
-    panel, h = windows.panel, windows.h
-    targets = panel.columns.target
-    parts: list[dict[str, Any]] = []
-    for begin in range(0, len(windows), batch_size):
-        numbers = np.arange(begin, min(begin + batch_size, len(windows)))
-        forecasts = predict(windows.batch(numbers))
-        part = _came(windows, numbers)
-        for name, values in forecasts.items():
-            checked = _checked(name, values, (len(numbers), len(targets), h))
-            for position, target in enumerate(targets):
-                part[forecast_column(name, target, targets)] = checked[:, position].ravel()
-        parts.append(part)
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    for name in (panel.columns.time, "cutoff"):
-        columns[name] = panel.local(columns[name])
-    return columns
-
-
-def forecast_column(name: str, target: str, targets: tuple[str, ...]) -> str:
-    """The column of a forecast: its name, and before it the target's where there are several."""
-    return name if len(targets) == 1 else f"{target}-{name}"
-
-
-def _came(windows: Windows, numbers: Integers) -> dict[str, Any]:
-    """Id, time, cutoff and targets of every step of some windows."""
-    panel, h = windows.panel, windows.h
-    series, position = windows.where(numbers)
-    here = panel.offsets[series] + position
-    ahead = np.arange(1, h + 1)
-    rows = np.minimum(here[:, None] + ahead, panel.offsets[series + 1][:, None] - 1)
-    known = position[:, None] + ahead < panel.lengths[series][:, None]
-    values = np.where(known[..., None], panel.target[rows], np.nan)
-    return {
-        panel.columns.id: np.repeat(panel.ids[series], h),
-        panel.columns.time: windows.horizon_times(numbers).ravel(),
-        "cutoff": np.repeat(panel.times[here], h),
-        **{
-            target: values[..., position].ravel()
-            for position, target in enumerate(panel.columns.target)
-        },
-    }
-
-
-def _checked(name: str, values: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != shape:
-        raise ValueError(
-            f"predict: {name!r} has shape {array.shape}; expected (windows, targets, h) = {shape}"
-        )
-    if np.isnan(array).any():
-        raise ValueError(f"predict: {name!r} holds {int(np.isnan(array).sum())} NaN")
-    return array

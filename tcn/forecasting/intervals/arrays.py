@@ -13,8 +13,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tcn.forecasting.fitted.trained import Adaptive, Band
-from tcn.forecasting.intervals import AdaptiveStreams, ConformalizedQuantiles
+from tcn.forecasting.intervals.band import Band
+from tcn.forecasting.intervals.split import ConformalizedQuantiles
+from tcn.forecasting.intervals.streams import Adaptive, AdaptiveStreams
 
 Arrays = Mapping[str, NDArray[Any]]
 

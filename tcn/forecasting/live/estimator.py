@@ -1,0 +1,134 @@
+"""What a forecaster holds from its fit on, in memory and as a folder."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+from sklearn.exceptions import NotFittedError
+
+from tcn.forecasting.fitted import folder as folders
+from tcn.forecasting.fitted.fitting import device_of
+from tcn.forecasting.fitted.predictor import Forecasts
+from tcn.forecasting.fitted.settings import Settings
+from tcn.forecasting.fitted.trained import Trained
+from tcn.forecasting.frames.notices import warn
+from tcn.forecasting.frames.panel import Panel, panel_like
+from tcn.forecasting.frames.results import FrameKind, frame_like
+from tcn.forecasting.live.forecaster import LiveForecaster
+from tcn.layers.validation import check_positive
+
+
+class FittedEstimator(Settings):
+    """Settings with what a fit left behind, which is saved and loaded."""
+
+    _live: LiveForecaster
+    _kind: FrameKind
+    _told: frozenset[int] = frozenset()
+
+    @property
+    def trained_(self) -> Trained:
+        """What ``fit`` left behind.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+        """
+        if not hasattr(self, "_live"):
+            raise NotFittedError("Forecaster: call fit(df) first")
+        return self._live.trained
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """For ``sklearn.utils.validation.check_is_fitted``."""
+        return hasattr(self, "_live")
+
+    @property
+    def window_scaler_(self) -> str:
+        """The name of the window scaler, given or chosen."""
+        return self.trained_.net.window_scaler.name
+
+    @property
+    def window_scaler_errors_(self) -> dict[str, float]:
+        """Of the linear forecasts by which the window scaler was chosen, by name."""
+        return dict(self.trained_.window_errors)
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Writes all that forecasts go on from to a folder.
+
+        Settings, weights, scaling, the last rows of every series, and what adaptive intervals have
+        learned from a stream.
+
+        Args:
+            folder: made if it is missing; its two files are whole or not there.
+
+        Returns:
+            The folder.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            ValueError: if the net was handed in and cannot be built again from plain data, ids
+                are neither text nor integers, or settings were changed to what cannot be loaded.
+        """
+        self.check()
+        self.check_unchanged(self.trained_.history)
+        parameters, trained = self.get_params(deep=False), self._live.snapshot()
+        return folders.write(folder, folders.Stored(parameters, trained, self._kind.library))
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> Self:
+        """The forecaster that :meth:`save` wrote, with the same forecasts.
+
+        On a stream adaptive intervals go on as they were. Of the types of ids and times only the
+        library is kept: ``predict()`` returns text, integers and timestamps.
+
+        Raises:
+            ValueError: if a file is missing, changed or not what it should be, naming it.
+        """
+        parameters, trained, library = folders.read(folder)
+        unknown = sorted(parameters.keys() - cls._get_param_names())
+        if unknown:
+            raise ValueError(f"{folder}: {unknown} are not settings of this version of tcn")
+        try:
+            forecaster = cls(**parameters)
+            forecaster.check_unchanged(trained.history)
+            trained.device = device_of(forecaster.accelerator)
+        except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{folder}: its settings do not fit: {reason}") from error
+        forecaster._live, forecaster._kind = LiveForecaster(trained), FrameKind(library)
+        return forecaster
+
+    def _past(self, df: Any, static_df: Any) -> tuple[Panel, FrameKind]:
+        """The series to go on from, and what builds results for whoever gave them."""
+        if df is None:
+            return self._history, self._kind
+        return panel_like(self.trained_.history, df, static_df, self.fill), self._kind_of(df)
+
+    def _horizon(self, h: int | None) -> int:
+        """The horizon that is asked for; refuses settings that only a fit can follow."""
+        trained, horizon = self.trained_, self.h if h is None else h
+        check_positive("h", [horizon])
+        self.check_unchanged(trained.history)
+        hist = trained.history.columns.hist
+        if hist and horizon > trained.net.sizes.h and horizon not in self._told:
+            self._told |= {horizon}  # once, whatever filters other libraries put in between
+            warn(
+                f"h: {horizon} steps are more than the {trained.net.sizes.h} that were trained "
+                f"for; beyond these, {list(hist)}, which are known for the past alone, stay at "
+                "their last values"
+            )
+        return horizon
+
+    def _result(self, ids: Any, times: Any, found: Forecasts, kind: FrameKind) -> Any:
+        columns = self.trained_.history.columns
+        named = found.columns(self.result_name, columns.target)
+        return kind({columns.id: ids, columns.time: times, **named})
+
+    def _kind_of(self, df: Any) -> FrameKind:
+        """What builds results for a frame that was handed in."""
+        return frame_like(df, self.id_col, self.time_col)
+
+    @property
+    def _history(self) -> Panel:
+        """The last rows of every series, those that came in updates among them."""
+        return self._live.history
