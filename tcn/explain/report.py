@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tcn.explain.choice import Choice
 from tcn.explain.inputs import Data, check_repeatable, padded_batches
-from tcn.explain.layers import check_layers
+from tcn.explain.layers import called, check_layers
 from tcn.explain.page import Page
 from tcn.explain.probe import Locator, inputs_of, strongest
 from tcn.explain.projection import project
@@ -59,14 +59,14 @@ def look(
     need("tcn.explain.look", "explain", "captum", "matplotlib", "tqdm")
     choice = choice or Choice()
     check_repeatable(data)
-    layers = list(choice.layers) if choice.layers else _default_layers(net)
-    check_layers(net, layers)
+    check_layers(net, choice.layers or [])
     first = first_examples(data, choice.examples)
     for number, x in enumerate(first):
         if not x.isfinite().all():
             raise ValueError(
                 f"data: input {number} holds NaN or infinite numbers; take it out, or replace them"
             )
+    layers = list(choice.layers or _default_layers(net, first[0]))
     view = view_of(first[0], choice.sample_rate)
     said = {"net": type(net).__name__} | dict(facts or {}) | {"layers": ", ".join(layers)}
     page = Page(f"Inside {type(uncompiled(net)).__name__}", said)
@@ -89,13 +89,13 @@ def layers_of(net: nn.Module) -> list[str]:
     return [f"{name}  {type(module).__name__}" for name, module in modules if name]
 
 
-def _default_layers(net: nn.Module) -> list[str]:
-    """Some of the convolutions, from the first to the last."""
-    kinds = (nn.Conv1d, nn.Conv2d)
-    names = [n for n, module in uncompiled(net).named_modules() if n and isinstance(module, kinds)]
+def _default_layers(net: nn.Module, example: Tensor) -> list[str]:
+    """Some of the convolutions and recurrent layers that are called, from the first to the last."""
+    names = called(net, example, (nn.Conv1d, nn.Conv2d, nn.RNNBase))
     if not names:
         raise ValueError(
-            f"layers: {type(net).__name__} has no convolution; name the layers to look at"
+            f"layers: {type(net).__name__} calls no convolution and no recurrent layer; name the "
+            "layers to look at"
         )
     if len(names) <= LAYERS:
         return names

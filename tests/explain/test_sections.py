@@ -9,6 +9,7 @@ from torch import nn
 from tcn.explain.choice import Choice
 from tcn.explain.report import look
 from tcn.explain.sections import _binned, _field_of, asked_of
+from tcn.models import LSTM
 
 
 class Constant(nn.Module):
@@ -87,3 +88,29 @@ def test_inputs_that_are_not_finite_are_named(tmp_path: Path, method: str) -> No
             choice=Choice(methods=[method]),
         )
     assert list(tmp_path.iterdir()) == []
+
+
+class Branched(nn.Module):
+    """A convolution that is called twice, and one that only training calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again = nn.Conv1d(1, 3, 3), nn.Conv1d(3, 3, 3)
+        self.auxiliary = nn.Conv1d(3, 3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.again(self.again(self.first(x)))
+        return (self.auxiliary(y) if self.training else y).mean(2)
+
+
+def test_layers_that_no_one_named_are_those_that_are_called(tmp_path: Path) -> None:
+    """Heads that only training has are registered last in many nets, such as GoogLeNet."""
+    choice = Choice(methods=["strongest", "field"], examples=1)
+    page = look(Branched(), torch.randn(3, 1, 20), tmp_path / "page.html", choice=choice)
+    assert "<dd>first, again#1, again#2</dd>" in page.read_text(encoding="utf-8")
+    page = look(LSTM(1, 3), torch.randn(3, 1, 20), tmp_path / "page.html", choice=choice)
+    said = page.read_text(encoding="utf-8")
+    assert "<dd>recurrence</dd>" in said
+    assert "recurrence, units 0 to 2" in said
+    with pytest.raises(ValueError, match="layers: Linear calls no convolution and no recurrent"):
+        look(nn.Linear(4, 4), torch.randn(3, 1, 4), tmp_path / "none.html")
