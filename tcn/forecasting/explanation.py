@@ -14,6 +14,7 @@ from tcn.extras import need
 from tcn.figures import COLORS, FURTHER, INK, SOFT, STYLE
 from tcn.forecasting.columns import Columns
 from tcn.forecasting.frame import FrameKind, Panel
+from tcn.layers.validation import is_integer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,25 +91,34 @@ class Explanation:
         totals = _joined([_totals(part, panel) for part in parts], panel, (columns.time,))
         return cls(kind(inputs), kind(totals), columns, pd.DataFrame(inputs))
 
-    def plot(self, unique_id: Any = None, step: int | None = None) -> Figure:
-        """What one forecast rests on: along time, and input by input.
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that are forecast."""
+        return self._columns.target
+
+    def plot(
+        self, unique_id: Any = None, step: int | None = None, target: str | None = None
+    ) -> Figure:
+        """What one forecast rests on: along time, and input by input, in the same colors.
 
         Args:
             unique_id: of the series; the first if None.
             step: of those explained, 0 the first; the first if None.
+            target: of several; the first if None.
 
         Returns:
             The figure, in the look of :mod:`tcn.figures`.
 
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
-            ValueError: the series or step was not explained.
+            TypeError: ``step`` is not an integer.
+            ValueError: the series, step or target was not explained.
         """
         need("Explanation.plot", "forecasting", "matplotlib")
         import matplotlib as mpl
         from matplotlib.figure import Figure
 
-        table, time = self._one(unique_id, step)
+        table, time = self._one(unique_id, step, target)
         size = table.groupby("input", sort=False)["attribution"].agg(lambda each: each.abs().sum())
         order = size.sort_values(ascending=False, kind="stable").index[:SHOWN]
         with mpl.rc_context(STYLE):
@@ -116,24 +126,30 @@ class Explanation:
             left, right = figure.subplots(1, 2, width_ratios=(3, 2))
             _along(left, table, order, f"input_{self._columns.time}")
             _by_input(right, table, order)
-            left.set_title(
-                f"{table[self._columns.id].iloc[0]}, forecast of {time}".removesuffix(" 00:00:00")
-            )
+            what = f"{table['target'].iloc[0]}, " if "target" in table else ""
+            said = f"{table[self._columns.id].iloc[0]}, forecast of {what}{time}"
+            left.set_title(said.removesuffix(" 00:00:00"))
             right.set_title("sum of each input")
         return figure
 
-    def _one(self, unique_id: Any, step: int | None) -> tuple[pd.DataFrame, Any]:
-        """The rows of a series at a step, of its first target."""
+    def _one(
+        self, unique_id: Any, step: int | None, target: str | None
+    ) -> tuple[pd.DataFrame, Any]:
+        """The rows of a series and a target at a step."""
         table = self._table
         name = self._columns.id
         wanted = table[name].iloc[0] if unique_id is None else unique_id
         own = table[table[name] == wanted]
         if own.empty:
             raise ValueError(f"unique_id: {wanted!r} was not explained; see frame")
+        if target is not None and target not in self.targets:
+            raise ValueError(f"target: {target!r} is not one of {', '.join(self.targets)}")
         if "target" in own:
-            own = own[own["target"] == self._columns.target[0]]
+            own = own[own["target"] == (target or self.targets[0])]
         times = own[self._columns.time].drop_duplicates().tolist()
         at = 0 if step is None else step
+        if not is_integer(at):
+            raise TypeError(f"step: {step!r} is not an integer; give 0 for the first explained")
         if not 0 <= at < len(times):
             raise ValueError(f"step: {at} of {len(times)} that were explained")
         return own[own[self._columns.time] == times[at]], times[at]
@@ -194,16 +210,20 @@ def _colors(order: Sequence[Any]) -> dict[Any, str]:
 
 
 def _along(axes: Axes, table: pd.DataFrame, order: Sequence[Any], time: str) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     for name, color in _colors(order).items():
         own = table[table["input"] == name]
         axes.plot(
-            own[time], own["attribution"], color=color, label=name, linewidth=1.5,
+            own[time], own["attribution"], color=color, linewidth=1.5,
             marker="o", markersize=4 if len(own) == 1 else 2.5,
         )  # fmt: skip
     axes.axhline(0, color=SOFT, linewidth=0.8)
     axes.set_ylabel("attribution, units of the target")
-    axes.tick_params(axis="x", rotation=30)
-    axes.legend()
+    if isinstance(table[time].iloc[0], pd.Timestamp):
+        locator = AutoDateLocator(minticks=3, maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _by_input(axes: Axes, table: pd.DataFrame, order: Sequence[Any]) -> None:

@@ -1,5 +1,6 @@
 """`tcn explain`, as a user runs it: of a run, a folder and a Python file, and what it refuses."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tcn.commands.explain import METHODS
 from tcn.commands.subject import data_of
 from tcn.explain.choice import METHODS as KNOWN
 from tcn.explain.sections import _driven
+from tcn.forecasting import Forecaster
 from tcn.inference import save_pretrained
 from tcn.models import TCN, SequenceModel
 
@@ -186,6 +188,23 @@ def test_arrays_that_are_none(place: Path, make, said: str) -> None:
     make()
     with pytest.raises(ValueError, match=said):
         data_of("b.npy", None)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_pages_of_forecasters_have_every_target(place: Path, kind: str) -> None:
+    """Whatever kind of frame it was trained on, which the explanation is of, too."""
+    frames = pytest.importorskip(kind)
+    columns = {"unique_id": ["a"] * 40, "ds": list(range(40)), "y": [1.0, 2.0] * 20,
+               "z": [3.0, 5.0] * 20}  # fmt: skip
+    df = frames.table(columns) if kind == "pyarrow" else frames.DataFrame(columns)
+    settings = {"max_steps": 2, "width": 4, "accelerator": "cpu", "target_col": ("y", "z")}
+    Forecaster(2, 6, **settings).fit(df).save("forecaster")
+    main(["explain", "a.html", "--folder", "forecaster"])
+    said = Path("a.html").read_text(encoding="utf-8")
+    captions = re.findall("<figcaption>(.*?)</figcaption>", said)
+    assert captions == [
+        f"{target} of a, {step} of 2 steps ahead" for target in ("y", "z") for step in (1, 2)
+    ]
 
 
 def test_folders_that_hold_nothing_to_see(place: Path) -> None:
