@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from tcn.explain.sections import (
     occlusion_section,
     synthesis_section,
 )
-from tcn.explain.unit_pictures import UnitPatches, draw_units
+from tcn.explain.unit_pictures import UnitPatches, draw_units, listed
 from tcn.explain.views import View, view_of
 from tcn.extras import need
 from tcn.layers.compiled import uncompiled
@@ -135,11 +135,4 @@ def _strongest_section(
         "unit sees, and beside them the activation projected back to the input (Zeiler and Fergus "
         "2014).",
     )
-    page.picture(draw_units(made), f"{layer}, units {_listed([unit.unit for unit in made])}")
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    together = list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
-    if together and len(numbers) > 2:
-        return f"{numbers[0]} to {numbers[-1]}"
-    return ", ".join(map(str, numbers))
+    page.picture(draw_units(made), f"{layer}, units {listed([unit.unit for unit in made])}")
