@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers import SequenceModule
-from tcn.layers.compiled import uncompiled
+from tcn.layers.compiled import uncompiled, uncompiled_calls
 from tcn.native import switched_off
 
 LISTED = 12
@@ -28,9 +28,12 @@ def check_layers(net: nn.Module, layers: Sequence[str]) -> None:
 
     Raises:
         TypeError: a name is not a text.
-        ValueError: there is no such layer; the nearest are named.
+        ValueError: there is no such layer; the nearest are named. Or it is a
+            ``ScriptModule``, which takes no hooks, or a part of one.
     """
     known = layer_names(net)
+    if layers:
+        _check_seen(net, [_split(layer)[0] for layer in layers if isinstance(layer, str)])
     for layer in layers:
         if not isinstance(layer, str):
             raise TypeError(
@@ -54,10 +57,11 @@ def seen_through(net: nn.Module) -> Iterator[None]:
 
     Each module is called, so that hooks see it; afterwards each is in the mode it was in before.
     """
-    modes = [(module, module.training) for module in net.modules()]
+    # A frozen ScriptModule has no mode.
+    modes = [(each, each.training) for each in net.modules() if hasattr(each, "training")]
     net.eval()
     try:
-        with switched_off():
+        with switched_off(), uncompiled_calls():
             yield
     finally:
         for module, training in modes:
@@ -249,6 +253,16 @@ def evaluate(net: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Any:
             f"x: {type(net).__name__} does not take {x.dtype} of shape {tuple(x.shape)} "
             f"({' '.join(str(error).split())}); give inputs of the size that it was trained on"
         ) from error
+
+
+def _check_seen(net: nn.Module, names: Sequence[str]) -> None:
+    for scripted, module in uncompiled(net).named_modules():
+        within = [name for name in names if not scripted or f"{name}.".startswith(f"{scripted}.")]
+        if within and isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"layer: {within[0]!r} is TorchScript, {type(module).__name__}, which does not "
+                "show its layers; give the net that was scripted, traced or frozen"
+            )
 
 
 def _split(layer: str) -> tuple[str, str]:

@@ -92,3 +92,44 @@ def test_a_net_made_in_inference_mode_has_no_gradients(name: str) -> None:
 def test_a_net_without_numbers_is_named(ask: Asking) -> None:
     with pytest.raises(ValueError, match=r"net: .* on the meta device.*to_empty"):
         ask(small().to("meta"))
+
+
+@pytest.mark.parametrize("how", ["whole", "in place", "parts"])
+def test_compiled_nets_are_seen_through(how: str) -> None:
+    """Also where the compiler has traced a call without hooks before."""
+    net, x = small(), X * 1
+    expected = {name: ask(net) for name, ask in ASKING.items()}
+    layer = "2"
+    if how == "whole":
+        net = torch.compile(net, backend="eager")
+    elif how == "in place":
+        net.compile(backend="eager")
+    else:
+        net[2], layer = torch.compile(net[2], backend="eager"), "2._orig_mod"
+    net.eval()
+    with torch.no_grad():
+        net(x)
+    torch.testing.assert_close(activations(net, x, [layer])[layer], small()(x))
+    if how != "parts":
+        for name, ask in ASKING.items():
+            torch.testing.assert_close(ask(net), expected[name])
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("how", ["script", "trace", "freeze", "part"])
+def test_scripted_nets_answer_and_their_layers_are_refused(how: str) -> None:
+    net = small().eval()
+    expected = attribute(net, X, (1, 4)).values
+    scripted = torch.jit.trace(net, X) if how == "trace" else torch.jit.script(net)
+    if how == "freeze":
+        scripted = torch.jit.freeze(scripted)
+    layer = "2"
+    if how == "part":
+        scripted, layer = nn.Sequential(scripted), "0.2"
+        with pytest.raises(ValueError, match="layer: '0' is TorchScript"):
+            activations(scripted, X, ["0"])
+    torch.testing.assert_close(attribute(scripted, X, (1, 4)).values, expected, atol=1e-3, rtol=0)
+    with pytest.raises(
+        ValueError, match=f"layer: '{layer}' is TorchScript, .*give the net that was"
+    ):
+        strongest(scripted, X, layer)
