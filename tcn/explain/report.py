@@ -60,12 +60,7 @@ def look(
     choice = choice or Choice()
     check_repeatable(data)
     check_layers(net, choice.layers or [])
-    first = first_examples(data, choice.examples)
-    for number, x in enumerate(first):
-        if not x.isfinite().all():
-            raise ValueError(
-                f"data: input {number} holds NaN or infinite numbers; take it out, or replace them"
-            )
+    first = _shown_examples(data, choice.examples)
     layers = list(choice.layers or _default_layers(net, first[0]))
     view = view_of(first[0], choice.sample_rate)
     said = {"net": type(net).__name__} | dict(facts or {}) | {"layers": ", ".join(layers)}
@@ -100,6 +95,22 @@ def _default_layers(net: nn.Module, example: Tensor) -> list[str]:
     if len(names) <= LAYERS:
         return names
     return [names[round(i * (len(names) - 1) / (LAYERS - 1))] for i in range(LAYERS)]
+
+
+def _shown_examples(data: Data, count: int) -> list[Tensor]:
+    """The first examples, which can be drawn."""
+    first = first_examples(data, count)
+    for number, x in enumerate(first):
+        if x.dim() not in (3, 4):
+            raise ValueError(
+                f"data: inputs of shape {tuple(x.shape[1:])}; a page shows (channels, time) and "
+                "(channels, height, width), others are for tcn.explain.strongest and attribute"
+            )
+        if not x.isfinite().all():
+            raise ValueError(
+                f"data: input {number} holds NaN or infinite numbers; take it out, or replace them"
+            )
+    return first
 
 
 def first_examples(data: Data, count: int) -> list[Tensor]:

@@ -140,3 +140,11 @@ def test_units_are_listed_as_they_are_read(tmp_path: Path) -> None:
         choice = Choice(methods=["synthesis"], units=units)
         page = look(net, torch.randn(3, 1, 20), tmp_path / "page.html", choice=choice)
         assert f"<figcaption>{said}</figcaption>" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("sizes", [(6,), (1, 4, 4, 4)])
+def test_inputs_that_cannot_be_drawn_are_named(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    with pytest.raises(ValueError, match=r"data: inputs of shape .*a page shows \(channels, time"):
+        look(net, torch.randn(3, *sizes), tmp_path / "a.html", choice=Choice(layers=["1"]))
+    assert list(tmp_path.iterdir()) == []
