@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from argparse import Namespace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def explain_forecaster(given: Namespace) -> Path:
         TypeError, ValueError: the tables are not such as the forecaster was trained on.
     """
     check_extra("tcn explain", "forecasting", "pandas", "narwhals")
+    import narwhals as nw
+
     from tcn.forecasting import Forecaster
     from tcn.forecasting.evaluation.tables import read_series
 
@@ -28,7 +31,8 @@ def explain_forecaster(given: Namespace) -> Path:
     future = None if given.future is None else read_series(given.future, forecaster.columns)
     steps = sorted({1, forecaster.h})
     explained = forecaster.explain(df, future, step=steps)
-    ids = list(dict.fromkeys(explained.totals[forecaster.id_col].to_list()))
+    totals = nw.from_native(explained.totals)
+    ids = list(dict.fromkeys(totals[forecaster.id_col].to_list()))
     shown = ids[: given.examples]
     page = Page(
         "What the forecasts rest on",
@@ -46,7 +50,7 @@ def explain_forecaster(given: Namespace) -> Path:
             "units of the target, by integrated gradients from a window at its mean and covariates "
             "of zero.",
         )
-        for index, step in enumerate(steps):
-            figure = explained.plot(unique_id, index)
-            page.picture(figure, f"{unique_id}, {step} of {forecaster.h} steps ahead")
+        for target, (index, step) in itertools.product(explained.targets, enumerate(steps)):
+            figure = explained.plot(unique_id, index, target)
+            page.picture(figure, f"{target} of {unique_id}, {step} of {forecaster.h} steps ahead")
     return page.write(given.page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,14 +61,14 @@ def _of_run(given: Namespace) -> Subject:
 
     built, checkpoint = built_of_run(Path(given.checkpoint))
     net, module = built.model.net, built.datamodule
+    rate = given.sample_rate or getattr(module, "sample_rate", None)
     if given.data is None:
         module.prepare_data()
         module.setup("test")
         data, said = module.test_dataloader(), f"{type(module).__name__}, its test part"
         data = data[0] if isinstance(data, list) else data
     else:
-        data, said = data_of(given.data, given.sample_rate), given.data
-    rate = given.sample_rate or getattr(module, "sample_rate", None)
+        data, said = data_of(given.data, rate), given.data
     facts = {"net": f"{described(net)}, from {checkpoint}", "data": said}
     return Subject(net, data, getattr(module, "class_names", None), rate, facts)
 
@@ -126,7 +126,19 @@ def _of_folder(path: Path, sample_rate: int | None) -> Any:
     sounds = [file for file in files if file.suffix.lower() in SOUNDS]
     if not pictures and not sounds:
         raise ValueError(f"data: {path} holds neither pictures nor sounds; give another folder")
-    return [_picture(file) for file in pictures] if pictures else _sounds(sounds, sample_rate)
+    return Files(pictures, _picture) if pictures else Files(sounds, _sound_reader(sample_rate))
+
+
+class Files:
+    """Inputs that are read from files, one at a time, anew whenever they are gone through."""
+
+    def __init__(self, files: Sequence[Path], read: Callable[[Path], Any]) -> None:
+        """Reads nothing yet."""
+        self.files = files
+        self.read = read
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.read, self.files)
 
 
 def _picture(file: Path) -> Any:
@@ -139,13 +151,14 @@ def _picture(file: Path) -> Any:
         raise ValueError(f"data: {file} is not a picture ({error}); remove it") from error
 
 
-def _sounds(files: Sequence[Path], sample_rate: int | None) -> list[Any]:
-    """``(1, 1, time)`` each."""
-    from tcn.audio.clips import Clip, Reader, read_all
+def _sound_reader(sample_rate: int | None) -> Callable[[Path], Any]:
+    """What reads ``(1, 1, time)``."""
+    from tcn.audio.clips import Clip, Reader
 
     if sample_rate is None:
         raise ValueError("sample_rate: none given; give --sample_rate, in Hz, that of the net")
-    return [sound[None, None] for sound in read_all(Reader(sample_rate), [*map(Clip, files)])]
+    reader = Reader(sample_rate)
+    return lambda file: reader(Clip(file))[None, None]
 
 
 def _called(option: str, name: str) -> Any:

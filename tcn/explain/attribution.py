@@ -62,8 +62,9 @@ def attribute(
     ======================  =======================================================================
     integrated_gradients    the gradient along the line from the baseline to the input, times the
                             way; sums to the difference (Sundararajan et al. 2017, section 3)
-    deeplift                the rescale rule; sums to the difference for nets whose rectifiers are
-                            modules (Shrikumar et al. 2017, section 3.5.1)
+    deeplift                the rescale rule; sums to the difference for nets whose activations are
+                            ReLU and its leaky and ELU forms, sigmoid, tanh or softplus, as modules
+                            (Shrikumar et al. 2017, section 3.5.1)
     occlusion               by how much the answer falls when a patch is put on its baseline
                             (Zeiler & Fergus 2014, section 4.2)
     gradient                how fast the answer changes with the input; no baseline
@@ -227,7 +228,7 @@ def _checked(found: Attribution, method: Method) -> Attribution:
         worst = float((gap / found.difference).abs()[missed].max())
         cure = (
             "use method='integrated_gradients', for rectifiers that are called as functions are "
-            "not followed"
+            "not followed, nor are GELU, softmax, gates and recurrent layers"
             if method == "deeplift"
             else f"give more steps than {found.steps}, or a baseline nearer to the inputs"
         )

@@ -55,8 +55,7 @@ def correspondence(
         ValueError: there are fewer than two inputs, or not a part of each; a part has another
             number of axes or holds nothing; there is no such layer.
 
-    Source: Zeiler & Fergus 2014, section 4.4 and table 1 (there 0.07 for eyes and noses, 0.11 for
-    random parts, at layer 5).
+    Source: Zeiler & Fergus 2014, section 4.4 and table 1.
 
     ::
 

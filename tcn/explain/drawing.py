@@ -17,6 +17,8 @@ Kind = Literal["image", "lines", "map"]
 
 LINES = 6
 """Channels that are drawn as lines; more of them become a heat map."""
+SAMPLED = 1_000_000
+"""Numbers, about, of which limits are found."""
 DIVERGING = "RdBu_r"
 """For numbers of both signs, white at zero."""
 
@@ -34,7 +36,9 @@ def kind_of(x: Tensor) -> Kind:
 
 def limits(inputs: Sequence[Tensor]) -> tuple[float, float]:
     """The range in which all of them are drawn; without the one in a thousand that lies outside."""
-    values = torch.cat([x.detach().float().flatten()[:100_000] for x in inputs])
+    # An even share of each: a quantile is taken of at most 2**24 numbers.
+    share = -(-sum(x.numel() for x in inputs) // SAMPLED)
+    values = torch.cat([x.detach().float().flatten()[:: max(share, 1)] for x in inputs])
     if not len(values):
         return 0.0, 1.0
     low, high = values.quantile(0.001).item(), values.quantile(0.999).item()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from tcn.explain.gradients import differentiable
 from tcn.explain.layers import place_of, recording
 from tcn.layers.compiled import uncompiled
 from tcn.layers.pooling import MaxPool
@@ -51,12 +52,17 @@ class Fields:
                 "have: look into what stands behind the embedding, with its outputs as data"
             )
         self.layer = layer
-        self._net = _averaging_copy(net)
-        generator = torch.Generator().manual_seed(0)
-        x = torch.rand(1, *example.shape[1:], generator=generator, dtype=torch.float64)
-        self._x = x.to(place_of(net)).requires_grad_()
         self.sizes = tuple(example.shape[2:])
-        with recording(self._net, [layer]) as record, _averaging():
+        generator = torch.Generator().manual_seed(0)
+        with torch.inference_mode(False):
+            self._net = _averaging_copy(net)
+            x = torch.rand(1, *example.shape[1:], generator=generator, dtype=torch.float64)
+            self._x = x.to(place_of(net)).requires_grad_()
+        with (
+            differentiable(self._net),
+            recording(self._net, [layer]) as record,
+            _averaging(),
+        ):
             self._net(self._x)
             self._y = record.take()[layer]
         self.positions = tuple(self._y.shape[2:])
@@ -74,10 +80,13 @@ class Fields:
 
     def _measure(self, place: tuple[int, ...]) -> Span:
         index: tuple[Any, ...] = (slice(None), slice(None), *place)
-        one = self._y[index].sum()
-        if not one.requires_grad:
-            return tuple(slice(0, 0) for _ in self.sizes)
-        (gradient,) = torch.autograd.grad(one, self._x, retain_graph=True, materialize_grads=True)
+        with differentiable(self._net):
+            one = self._y[index].sum()
+            if not one.requires_grad:
+                return tuple(slice(0, 0) for _ in self.sizes)
+            (gradient,) = torch.autograd.grad(
+                one, self._x, retain_graph=True, materialize_grads=True
+            )
         seen = (gradient != 0).flatten(0, 1).any(0)
         return tuple(_extent(seen, axis) for axis in range(seen.dim()))
 

@@ -23,7 +23,15 @@ def differentiable(net: nn.Module) -> Iterator[None]:
 
     It is evaluated as in :func:`tcn.explain.layers.seen_through`. cuDNN has no gradient of a
     recurrent net in evaluation mode; PyTorch's own kernels have.
+
+    Raises:
+        ValueError: the net was made under ``torch.inference_mode``, so that there is none.
     """
+    if any(parameter.is_inference() for parameter in net.parameters()):
+        raise ValueError(
+            f"net: the weights of {type(net).__name__} were made under torch.inference_mode, where "
+            "nothing has a gradient; build it outside, or use copy.deepcopy(net) outside"
+        )
     with ExitStack() as stack:
         stack.enter_context(seen_through(net))
         stack.enter_context(torch.inference_mode(False))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.layers import SequenceModule
-from tcn.layers.compiled import uncompiled
+from tcn.layers.compiled import uncompiled, uncompiled_calls
 from tcn.native import switched_off
 
 LISTED = 12
@@ -28,9 +28,12 @@ def check_layers(net: nn.Module, layers: Sequence[str]) -> None:
 
     Raises:
         TypeError: a name is not a text.
-        ValueError: there is no such layer; the nearest are named.
+        ValueError: there is no such layer; the nearest are named. Or it is a
+            ``ScriptModule``, which takes no hooks, or a part of one.
     """
     known = layer_names(net)
+    if layers:
+        _check_seen(net, [_split(layer)[0] for layer in layers if isinstance(layer, str)])
     for layer in layers:
         if not isinstance(layer, str):
             raise TypeError(
@@ -54,10 +57,11 @@ def seen_through(net: nn.Module) -> Iterator[None]:
 
     Each module is called, so that hooks see it; afterwards each is in the mode it was in before.
     """
-    modes = [(module, module.training) for module in net.modules()]
+    # A frozen ScriptModule has no mode.
+    modes = [(each, each.training) for each in net.modules() if hasattr(each, "training")]
     net.eval()
     try:
-        with switched_off():
+        with switched_off(), uncompiled_calls():
             yield
     finally:
         for module, training in modes:
@@ -87,11 +91,13 @@ class Recording:
         self.layers = list(layers)
         self._seen: dict[str, list[Tensor]] = {}
 
-    def add(self, name: str, output: Any) -> None:
+    def add(self, name: str, module: nn.Module, output: Any) -> None:
         """Keeps what a layer returned; of several tensors the first."""
         while isinstance(output, tuple | list) and output:
             output = output[0]
         if isinstance(output, Tensor):
+            if isinstance(module, nn.RNNBase) and output.dim() == 3:
+                output = output.movedim(*((1, 2) if module.batch_first else (0, 2)))
             # A copy: a ReLU that follows may change it in place.
             self._seen.setdefault(name, []).append(output.clone())
 
@@ -126,7 +132,7 @@ def recording(net: nn.Module, layers: Sequence[str]) -> Iterator[Recording]:
     with ExitStack() as hooks:
         for name in dict.fromkeys(_split(layer)[0] for layer in layers):
             handle = inner.get_submodule(name).register_forward_hook(
-                lambda _module, _inputs, output, name=name: made.add(name, output)
+                lambda module, _inputs, output, name=name: made.add(name, module, output)
             )
             hooks.callback(handle.remove)
         hooks.enter_context(seen_through(inner))
@@ -137,7 +143,8 @@ def activations(net: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, T
     """What layers return for an input.
 
     Works on any module, with PyTorch's own forward hooks; the net is evaluated in evaluation mode,
-    without gradients, and left as it was.
+    without gradients, and left as it was. What ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` return comes
+    as ``(batch, units, time)``, whichever axis they have first.
 
     Args:
         net: any module.
@@ -162,9 +169,41 @@ def activations(net: nn.Module, x: Tensor, layers: Sequence[str]) -> dict[str, T
         return record.take()
 
 
+def called(net: nn.Module, x: Tensor, kinds: tuple[type[nn.Module], ...]) -> list[str]:
+    """The layers of some kinds that the net calls for an input, in the order of the calls.
+
+    One that is called several times is there for each, as ``"conv#1"`` and ``"conv#2"``.
+
+    Raises:
+        ValueError: the net does not take ``x``.
+    """
+    seen: list[str] = []
+    with ExitStack() as hooks, torch.no_grad():
+        for name, module in uncompiled(net).named_modules():
+            if name and isinstance(module, kinds):
+                hook = module.register_forward_hook(lambda *_, name=name: seen.append(name))
+                hooks.callback(hook.remove)
+        hooks.enter_context(seen_through(net))
+        evaluate(net, x)
+    often = {name: seen.count(name) > 1 for name in seen}
+    return [
+        f"{name}#{seen[: at + 1].count(name)}" if often[name] else name
+        for at, name in enumerate(seen)
+    ]
+
+
 def place_of(net: nn.Module) -> torch.device:
-    """Where the net is: where its first parameter or buffer is, the CPU if it has none."""
+    """Where the net is: where its first parameter or buffer is, the CPU if it has none.
+
+    Raises:
+        ValueError: it is on the ``meta`` device, where there are no numbers.
+    """
     for tensor in (*net.parameters(), *net.buffers()):
+        if tensor.is_meta:
+            raise ValueError(
+                f"net: the weights of {type(net).__name__} are on the meta device, which holds no "
+                'numbers; use net.to_empty(device="cpu") and load them'
+            )
         return tensor.device
     return torch.device("cpu")
 
@@ -182,7 +221,7 @@ def as_input(net: nn.Module, x: Tensor) -> Tensor:
 
     Raises:
         TypeError: it is not a tensor.
-        ValueError: it holds nothing.
+        ValueError: it holds nothing, or the net is on the ``meta`` device.
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"x: {type(x).__name__} is not a tensor; use torch.as_tensor(x)")
@@ -214,6 +253,16 @@ def evaluate(net: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Any:
             f"x: {type(net).__name__} does not take {x.dtype} of shape {tuple(x.shape)} "
             f"({' '.join(str(error).split())}); give inputs of the size that it was trained on"
         ) from error
+
+
+def _check_seen(net: nn.Module, names: Sequence[str]) -> None:
+    for scripted, module in uncompiled(net).named_modules():
+        within = [name for name in names if not scripted or f"{name}.".startswith(f"{scripted}.")]
+        if within and isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"layer: {within[0]!r} is TorchScript, {type(module).__name__}, which does not "
+                "show its layers; give the net that was scripted, traced or frozen"
+            )
 
 
 def _split(layer: str) -> tuple[str, str]:

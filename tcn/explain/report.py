@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from tcn.explain.choice import Choice
 from tcn.explain.inputs import Data, check_repeatable, padded_batches
-from tcn.explain.layers import check_layers
+from tcn.explain.layers import called, check_layers
 from tcn.explain.page import Page
 from tcn.explain.probe import Locator, inputs_of, strongest
 from tcn.explain.projection import project
@@ -19,7 +19,7 @@ from tcn.explain.sections import (
     occlusion_section,
     synthesis_section,
 )
-from tcn.explain.unit_pictures import UnitPatches, draw_units
+from tcn.explain.unit_pictures import UnitPatches, draw_units, listed
 from tcn.explain.views import View, view_of
 from tcn.extras import need
 from tcn.layers.compiled import uncompiled
@@ -59,14 +59,9 @@ def look(
     need("tcn.explain.look", "explain", "captum", "matplotlib", "tqdm")
     choice = choice or Choice()
     check_repeatable(data)
-    layers = list(choice.layers) if choice.layers else _default_layers(net)
-    check_layers(net, layers)
-    first = first_examples(data, choice.examples)
-    for number, x in enumerate(first):
-        if not x.isfinite().all():
-            raise ValueError(
-                f"data: input {number} holds NaN or infinite numbers; take it out, or replace them"
-            )
+    check_layers(net, choice.layers or [])
+    first = _shown_examples(data, choice.examples)
+    layers = list(choice.layers or _default_layers(net, first[0]))
     view = view_of(first[0], choice.sample_rate)
     said = {"net": type(net).__name__} | dict(facts or {}) | {"layers": ", ".join(layers)}
     page = Page(f"Inside {type(uncompiled(net)).__name__}", said)
@@ -89,17 +84,33 @@ def layers_of(net: nn.Module) -> list[str]:
     return [f"{name}  {type(module).__name__}" for name, module in modules if name]
 
 
-def _default_layers(net: nn.Module) -> list[str]:
-    """Some of the convolutions, from the first to the last."""
-    kinds = (nn.Conv1d, nn.Conv2d)
-    names = [n for n, module in uncompiled(net).named_modules() if n and isinstance(module, kinds)]
+def _default_layers(net: nn.Module, example: Tensor) -> list[str]:
+    """Some of the convolutions and recurrent layers that are called, from the first to the last."""
+    names = called(net, example, (nn.Conv1d, nn.Conv2d, nn.RNNBase))
     if not names:
         raise ValueError(
-            f"layers: {type(net).__name__} has no convolution; name the layers to look at"
+            f"layers: {type(net).__name__} calls no convolution and no recurrent layer; name the "
+            "layers to look at"
         )
     if len(names) <= LAYERS:
         return names
     return [names[round(i * (len(names) - 1) / (LAYERS - 1))] for i in range(LAYERS)]
+
+
+def _shown_examples(data: Data, count: int) -> list[Tensor]:
+    """The first examples, which can be drawn."""
+    first = first_examples(data, count)
+    for number, x in enumerate(first):
+        if x.dim() not in (3, 4):
+            raise ValueError(
+                f"data: inputs of shape {tuple(x.shape[1:])}; a page shows (channels, time) and "
+                "(channels, height, width), others are for tcn.explain.strongest and attribute"
+            )
+        if not x.isfinite().all():
+            raise ValueError(
+                f"data: input {number} holds NaN or infinite numbers; take it out, or replace them"
+            )
+    return first
 
 
 def first_examples(data: Data, count: int) -> list[Tensor]:
@@ -135,11 +146,4 @@ def _strongest_section(
         "unit sees, and beside them the activation projected back to the input (Zeiler and Fergus "
         "2014).",
     )
-    page.picture(draw_units(made), f"{layer}, units {_listed([unit.unit for unit in made])}")
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    together = list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
-    if together and len(numbers) > 2:
-        return f"{numbers[0]} to {numbers[-1]}"
-    return ", ".join(map(str, numbers))
+    page.picture(draw_units(made), f"{layer}, units {listed([unit.unit for unit in made])}")

@@ -21,7 +21,7 @@ from tcn.explain.page import Page
 from tcn.explain.probe import strongest
 from tcn.explain.synthesis import Ascent, synthesize
 from tcn.explain.targets import first_tensor
-from tcn.explain.unit_pictures import UnitPatches, draw_units
+from tcn.explain.unit_pictures import UnitPatches, draw_units, listed
 from tcn.explain.views import View
 from tcn.figures import COLORS, SOFT, STYLE
 
@@ -98,14 +98,18 @@ def _occluded(x: Tensor, view: View, found: Occlusion, size: Sequence[int], titl
                 bare(place)
                 figure.colorbar(drawn, ax=place, shrink=0.8)
             return figure
-        figure = Figure(figsize=(8, 3.2), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True)
+        figure = Figure(figsize=(8, 1.6 * (1 + len(maps))), layout="constrained")
+        above, *below = figure.subplots(1 + len(maps), 1, sharex=True)
         _draw_over(above, view(x), x.shape[-1])
         above.set_title(title)
         middle = found.starts[-1] + size[-1] / 2
-        below.plot(middle, answer, color=COLORS["TCN"], linewidth=1.4)
-        below.axhline(float(found.uncovered[0]), color=SOFT, linewidth=0.8, linestyle="--")
-        below.set(ylabel="answer", xlabel="steps", xlim=(0, x.shape[-1]))
+        uncovered = (found.uncovered, found.uncovered_activity)
+        for place, (name, values), whole in zip(below, maps, uncovered, strict=False):
+            place.plot(middle, values, color=COLORS["TCN"], linewidth=1.4)
+            if whole is not None:
+                place.axhline(float(whole[0]), color=SOFT, linewidth=0.8, linestyle="--")
+            place.set(ylabel=name, xlim=(0, x.shape[-1]))
+        below[-1].set_xlabel("steps")
     return figure
 
 
@@ -258,7 +262,7 @@ def synthesis_section(
         "strong the answer is as the strongest to the data (Bashivan et al. 2019).",
     )
     if made:
-        page.picture(draw_units(made), f"{layer}, units {[unit.unit for unit in made]}")
+        page.picture(draw_units(made), f"{layer}, units {listed([unit.unit for unit in made])}")
 
 
 def _driven(driven: float, known: float) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tcn.explain.canvas import Canvas, falling
+from tcn.explain.gradients import differentiable
 from tcn.explain.layers import evaluate, frozen, place_of, recording, type_of
 from tcn.explain.objectives import Objective, Stretch
 from tcn.layers.validation import as_float, check_positive, check_switch, is_integer
@@ -149,9 +150,9 @@ def synthesize(
     wanted: Objective = objective if callable(objective) else Stretch(objective)
     check_positive("batch", [batch])
     generator = torch.Generator().manual_seed(seed)
-    canvas, made = _begin(net, how, shape, start, batch, generator)
     values = []
-    with recording(net, [layer]) as record, frozen(net), torch.enable_grad():
+    with differentiable(net), recording(net, [layer]) as record, frozen(net):
+        canvas, made = _begin(net, how, shape, start, batch, generator)
 
         def answer(made: Tensor, jitter: int = 0) -> tuple[Tensor, Tensor]:
             x = canvas.inputs(made)
@@ -207,7 +208,7 @@ def _begin(
         "device": place_of(net), "dtype": torch.promote_types(type_of(net), torch.float32)
     }  # fmt: skip
     scale = falling(sizes).to(**place) if how.frequency else None
-    mixture = None if how.mixture is None else how.mixture.to(**place)
+    mixture = None if how.mixture is None else how.mixture.to(**place, copy=True)
     if mixture is not None and mixture.shape != (channels, channels):
         raise ValueError(
             f"mixture: shape {tuple(mixture.shape)} for {channels} channels; give (channels, "

@@ -148,3 +148,11 @@ def tile(pictures: Sequence[Tensor], background: float, columns: int = 3) -> Ten
         left = index % columns * (width + gap)
         whole[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return whole
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Numbers of units, as a caption names them: ``0 to 7``, or ``0, 3, 5``."""
+    together = list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+    if together and len(numbers) > 2:
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))

@@ -8,9 +8,11 @@ calls the wrapper.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 N = TypeVar("N")
@@ -26,6 +28,19 @@ def uncompiled(net: N) -> N:
     if compiler is not None and isinstance(net, compiler.OptimizedModule):
         net = net._orig_mod
     return net
+
+
+@contextmanager
+def uncompiled_calls() -> Iterator[None]:
+    """A context in which whatever is compiled, a net or parts of it, runs as it was written.
+
+    So hooks see all of its parts, and each shape is not compiled anew.
+    """
+    if "torch._dynamo.eval_frame" not in sys.modules or torch.compiler.is_compiling():
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def compiled_method(net: Any, name: str) -> Callable[..., Any]:

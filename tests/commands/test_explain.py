@@ -1,6 +1,10 @@
 """`tcn explain`, as a user runs it: of a run, a folder and a Python file, and what it refuses."""
 
+import re
+import weakref
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +14,10 @@ from PIL import Image
 from tcn.audio import save_sound
 from tcn.commands import main
 from tcn.commands.explain import METHODS
-from tcn.commands.subject import data_of
+from tcn.commands.subject import data_of, subject_of
 from tcn.explain.choice import METHODS as KNOWN
 from tcn.explain.sections import _driven
+from tcn.forecasting import Forecaster
 from tcn.inference import save_pretrained
 from tcn.models import TCN, SequenceModel
 
@@ -174,6 +179,39 @@ def test_arrays_pictures_and_sounds_are_read(place: Path) -> None:
     torch.testing.assert_close(sound, torch.full((1, 1, 100), 0.5))
 
 
+def test_a_run_knows_the_rate_of_its_sounds(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = SimpleNamespace(
+        model=SimpleNamespace(net=TCN(1, [2], 3)), datamodule=SimpleNamespace(sample_rate=8000)
+    )
+    monkeypatch.setattr("tcn.commands.trained.built_of_run", lambda path: (built, "best.ckpt"))
+    Path("sounds").mkdir()
+    save_sound("sounds/a.wav", torch.zeros(1, 9), sample_rate=8000)
+    given = Namespace(checkpoint="run", data="sounds", sample_rate=None)
+    subject = subject_of(given)
+    assert subject.sample_rate == 8000
+    assert [x.shape for x in subject.data] == [(1, 1, 9)]
+
+
+@pytest.mark.parametrize("kind", ["pictures", "sounds"])
+def test_files_of_a_folder_are_held_one_at_a_time(place: Path, kind: str) -> None:
+    """And read again when they are gone through again."""
+    Path(kind).mkdir()
+    for number in range(5):
+        if kind == "pictures":
+            Image.fromarray(np.full((4, 5), number, np.uint8)).save(f"{kind}/{number}.png")
+        else:
+            save_sound(f"{kind}/{number}.wav", torch.full((1, 9), number / 8), sample_rate=8000)
+    data = data_of(kind, 8000)
+    for _ in range(2):
+        alive: list[weakref.ref[torch.Tensor]] = []
+        values = []
+        for x in data:
+            assert sum(each() is not None for each in alive) <= 1  # the one before
+            alive.append(weakref.ref(x))
+            values.append(round(float(x.mean() * (255 if kind == "pictures" else 8))))
+        assert values == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -188,13 +226,30 @@ def test_arrays_that_are_none(place: Path, make, said: str) -> None:
         data_of("b.npy", None)
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_pages_of_forecasters_have_every_target(place: Path, kind: str) -> None:
+    """Whatever kind of frame it was trained on, which the explanation is of, too."""
+    frames = pytest.importorskip(kind)
+    columns = {"unique_id": ["a"] * 40, "ds": list(range(40)), "y": [1.0, 2.0] * 20,
+               "z": [3.0, 5.0] * 20}  # fmt: skip
+    df = frames.table(columns) if kind == "pyarrow" else frames.DataFrame(columns)
+    settings = {"max_steps": 2, "width": 4, "accelerator": "cpu", "target_col": ("y", "z")}
+    Forecaster(2, 6, **settings).fit(df).save("forecaster")
+    main(["explain", "a.html", "--folder", "forecaster"])
+    said = Path("a.html").read_text(encoding="utf-8")
+    captions = re.findall("<figcaption>(.*?)</figcaption>", said)
+    assert captions == [
+        f"{target} of a, {step} of 2 steps ahead" for target in ("y", "z") for step in (1, 2)
+    ]
+
+
 def test_folders_that_hold_nothing_to_see(place: Path) -> None:
     Path("empty").mkdir()
     with pytest.raises(ValueError, match="holds neither pictures nor sounds"):
         data_of("empty", None)
     Path("empty/a.png").write_text("text")
     with pytest.raises(ValueError, match=r"a\.png is not a picture"):
-        data_of("empty", None)
+        list(data_of("empty", None))
     Path("empty/a.png").unlink()
     save_sound("empty/a.wav", torch.zeros(1, 9), sample_rate=8000)
     with pytest.raises(ValueError, match="sample_rate: none given"):

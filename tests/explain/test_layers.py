@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tcn.explain import activations, layer_names
+from tcn.explain import activations, layer_names, places, strongest
 from tcn.models import GRU, TCN
 
 
@@ -66,15 +66,23 @@ def test_the_net_is_left_as_it_was() -> None:
     assert all(p.grad is None for p in net.parameters())
 
 
-def test_a_recurrent_layer_of_others_gives_its_outputs() -> None:
-    net, x = nn.Sequential(nn.LSTM(3, 4, batch_first=True)), torch.randn(2, 5, 3)
-    assert torch.equal(activations(net, x, ["0"])["0"], net[0](x)[0])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_units_of_recurrent_layers_are_not_their_steps(kind: type[nn.RNNBase]) -> None:
+    """Also of those that have time first, or both directions."""
+    net, x = nn.Sequential(kind(3, 4, batch_first=True)), torch.randn(2, 5, 3)
+    assert torch.equal(activations(net, x, ["0"])["0"], net[0](x)[0].transpose(1, 2))
+    net = nn.Sequential(kind(3, 4, bidirectional=True))
+    expected = net[0](x.transpose(0, 1))[0].permute(1, 2, 0)
+    assert torch.equal(activations(net, x.transpose(0, 1), ["0"])["0"], expected)
 
 
 def test_ours_too() -> None:
+    """A unit of it sees from the beginning to its own step."""
     net, x = GRU(2, 5), torch.randn(3, 2, 7)
-    name = layer_names(net)[0]
-    assert activations(net, x, [name])[name].shape[0] in (3, 7)
+    torch.testing.assert_close(activations(net, x, ["recurrence"])["recurrence"], net(x))
+    assert len(strongest(net, x, "recurrence").values) == 5
+    for place in places(net, x, "recurrence", 4)[0]:
+        assert place.span == (slice(0, place.position[0] + 1),)
 
 
 @pytest.mark.parametrize(

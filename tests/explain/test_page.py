@@ -84,6 +84,13 @@ def test_colors_stay_within_zero_and_one() -> None:
     assert limits([torch.zeros(0)]) == (0, 1)
 
 
+def test_limits_of_any_number_of_patches_hold_for_all_of_each() -> None:
+    """More numbers than a quantile is taken of, and a second channel that is brighter."""
+    large = torch.stack([torch.zeros(400, 400), torch.ones(400, 400)])
+    assert limits([large]) == (0, 1)
+    assert limits([large] * 200) == (0, 1)  # of 16.8 million and more none is taken
+
+
 def test_a_tone_lies_at_its_frequency() -> None:
     """1 kHz of 8 kHz: a quarter of the way from 0 to the half of the rate."""
     view = view_of(torch.zeros(1, 1, 4000), 8000)

@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from tcn.explain import occlusion
 from tcn.explain.choice import Choice
 from tcn.explain.report import look
-from tcn.explain.sections import _binned, _field_of, asked_of
+from tcn.explain.sections import _binned, _field_of, _occluded, asked_of
+from tcn.explain.views import view_of
+from tcn.models import LSTM
 
 
 class Constant(nn.Module):
@@ -86,4 +89,62 @@ def test_inputs_that_are_not_finite_are_named(tmp_path: Path, method: str) -> No
             tmp_path / "a.html",
             choice=Choice(methods=[method]),
         )
+    assert list(tmp_path.iterdir()) == []
+
+
+class Branched(nn.Module):
+    """A convolution that is called twice, and one that only training calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again = nn.Conv1d(1, 3, 3), nn.Conv1d(3, 3, 3)
+        self.auxiliary = nn.Conv1d(3, 3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.again(self.again(self.first(x)))
+        return (self.auxiliary(y) if self.training else y).mean(2)
+
+
+def test_layers_that_no_one_named_are_those_that_are_called(tmp_path: Path) -> None:
+    """Heads that only training has are registered last in many nets, such as GoogLeNet."""
+    choice = Choice(methods=["strongest", "field"], examples=1)
+    page = look(Branched(), torch.randn(3, 1, 20), tmp_path / "page.html", choice=choice)
+    assert "<dd>first, again#1, again#2</dd>" in page.read_text(encoding="utf-8")
+    page = look(LSTM(1, 3), torch.randn(3, 1, 20), tmp_path / "page.html", choice=choice)
+    said = page.read_text(encoding="utf-8")
+    assert "<dd>recurrence</dd>" in said
+    assert "recurrence, units 0 to 2" in said
+    with pytest.raises(ValueError, match="layers: Linear calls no convolution and no recurrent"):
+        look(nn.Linear(4, 4), torch.randn(3, 1, 4), tmp_path / "none.html")
+
+
+def test_of_a_series_the_activity_is_drawn_too() -> None:
+    """As of an image, and with the whole input's answer and activity as lines across."""
+    net, x = (
+        nn.Sequential(nn.Conv1d(1, 3, 3), nn.Flatten(), nn.Linear(54, 2)),
+        torch.randn(1, 1, 20),
+    )
+    found = occlusion(net, x, size=4, layer="0")
+    figure = _occluded(x[0], view_of(x, None), found, [4], "input 0")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["", "answer", "activity"]
+    _, answer, activity = ([line.get_ydata() for line in axes.lines] for axes in figure.axes)
+    assert answer[0] == pytest.approx(found.answer[0])
+    assert answer[1][0] == pytest.approx(float(found.uncovered))
+    assert activity[0] == pytest.approx(found.activity[0])
+    assert activity[1][0] == pytest.approx(float(found.uncovered_activity))
+
+
+def test_units_are_listed_as_they_are_read(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv1d(1, 6, 3))
+    for units, said in ((None, "0, units 0 to 5"), ([4, 1], "0, units 4, 1")):
+        choice = Choice(methods=["synthesis"], units=units)
+        page = look(net, torch.randn(3, 1, 20), tmp_path / "page.html", choice=choice)
+        assert f"<figcaption>{said}</figcaption>" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("sizes", [(6,), (1, 4, 4, 4)])
+def test_inputs_that_cannot_be_drawn_are_named(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    with pytest.raises(ValueError, match=r"data: inputs of shape .*a page shows \(channels, time"):
+        look(net, torch.randn(3, *sizes), tmp_path / "a.html", choice=Choice(layers=["1"]))
     assert list(tmp_path.iterdir()) == []

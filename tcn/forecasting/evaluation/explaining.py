@@ -81,7 +81,8 @@ def explain(
     parts = []
     for begin in range(0, len(windows), AT_ONCE):
         batch = windows.batch(np.arange(begin, min(begin + AT_ONCE, len(windows))))
-        parts += list(_explained(ExplainedNet(trained, windows, batch), layout, steps, method))
+        with torch.inference_mode(False):  # a copy of the net that was made there has no gradients
+            parts += list(_explained(ExplainedNet(trained, windows, batch), layout, steps, method))
     return Explanation.of(parts, panel, kind)
 
 

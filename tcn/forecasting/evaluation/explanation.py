@@ -17,6 +17,7 @@ from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.ids import numbers_of
 from tcn.forecasting.frames.panel import Panel
 from tcn.forecasting.frames.results import FrameKind
+from tcn.layers.validation import is_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,47 +93,58 @@ class Explanation:
         tables = (pd.DataFrame(inputs), pd.DataFrame(totals), _past(parts, panel))
         return cls(kind(inputs), kind(totals), columns, *tables)
 
-    def plot(self, unique_id: Any = None, step: int | None = None) -> Figure:
-        """What one forecast rests on: the series, what each of its steps gave, input by input.
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that are forecast."""
+        return self._columns.target
 
-        With several targets the first is shown.
+    def plot(
+        self, unique_id: Any = None, step: int | None = None, target: str | None = None
+    ) -> Figure:
+        """What one forecast rests on: the series, what each of its steps gave, input by input.
 
         Args:
             unique_id: of the series; the first if None.
             step: of those explained, 0 the first; the first if None.
+            target: of several; the first if None.
 
         Returns:
             The figure, in the look of :mod:`tcn.figures`.
 
         Raises:
             ModuleNotFoundError: matplotlib is not installed.
-            ValueError: the series or step was not explained.
+            TypeError: ``step`` is not an integer.
+            ValueError: the series, step or target was not explained.
         """
         need("Explanation.plot", "forecasting", "matplotlib")
         import matplotlib as mpl
         from matplotlib.figure import Figure
 
-        explained, name = self._one(unique_id, step)
-        title = f"{name}, forecast of {explained.when}".removesuffix(" 00:00:00")
+        explained, name = self._one(unique_id, step, target)
+        what = f"{target or self.targets[0]}, " if len(self.targets) > 1 else ""
+        title = f"{name}, forecast of {what}{explained.when}".removesuffix(" 00:00:00")
         with mpl.rc_context(STYLE):
             figure = Figure(figsize=(8.4, 4.2), layout="constrained")
             draw(figure, explained, title)
         return figure
 
-    def _one(self, unique_id: Any, step: int | None) -> tuple[Explained, Any]:
-        """The forecast of a series at a step, of its first target, and the id of the series."""
+    def _one(self, unique_id: Any, step: int | None, target: str | None) -> tuple[Explained, Any]:
+        """The forecast of a series and a target at a step, and the id of the series."""
         name, time = self._columns.id, self._columns.time
         wanted = self._table[name].iloc[0] if unique_id is None else unique_id
-        own, sums, past = (
-            table[table[name] == wanted] for table in (self._table, self._sums, self._past)
-        )
+        own, sums = (table[table[name] == wanted] for table in (self._table, self._sums))
         if own.empty:
             raise ValueError(f"unique_id: {wanted!r} was not explained; see frame")
+        if target is not None and target not in self.targets:
+            raise ValueError(f"target: {target!r} is not one of {', '.join(self.targets)}")
+        chosen = target or self.targets[0]
         if "target" in own:
-            first = self._columns.target[0]
-            own, sums = own[own["target"] == first], sums[sums["target"] == first]
+            own, sums = own[own["target"] == chosen], sums[sums["target"] == chosen]
+        past = self._past[(self._past["series"] == wanted) & (self._past["target"] == chosen)]
         times = own[time].drop_duplicates().tolist()
         at = 0 if step is None else step
+        if not is_integer(at):
+            raise TypeError(f"step: {step!r} is not an integer; give 0 for the first explained")
         if not 0 <= at < len(times):
             raise ValueError(f"step: {at} of {len(times)} that were explained")
         forecast = float(sums.loc[sums[time] == times[at], "forecast"].iloc[0])
@@ -175,17 +187,15 @@ def _totals(part: Part, panel: Panel) -> dict[str, Any]:
 
 
 def _past(parts: Sequence[Part], panel: Panel) -> pd.DataFrame:
-    """What was seen of the first target of each series that was explained."""
+    """What was seen of the targets of each series that was explained, one below the other."""
     series = np.unique(np.concatenate([part.series for part in parts]))
     rows = np.concatenate([np.arange(*panel.offsets[each : each + 2]) for each in series])
-    ids = np.repeat(panel.ids[series], panel.lengths[series])
-    return pd.DataFrame(
-        {
-            panel.columns.id: ids,
-            "time": panel.local(panel.times[rows]),
-            "value": panel.target[rows, 0],
-        }
-    )
+    ids, times = np.repeat(panel.ids[series], panel.lengths[series]), panel.local(panel.times[rows])
+    tables = [
+        pd.DataFrame({"series": ids, "time": times, "target": name, "value": values})
+        for name, values in zip(panel.columns.target, panel.target[rows].T, strict=True)
+    ]
+    return pd.concat(tables)
 
 
 def _target(part: Part, columns: Columns, count: int) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
+
 from tcn.figures import COLORS, FURTHER, INK, SOFT
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -79,23 +80,26 @@ def _series(axes: Axes, explained: Explained) -> None:
 
 
 def _along(axes: Axes, explained: Explained, order: Sequence[Any]) -> None:
-    """What each time gave, by input."""
+    """What each time gave, by input; the sums beside it name the colors."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     table = explained.inputs
     for name, color in _colors(order).items():
         own = table[table["input"] == name].sort_values(explained.time, kind="stable")
         times, values = own[explained.time], own["attribution"]
         if len(order) == 1 and 1 < len(own) <= BARS:
             width = 0.8 * (times.iloc[-1] - times.iloc[0]) / (len(own) - 1)
-            axes.bar(times, values, width=width, color=color, label=str(name))
+            axes.bar(times, values, width=width, color=color)
         elif len(own) == 1:
-            axes.plot(times, values, color=color, marker="o", markersize=4, label=str(name))
+            axes.plot(times, values, color=color, marker="o", markersize=4)
         else:
-            axes.plot(times, values, color=color, linewidth=1.3, label=str(name))
+            axes.plot(times, values, color=color, linewidth=1.3)
     axes.axhline(0, color=SOFT, linewidth=0.8)
     axes.set_ylabel("attribution")
-    axes.tick_params(axis="x", rotation=30)
-    if len(order) > 1:
-        axes.legend(ncols=3, fontsize=8)
+    if isinstance(table[explained.time].iloc[0], pd.Timestamp):
+        locator = AutoDateLocator(minticks=3, maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _by_input(axes: Axes, table: pd.DataFrame, order: Sequence[Any]) -> None:

@@ -1,11 +1,13 @@
 """Explained forecasts: planted causes are found, others get almost nothing, and all adds up."""
 
 import io
+import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from sklearn.exceptions import NotFittedError
 
 from tcn.forecasting import Forecaster
@@ -211,16 +213,16 @@ def test_the_figure_shows_the_inputs_and_their_sums(fitted: Forecaster) -> None:
     past, forecast = above.lines
     own = explained.totals[explained.totals["unique_id"] == "b"]
     assert forecast.get_ydata()[0] == own["forecast"].iloc[1]
-    seen = explained.frame[
-        (explained.frame["unique_id"] == "b") & (explained.frame["input"] == "y")
-    ]
+    frame = explained.frame
+    seen = frame[(frame["unique_id"] == "b") & (frame["input"] == "y")]
     df, _ = shops()
     values = df[(df["unique_id"] == "b") & df["ds"].isin(seen["input_ds"])]["y"]
     assert past.get_ydata().tolist() == values.tolist()
-    shown = [text.get_text() for text in below.get_legend().get_texts()]
-    assert shown[0] == "promo"
+    shown = [text.get_text() for text in right.get_yticklabels()]
+    assert shown[-1] == "promo"
     assert set(shown) == {"promo", "noise", "visits", "dayofweek", "y"}
-    assert len(right.patches) == 5
+    bars = [to_hex(bar.get_facecolor()) for bar in right.patches]
+    assert bars == [to_hex(line.get_color()) for line in below.lines[4::-1]]
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=50)
     assert picture.getvalue().startswith(b"\x89PNG")
@@ -228,6 +230,30 @@ def test_the_figure_shows_the_inputs_and_their_sums(fitted: Forecaster) -> None:
         explained.plot("q")
     with pytest.raises(ValueError, match=r"step: 2 of 2 that were explained"):
         explained.plot("b", 2)
+    with pytest.raises(TypeError, match=r"step: 'first' is not an integer"):
+        explained.plot("b", "first")
+
+
+def test_the_figure_names_the_target_and_its_dates_do_not_overlap() -> None:
+    df = walk()
+    df["z"] = df["y"] * 2
+    df["ds"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(df.groupby("unique_id").cumcount(), "D")
+    explained = Forecaster(**SMALL, target_col=("y", "z")).fit(df).explain(step=1)
+    assert explained.targets == ("y", "z")
+    for target in ("y", "z"):
+        figure = explained.plot("b", target=target)
+        assert figure.axes[0].get_title(loc="left") == f"b, forecast of {target}, 2024-03-21"
+        figure.canvas.draw()
+        labels = [each for each in figure.axes[1].get_xticklabels() if each.get_text()]
+        boxes = [each.get_window_extent() for each in labels]
+        assert len(boxes) >= 3
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+    own = explained.frame.query("unique_id == 'b' and target == 'z' and input == 'z'")
+    names = [label.get_text() for label in figure.axes[2].get_yticklabels()][::-1]
+    line = figure.axes[1].lines[names.index("z")]
+    np.testing.assert_array_equal(line.get_ydata(), own["attribution"])
+    with pytest.raises(ValueError, match="target: 'q' is not one of y, z"):
+        explained.plot("b", target="q")
 
 
 def test_the_figure_of_a_single_input_has_bars_and_no_sums() -> None:
@@ -249,6 +275,17 @@ def test_the_forecaster_stays_as_it_was(fitted: Forecaster) -> None:
     pd.testing.assert_frame_equal(fitted.predict(futr_df=future), before)
     assert all(torch.equal(net.state_dict()[name], state[name]) for name in state)
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_what_surrounds_a_call_changes_nothing(
+    fitted: Forecaster, around: type[torch.no_grad]
+) -> None:
+    _, future = shops()
+    expected = fitted.explain(futr_df=future, step=1)
+    with around():
+        found = fitted.explain(futr_df=future, step=1)
+    pd.testing.assert_frame_equal(found.frame, expected.frame)
 
 
 def test_wrong_arguments_are_refused_by_name(fitted: Forecaster) -> None:
