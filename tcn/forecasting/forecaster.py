@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -10,8 +11,9 @@ import numpy as np
 from tcn.forecasting.evaluation.cross_validation import cross_validate
 from tcn.forecasting.evaluation.explaining import explain
 from tcn.forecasting.evaluation.explanation import Explanation
-from tcn.forecasting.fitted.fitting import fit_panel
-from tcn.forecasting.frames.panel import Panel, future_from_frame, panel_from_frame
+from tcn.forecasting.fitted.fitting import fit_panel, tune_panel
+from tcn.forecasting.fitted.trained import Trained
+from tcn.forecasting.frames.panel import Panel, future_from_frame, panel_from_frame, panel_like
 from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.intervals.levels import checked_levels
 from tcn.forecasting.live.estimator import FittedEstimator
@@ -43,14 +45,18 @@ class Forecaster(FittedEstimator):
 
     # ------------------------------------------------------------------- training
 
-    def fit(self, df: Any, static_df: Any = None, val_size: int = 0) -> Self:
-        """Trains from the beginning on a frame.
+    def fit(
+        self, df: Any, static_df: Any = None, val_size: int = 0, *, warm_start: bool = False
+    ) -> Self:
+        """Trains on a frame, from the beginning unless told otherwise.
 
         Args:
             df: one row per series and time: id, time, target and covariates.
             static_df: one row per series with the static columns.
             val_size: last steps of every series that are not trained on, but choose the best
                 weights and calibrate intervals.
+            warm_start: whether to go on from the last fit, if there was one, with all of
+                ``max_steps`` and ``learning_rate``; see :meth:`fine_tune`.
 
         Returns:
             The forecaster.
@@ -59,8 +65,62 @@ class Forecaster(FittedEstimator):
             TypeError: see :func:`tcn.forecasting.frames.panel.panel_from_frame`.
             ValueError: likewise; or if ``val_size`` is too short, or a number is not finite.
         """
+        check_switch(warm_start=warm_start)
         self.check()
-        trained, kind = fit_panel(self, self._read(df, static_df), val_size), self._kind_of(df)
+        if warm_start and self.__sklearn_is_fitted__():
+            return self._tune(self, df, static_df, val_size)
+        return self._begin(fit_panel(self, self._read(df, static_df), val_size), df)
+
+    def fine_tune(
+        self,
+        df: Any,
+        max_steps: int | None = None,
+        *,
+        learning_rate: float | None = None,
+        static_df: Any = None,
+        val_size: int = 0,
+    ) -> Self:
+        """Trains further on other series, or on more of the same, in a fraction of the time.
+
+        The net goes on from its weights. Series that were there before keep their scaling, new
+        ones get their own; the window scaler and the scaling of covariates stay. Afterwards
+        :meth:`predict` goes on from the series of ``df`` alone.
+
+        Args:
+            df: see :meth:`fit`; with the columns and at the frequency of the fit.
+            max_steps: optimizer steps; a tenth of ``max_steps`` if None.
+            learning_rate: at the start; a tenth of ``learning_rate`` if None.
+            static_df: see :meth:`fit`; without it the static columns of the fit are those of its
+                series.
+            val_size: see :meth:`fit`.
+
+        Returns:
+            The forecaster, which stays as it was if anything is refused.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            TypeError: see :meth:`fit`.
+            ValueError: see :meth:`fit`; or if a number is not above 0, or a setting was changed
+                that only a fit can follow.
+
+        ::
+
+            forecaster.fit(every_shop).fine_tune(new_shop, max_steps=50).predict()
+        """
+        settings = copy.copy(self)  # only the two numbers of this training are others
+        settings.max_steps = max(self.max_steps // 10, 1) if max_steps is None else max_steps
+        settings.learning_rate = self.learning_rate / 10 if learning_rate is None else learning_rate
+        return self._tune(settings, df, static_df, val_size)
+
+    def _tune(self, settings: Self, df: Any, static_df: Any, val_size: int) -> Self:
+        begin = self.trained_
+        settings.check()
+        self.check_unchanged(begin.history)
+        panel = panel_like(begin.history, df, static_df, self.fill)
+        return self._begin(tune_panel(settings, begin, panel, val_size), df)
+
+    def _begin(self, trained: Trained, df: Any) -> Self:
+        kind = self._kind_of(df)
         self._kind, self._told, self._live = kind, frozenset(), LiveForecaster(trained)
         return self
 

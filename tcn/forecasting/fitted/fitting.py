@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -65,6 +66,48 @@ def fit_panel(settings: Settings, panel: Panel, val_size: int) -> Trained:
         if output.support != "count":
             trained.widening = widening_of(len(windows), LAYERS_BEFORE * trained.net.coefficients)
         _train(settings, trained, windows, validation)
+    return _complete(settings, trained, panel)
+
+
+def tune_panel(settings: Settings, begin: Trained, panel: Panel, val_size: int) -> Trained:
+    """Trains a net further, on other series or on more of the same.
+
+    What all series share stays as it was: the window scaler, the scaling of covariates, calendar
+    and categories, and how much intervals are widened. Series that were there before keep their
+    scaling, others get that of their own training part.
+
+    Args:
+        settings: of everything, with the learning rate and the steps of this training.
+        begin: goes on from its weights and is left as it is.
+        panel: the series, with the columns and categories of the training.
+        val_size: see :func:`fit_panel`.
+
+    Raises:
+        ValueError: see :func:`fit_panel`.
+    """
+    _check_val_size(settings, val_size)
+    begin.output.check_target(torch.from_numpy(panel.target.copy()))
+    past = _training_part(panel, val_size)
+    calibration = val_size if settings.intervals else 0
+    counts = map(_are_counts, past.target.T)
+    with seeded(settings.seed):
+        trained = replace(
+            begin,
+            net=copy.deepcopy(begin.net),
+            ids=past.ids,
+            statistics=begin.statistics_of(past),
+            history=panel.last(settings.input_size + calibration),
+            calibration=calibration,
+            nonnegative=tuple(a and b for a, b in zip(begin.nonnegative, counts, strict=False)),
+            bands={},
+            adaptive={},
+        )
+        _train(settings, trained, *_windows(settings, trained, panel, past, val_size))
+    return _complete(settings, trained, panel)
+
+
+def _complete(settings: Settings, trained: Trained, panel: Panel) -> Trained:
+    """The scaling of every series, and intervals by the validation part."""
     # Series that lie in the validation part alone: later rows leave their scaling as it is, too.
     trained.statistics, trained.ids = trained.statistics_of(panel), panel.ids
     if settings.intervals:
