@@ -21,8 +21,6 @@ def explain_forecaster(given: Namespace) -> Path:
         TypeError, ValueError: the tables are not such as the forecaster was trained on.
     """
     check_extra("tcn explain", "forecasting", "pandas", "narwhals")
-    import narwhals as nw
-
     from tcn.forecasting import Forecaster
     from tcn.forecasting.evaluation.tables import read_series
 
@@ -31,8 +29,7 @@ def explain_forecaster(given: Namespace) -> Path:
     future = None if given.future is None else read_series(given.future, forecaster.columns)
     steps = sorted({1, forecaster.h})
     explained = forecaster.explain(df, future, step=steps)
-    totals = nw.from_native(explained.totals)
-    ids = list(dict.fromkeys(totals[forecaster.id_col].to_list()))
+    ids = explained.ids
     shown = ids[: given.examples]
     page = Page(
         "What the forecasts rest on",

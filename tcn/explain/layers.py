@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence as Packed
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from tcn.layers import SequenceModule
 from tcn.layers.compiled import uncompiled, uncompiled_calls
@@ -85,19 +87,28 @@ def frozen(net: nn.Module) -> Iterator[None]:
 
 
 class Recording:
-    """What layers returned in the forward passes since the last :meth:`take`."""
+    """What layers returned in the forward passes since the last :meth:`take`.
+
+    Attributes:
+        steps: of each row, by name of a recurrent layer that was given packed sequences.
+    """
 
     def __init__(self, layers: Sequence[str]) -> None:
         self.layers = list(layers)
+        self.steps: dict[str, Tensor] = {}
         self._seen: dict[str, list[Tensor]] = {}
 
     def add(self, name: str, module: nn.Module, output: Any) -> None:
         """Keeps what a layer returned; of several tensors the first."""
-        while isinstance(output, tuple | list) and output:
+        while isinstance(output, tuple | list) and output and not isinstance(output, Packed):
             output = output[0]
+        self.steps.pop(name, None)
+        if isinstance(output, Packed):
+            output, self.steps[name] = pad_packed_sequence(output, batch_first=True)
+            output = output.transpose(1, 2)
+        elif isinstance(module, nn.RNNBase) and isinstance(output, Tensor) and output.dim() == 3:
+            output = output.movedim(*((1, 2) if module.batch_first else (0, 2)))
         if isinstance(output, Tensor):
-            if isinstance(module, nn.RNNBase) and output.dim() == 3:
-                output = output.movedim(*((1, 2) if module.batch_first else (0, 2)))
             # A copy: a ReLU that follows may change it in place.
             self._seen.setdefault(name, []).append(output.clone())
 
@@ -185,11 +196,8 @@ def called(net: nn.Module, x: Tensor, kinds: tuple[type[nn.Module], ...]) -> lis
                 hooks.callback(hook.remove)
         hooks.enter_context(seen_through(net))
         evaluate(net, x)
-    often = {name: seen.count(name) > 1 for name in seen}
-    return [
-        f"{name}#{seen[: at + 1].count(name)}" if often[name] else name
-        for at, name in enumerate(seen)
-    ]
+    calls = [(name, seen[: at + 1].count(name)) for at, name in enumerate(seen)]
+    return [f"{name}#{call}" if seen.count(name) > 1 else name for name, call in calls]
 
 
 def place_of(net: nn.Module) -> torch.device:

@@ -100,7 +100,8 @@ def strongest(
     with recording(net, [layer]) as record, torch.no_grad():
         for inputs in padded_batches(data, batch_size):
             evaluate(net, inputs.x, inputs.lengths)
-            y = _without_padding(record.take()[layer], inputs)
+            y = record.take()[layer]
+            y = _without_padding(y, inputs, record.steps.get(layer.partition("#")[0]))
             found = _merged(found, y, len(inputs.x), layer, count)
     assert found is not None
     return found
@@ -176,13 +177,19 @@ class Locator:
         return at, fields.span(at)
 
 
-def _without_padding(y: Tensor, inputs: Inputs) -> Tensor:
-    """The output of a layer, ``-inf`` where the input was padding."""
+def _without_padding(y: Tensor, inputs: Inputs, steps: Tensor | None) -> Tensor:
+    """The output of a layer, ``-inf`` where the input was padding.
+
+    Args:
+        y: the output.
+        inputs: what the net was given.
+        steps: of each row of the output, if the layer said so.
+    """
     if inputs.lengths is None or y.dim() < 3:
         return y
-    # Behind a stride fewer positions are valid, behind an up-sampling more.
-    valid = (inputs.lengths.to(y.device) * y.shape[-1] / inputs.x.shape[-1]).ceil()
-    padding = torch.arange(y.shape[-1], device=y.device) >= valid[:, None]
+    if steps is None:  # behind a stride fewer positions are valid, behind an up-sampling more
+        steps = (inputs.lengths * y.shape[-1] / inputs.x.shape[-1]).ceil()
+    padding = torch.arange(y.shape[-1], device=y.device) >= steps.to(y.device)[:, None]
     return y.masked_fill(padding.view(len(y), *[1] * (y.dim() - 2), -1), -torch.inf)
 
 

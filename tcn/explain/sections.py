@@ -149,9 +149,13 @@ def _attributed(x: Tensor, values: Tensor, view: View, title: str) -> Figure:
         above.set_title(title)
         if kind_of(values) == "map":
             most = float(values.abs().max()) or 1.0
-            below.imshow(values.cpu(), cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto",
-                         origin="lower", extent=(0, x.shape[-1], 0, len(values)))  # fmt: skip
-            bare(below)
+            drawn = below.imshow(
+                values.cpu(), cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto", origin="lower",
+                extent=(0, x.shape[-1], 0, len(values)),
+            )  # fmt: skip
+            below.set(yticks=[], xlabel="steps")
+            below.grid(visible=False)
+            figure.colorbar(drawn, ax=[above, below], shrink=0.8)
         else:
             total = _binned(values.sum(0).cpu())
             width = x.shape[-1] / len(total)

@@ -92,13 +92,15 @@ class Shape:
             Float32 ``(size, size)``, 1 inside, 0 outside.
 
         Raises:
-            ValueError: there are no pixels.
+            ValueError: there are no pixels, or a shape of no size.
 
         ::
 
             Shape([1.0] * 8).picture(32, scale=10).sum()  # 100 pi, about
         """
         check_positive("size", [size])
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale: {scale}; give pixels above 0, such as {size / 3:.0f}")
         middle = (size - 1) / 2
         right = np.arange(size) - middle - shift[0]
         up = middle - np.arange(size)[:, None] - shift[1]
@@ -175,7 +177,7 @@ def pictures_of(
         Float32 ``(shapes, channels, size, size)``.
 
     Raises:
-        ValueError: there are no shapes, pixels or channels.
+        ValueError: there are no shapes, pixels or channels, or the shapes have no size.
 
     ::
 

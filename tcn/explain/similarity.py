@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tcn.explain.dissimilarity import Array, check_one_of
+from tcn.explain.dissimilarity import Array, as_array, check_one_of
 from tcn.extras import need
 from tcn.layers.validation import check_positive
 
@@ -75,6 +75,7 @@ def compare(
         seed: of the bootstrap; the global state of NumPy's random numbers is put back.
 
     Raises:
+        TypeError: the models are not by name.
         ValueError: matrices do not fit each other or are not dissimilarities, a method is not
             known, or there is nothing to draw subjects from.
 
@@ -93,6 +94,8 @@ def compare(
     check_one_of("over", over, OVER)
     if bootstrap:
         check_positive("bootstrap", [bootstrap])
+    if not isinstance(models, Mapping):
+        raise TypeError(f"models: {type(models).__name__}; give dissimilarities by name, a dict")
     brain = _brain_matrices(brains, subjects)
     fixed = [_model(name, rdm, brain.n_cond) for name, rdm in models.items()]
     if not fixed:
@@ -148,7 +151,7 @@ def arrangement(rdm: ArrayLike, *, axes: int = 2) -> Array:
 
 def _matrices(name: str, given: ArrayLike, conditions: int | None = None) -> Array:
     """Dissimilarities as ``(matrices, conditions, conditions)``, checked."""
-    found = np.asarray(given, dtype=np.float64)
+    found = as_array(given)
     found = found[None] if found.ndim == 2 else found
     if found.ndim != 3 or found.shape[1] != found.shape[2] or found.shape[1] < 2:
         raise ValueError(

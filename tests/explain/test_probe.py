@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import tcn
 from tcn.explain import Fields, places, strongest
 from tcn.layers import Conv2d, MaxPool2d
-from tcn.models import TCN
+from tcn.models import GRU, LSTM, TCN
 from tcn.training import Batch
 
 
@@ -83,6 +83,18 @@ def test_padding_is_not_seen() -> None:
 
 
 # ------------------------------------------------------------------------------ fields
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_padding_of_recurrent_layers_is_not_seen(kind: type[LSTM | GRU]) -> None:
+    """They are given packed sequences. Expected is what each example gives by itself."""
+    net, x, lengths = kind(2, 4), torch.randn(4, 2, 40), torch.tensor([30, 10, 25, 7])
+    found = strongest(net, [Batch(x, torch.zeros(4), lengths)], "recurrence", count=4)
+    alone = [x[n : n + 1, :, :length] for n, length in enumerate(lengths)]
+    expected = strongest(net, alone, "recurrence", count=4)
+    torch.testing.assert_close(found.values, expected.values)
+    assert torch.equal(found.examples, expected.examples)
+    assert torch.equal(found.positions, expected.positions)
 
 
 @settings(max_examples=25)

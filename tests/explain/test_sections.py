@@ -9,7 +9,7 @@ from torch import nn
 from tcn.explain import occlusion
 from tcn.explain.choice import Choice
 from tcn.explain.report import look
-from tcn.explain.sections import _binned, _field_of, _occluded, asked_of
+from tcn.explain.sections import _attributed, _binned, _field_of, _occluded, asked_of
 from tcn.explain.views import view_of
 from tcn.models import LSTM
 
@@ -148,3 +148,15 @@ def test_inputs_that_cannot_be_drawn_are_named(tmp_path: Path, sizes: tuple[int,
     with pytest.raises(ValueError, match=r"data: inputs of shape .*a page shows \(channels, time"):
         look(net, torch.randn(3, *sizes), tmp_path / "a.html", choice=Choice(layers=["1"]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_attributions_of_many_channels_have_a_scale_and_steps() -> None:
+    x = torch.rand(8, 20)
+    figure = _attributed(x, x - 0.5, view_of(x[None], None), "input 0")
+    above, below, scale = figure.axes
+    assert below.get_xlabel() == "steps"
+    most = float((x - 0.5).abs().max())
+    assert scale.get_ylim() == pytest.approx((-most, most))
+    figure.canvas.draw()
+    edges = [(axes.get_position().x0, axes.get_position().x1) for axes in (above, below)]
+    assert edges[0] == pytest.approx(edges[1])  # a step lies below itself

@@ -108,3 +108,9 @@ def test_pictures_as_a_net_takes_them():
 def test_what_is_no_shape_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("scale", [0, -3.0, math.inf, math.nan])
+def test_a_shape_has_a_size(scale: float) -> None:
+    with pytest.raises(ValueError, match=f"scale: {scale}; give pixels above 0, such as 11"):
+        Shape([1.0] * 8).picture(32, scale=scale)

@@ -218,3 +218,11 @@ def test_absent_and_damaged_files_are_named(tmp_path):
     (tmp_path / "Kriegeskorte_Neuron2008_supplementalData.mat").write_bytes(b"x" * 200)
     with pytest.raises(ValueError, match=r"supplementalData.mat: cannot be read"):
         load_brain92(tmp_path)
+
+
+def test_models_are_named_and_may_be_tensors_with_gradients() -> None:
+    rdm = torch.from_numpy(dissimilarities_of(torch.randn(6, 9)))
+    found = compare({"itself": rdm.clone().requires_grad_()}, rdm)
+    assert found.values == pytest.approx([1])
+    with pytest.raises(TypeError, match="models: list; give dissimilarities by name"):
+        compare([rdm], rdm)

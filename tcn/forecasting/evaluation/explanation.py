@@ -98,6 +98,12 @@ class Explanation:
         """The columns that are forecast."""
         return self._columns.target
 
+    @property
+    def ids(self) -> list[Any]:
+        """The series that were explained, in their order."""
+        found: list[Any] = self._table[self._columns.id].drop_duplicates().tolist()
+        return found
+
     def plot(
         self, unique_id: Any = None, step: int | None = None, target: str | None = None
     ) -> Figure:
