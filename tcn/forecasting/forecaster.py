@@ -12,12 +12,10 @@ from tcn.forecasting.evaluation.cross_validation import cross_validate
 from tcn.forecasting.evaluation.explaining import explain
 from tcn.forecasting.evaluation.explanation import Explanation
 from tcn.forecasting.fitted.fitting import fit_panel, tune_panel
-from tcn.forecasting.fitted.trained import Trained
-from tcn.forecasting.frames.panel import Panel, future_from_frame, panel_from_frame, panel_like
+from tcn.forecasting.frames.panel import future_from_frame, panel_like
 from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.intervals.levels import checked_levels
 from tcn.forecasting.live.estimator import FittedEstimator
-from tcn.forecasting.live.forecaster import LiveForecaster
 from tcn.layers.validation import check_switch
 from tcn.outputs import output as output_of
 
@@ -89,7 +87,7 @@ class Forecaster(FittedEstimator):
         Args:
             df: see :meth:`fit`; with the columns and at the frequency of the fit.
             max_steps: optimizer steps; a tenth of ``max_steps`` if None.
-            learning_rate: at the start; a tenth of ``learning_rate`` if None.
+            learning_rate: at the start; that of the fit if None.
             static_df: see :meth:`fit`; without it the static columns of the fit are those of its
                 series.
             val_size: see :meth:`fit`.
@@ -109,7 +107,8 @@ class Forecaster(FittedEstimator):
         """
         settings = copy.copy(self)  # only the two numbers of this training are others
         settings.max_steps = max(self.max_steps // 10, 1) if max_steps is None else max_steps
-        settings.learning_rate = self.learning_rate / 10 if learning_rate is None else learning_rate
+        if learning_rate is not None:
+            settings.learning_rate = learning_rate
         return self._tune(settings, df, static_df, val_size)
 
     def _tune(self, settings: Self, df: Any, static_df: Any, val_size: int) -> Self:
@@ -118,11 +117,6 @@ class Forecaster(FittedEstimator):
         self.check_unchanged(begin.history)
         panel = panel_like(begin.history, df, static_df, self.fill)
         return self._begin(tune_panel(settings, begin, panel, val_size), df)
-
-    def _begin(self, trained: Trained, df: Any) -> Self:
-        kind = self._kind_of(df)
-        self._kind, self._told, self._live = kind, frozenset(), LiveForecaster(trained)
-        return self
 
     # ----------------------------------------------------------------- prediction
 
@@ -293,14 +287,3 @@ class Forecaster(FittedEstimator):
             levels=levels,
         )
         return self._kind_of(df)(columns)
-
-    def _read(self, df: Any, static_df: Any) -> Panel:
-        """A frame to train on."""
-        return panel_from_frame(
-            df,
-            columns=self.columns,
-            static_df=static_df,
-            freq=self.freq,
-            missing=self.missing,
-            fill=self.fill,
-        )

@@ -14,7 +14,7 @@ from tcn.forecasting.fitted.predictor import Forecasts
 from tcn.forecasting.fitted.settings import Settings
 from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.notices import warn
-from tcn.forecasting.frames.panel import Panel, panel_like
+from tcn.forecasting.frames.panel import Panel, panel_from_frame, panel_like
 from tcn.forecasting.frames.results import FrameKind, frame_like
 from tcn.forecasting.live.forecaster import LiveForecaster
 from tcn.layers.validation import check_positive
@@ -97,6 +97,23 @@ class FittedEstimator(Settings):
             raise ValueError(f"{folder}: its settings do not fit: {reason}") from error
         forecaster._live, forecaster._kind = LiveForecaster(trained), FrameKind(library)
         return forecaster
+
+    def _read(self, df: Any, static_df: Any) -> Panel:
+        """A frame to train on."""
+        return panel_from_frame(
+            df,
+            columns=self.columns,
+            static_df=static_df,
+            freq=self.freq,
+            missing=self.missing,
+            fill=self.fill,
+        )
+
+    def _begin(self, trained: Trained, df: Any) -> Self:
+        """Goes on from a training on a frame."""
+        kind = self._kind_of(df)
+        self._kind, self._told, self._live = kind, frozenset(), LiveForecaster(trained)
+        return self
 
     def _past(self, df: Any, static_df: Any) -> tuple[Panel, FrameKind]:
         """The series to go on from, and what builds results for whoever gave them."""
