@@ -182,6 +182,12 @@ def violations(root: Path) -> list[str]:
     return found
 
 
+def test_no_stage_of_forecasting_comes_before_one_that_it_imports() -> None:
+    order = [*STAGES]
+    for stage, others in STAGES.items():
+        assert all(order.index(other) <= order.index(stage) for other in others), stage
+
+
 def test_every_arrow_points_the_right_way() -> None:
     assert list(ROOT.glob("tcn/**/*.py")), f"no source found under {ROOT}"
     assert violations(ROOT) == []
