@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -68,29 +68,22 @@ _MISFIT = (
 """Errors that may come from building with files that do not fit each other."""
 
 
-class Stored(NamedTuple):
-    """What a folder holds.
+def write(
+    folder: str | PathLike[str], parameters: dict[str, Any], trained: Trained, library: Library
+) -> Path:
+    """Writes both files, or leaves what was there as it was.
 
-    Attributes:
+    Args:
+        folder: where to.
         parameters: arguments of the forecaster.
         trained: what its fit left behind.
         library: whose frames it returns, such as ``"pandas"``.
-    """
-
-    parameters: dict[str, Any]
-    trained: Trained
-    library: Library
-
-
-def write(folder: str | PathLike[str], stored: Stored) -> Path:
-    """Writes both files, or leaves what was there as it was.
 
     Raises:
         ValueError: if the net cannot be built again from plain data, or an id is neither text nor
             an integer.
     """
     folder = Path(folder)
-    trained = stored.trained
     arrays = _arrays(trained)
     data = safetensors.torch.save({name: part.contiguous() for name, part in arrays.items()})
     backbone = describe(trained.net.encoder.backbone)
@@ -100,8 +93,8 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
         "format": "tcn forecaster",
         "format_version": saving.FORMAT_VERSION,
         "tcn_version": __version__,
-        "parameters": {name: _plain(name, value) for name, value in stored.parameters.items()},
-        "library": stored.library,
+        "parameters": {name: _plain(name, value) for name, value in parameters.items()},
+        "library": library,
         "backbone": backbone,
         "sizes": asdict(trained.net.sizes),
         "window_scaler": trained.net.window_scaler.name,
@@ -128,8 +121,8 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
     return folder
 
 
-def read(folder: str | PathLike[str]) -> Stored:
-    """What :func:`write` wrote.
+def read(folder: str | PathLike[str]) -> tuple[dict[str, Any], Trained, Library]:
+    """The arguments that :func:`write` was given.
 
     Raises:
         ValueError: if a file is missing, truncated, changed, of another version or does not fit
@@ -141,7 +134,7 @@ def read(folder: str | PathLike[str]) -> Stored:
     try:
         with torch.random.fork_rng(devices=[]):  # the random weights of new nets are of no use
             parameters = {name: _restored(value) for name, value in content["parameters"].items()}
-            return Stored(parameters, _trained(content, arrays), content["library"])
+            return parameters, _trained(content, arrays), content["library"]
     except _MISFIT as error:
         text = str(error).partition("\n")[0] or type(error).__name__
         reason = f"no {text}" if isinstance(error, KeyError) else text

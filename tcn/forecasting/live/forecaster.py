@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from tcn.forecasting.fitted.predictor import WINDOWS_AT_ONCE, Forecasts, Predictor, joined
 from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.arrays import Integers, Singles
-from tcn.forecasting.frames.gaps import Fill, filled
+from tcn.forecasting.frames.gaps import Fill
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.panel import Panel, future_from_frame
+from tcn.forecasting.frames.regular import check_missing, completed
 from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.live.ahead import Ahead
 from tcn.forecasting.live.learning import Learning
@@ -267,12 +268,9 @@ class LiveForecaster:
             times=np.concatenate([last, rows.times]),
             values=np.concatenate([self._state.values[numbers], rows.values]),
         ).sorted(told=False)
-        missing = history.missing
-        rows = rows.regular(history.frequency, absent_allowed=missing == "mask" or fill is not None)
-        if fill is not None:
-            rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
+        rows = completed(rows, history.frequency, history.missing, fill)
         rows = rows.at(np.setdiff1d(np.arange(len(rows.times)), rows.offsets[:-1]))
-        rows.check_missing(missing, fill)
+        check_missing(rows, history.missing, fill)
         return replace(
             history,
             ids=rows.ids,
