@@ -86,33 +86,7 @@ def write(
     folder = Path(folder)
     arrays = _arrays(trained)
     data = safetensors.torch.save({name: part.contiguous() for name, part in arrays.items()})
-    backbone = describe(trained.net.encoder.backbone)
-    refuse_opaque(backbone, "model")
-    history = trained.history
-    content = {
-        "format": "tcn forecaster",
-        "format_version": saving.FORMAT_VERSION,
-        "tcn_version": __version__,
-        "parameters": {name: _plain(name, value) for name, value in parameters.items()},
-        "library": library,
-        "backbone": backbone,
-        "sizes": asdict(trained.net.sizes),
-        "window_scaler": trained.net.window_scaler.name,
-        "skip": trained.net.skip_name,
-        "code_bound": trained.net.code_bound,
-        "output": trained.output.describe(),
-        "scaler": trained.scaler.name,
-        "calendar": list(trained.calendar),
-        **{name: getattr(trained, name) for name in _PLAIN},
-        "report": {name: x for name, x in trained.report.items() if math.isfinite(x)},
-        "nonnegative": list(trained.nonnegative),
-        "columns": history.columns.to_json(),
-        "frequency": history.frequency.freq,
-        **{name: getattr(history, name) for name in _PLAIN_OF_HISTORY},
-        "ids": _ids(trained.ids),
-        "history_ids": _ids(history.ids),
-        **saving.entry(LAYOUT, data),
-    }
+    content = {**_content(parameters, trained, library), **saving.entry(LAYOUT, data)}
     # Tuples become lists on the way, as they will when the file is read.
     readable = json.loads(json.dumps(content, allow_nan=False))
     if (reason := first_error(readable, SCHEMA)) is not None:
@@ -142,6 +116,36 @@ def read(folder: str | PathLike[str]) -> tuple[dict[str, Any], Trained, Library]
 
 
 # ----------------------------------------------------------------------------- writing
+
+
+def _content(parameters: dict[str, Any], trained: Trained, library: Library) -> dict[str, Any]:
+    """All of :data:`SETTINGS` but what says of the other file."""
+    backbone = describe(trained.net.encoder.backbone)
+    refuse_opaque(backbone, "model")
+    history = trained.history
+    return {
+        "format": "tcn forecaster",
+        "format_version": saving.FORMAT_VERSION,
+        "tcn_version": __version__,
+        "parameters": {name: _plain(name, value) for name, value in parameters.items()},
+        "library": library,
+        "backbone": backbone,
+        "sizes": asdict(trained.net.sizes),
+        "window_scaler": trained.net.window_scaler.name,
+        "skip": trained.net.skip_name,
+        "code_bound": trained.net.code_bound,
+        "output": trained.output.describe(),
+        "scaler": trained.scaler.name,
+        "calendar": list(trained.calendar),
+        **{name: getattr(trained, name) for name in _PLAIN},
+        "report": {name: x for name, x in trained.report.items() if math.isfinite(x)},
+        "nonnegative": list(trained.nonnegative),
+        "columns": history.columns.to_json(),
+        "frequency": history.frequency.freq,
+        **{name: getattr(history, name) for name in _PLAIN_OF_HISTORY},
+        "ids": _ids(trained.ids),
+        "history_ids": _ids(history.ids),
+    }
 
 
 def _plain(name: str, value: Any) -> Any:

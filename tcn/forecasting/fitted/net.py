@@ -109,20 +109,25 @@ class ForecastNet(nn.Module):
         self.conditioned = bool(sizes.constants) and takes_condition(backbone)
         self._check_channels(backbone)
         self.decoder = self._decoder() if sizes.future else None
-        linear = skip == "linear"
-        self.skip = nn.Linear(sizes.input_size, sizes.h) if linear else None
-        self.hist_skip = (
-            nn.Linear(sizes.hist * sizes.input_size, sizes.targets * sizes.h, bias=False)
-            if linear and hist_skip and sizes.hist
-            else None
-        )
+        self.skip, self.hist_skip = self._skips(hist_skip)
         self.locations: Tensor
         locations = torch.zeros(1, sizes.outputs, 1, 1)
         locations[:, list(sizes.locations)] = 1
         self.register_buffer("locations", locations, persistent=False)
-        for module in (self.skip, self.hist_skip):
-            for parameter in () if module is None else module.parameters():
+
+    def _skips(self, hist_skip: bool) -> tuple[nn.Linear | None, nn.Linear | None]:
+        """The maps of the look-back of the target and of what is known for the past alone."""
+        sizes, of_hist = self.sizes, None
+        if self.skip_name != "linear":
+            return None, None
+        of_target = nn.Linear(sizes.input_size, sizes.h)
+        if hist_skip and sizes.hist:
+            outputs = sizes.targets * sizes.h
+            of_hist = nn.Linear(sizes.hist * sizes.input_size, outputs, bias=False)
+        for module in filter(None, (of_target, of_hist)):
+            for parameter in module.parameters():
                 nn.init.zeros_(parameter)
+        return of_target, of_hist
 
     def _check_channels(self, backbone: SequenceModule) -> None:
         sizes = self.sizes

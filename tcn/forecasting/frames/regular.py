@@ -62,6 +62,26 @@ def regular(rows: Rows, frequency: Frequency, *, absent_allowed: bool) -> Rows:
     Raises:
         ValueError: rows lie off the grid, or are absent and that is not allowed.
     """
+    steps = _steps(rows, frequency)
+    before = gaps(steps)
+    if not len(before):
+        return rows
+    if not absent_allowed:
+        raise ValueError(absent_rows(rows, frequency, steps, before))
+    refuse_flood(rows, frequency, steps, before)
+    if skips_weekends(rows, frequency):
+        warn(
+            f"{rows.argument}: no row falls on a Saturday or Sunday; with freq="
+            f"{frequency.freq!r} these are put in as missing, and forecast. {WORKING_DAYS}"
+        )
+    every = _every_step(rows, frequency, steps)
+    added = len(every.times) - len(rows.times)
+    _LOG.info("%s: %d rows were absent, in %d gaps", rows.argument, added, len(before))
+    return every
+
+
+def _steps(rows: Rows, frequency: Frequency) -> Integers:
+    """Of every row since the first of its series; refuses rows off the grid."""
     if frequency.is_integer != (rows.times.dtype.kind == "i"):
         kind = "integers" if rows.times.dtype.kind == "i" else "timestamps"
         cure = "an integer such as 1" if kind == "integers" else "a name such as 'h' or 'MS'"
@@ -78,21 +98,7 @@ def regular(rows: Rows, frequency: Frequency, *, absent_allowed: bool) -> Rows:
             f"{against_off_grid(rows, frequency)}, or bring the rows to a regular grid "
             "(DataFrame.resample)"
         )
-    before = gaps(steps)
-    if not len(before):
-        return rows
-    if not absent_allowed:
-        raise ValueError(absent_rows(rows, frequency, steps, before))
-    refuse_flood(rows, frequency, steps, before)
-    if skips_weekends(rows, frequency):
-        warn(
-            f"{rows.argument}: no row falls on a Saturday or Sunday; with freq="
-            f"{frequency.freq!r} these are put in as missing, and forecast. {WORKING_DAYS}"
-        )
-    every = _every_step(rows, frequency, steps)
-    added = len(every.times) - len(rows.times)
-    _LOG.info("%s: %d rows were absent, in %d gaps", rows.argument, added, len(before))
-    return every
+    return steps
 
 
 def _every_step(rows: Rows, frequency: Frequency, steps: Integers) -> Rows:

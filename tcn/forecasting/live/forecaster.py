@@ -253,14 +253,7 @@ class LiveForecaster:
         history = self.trained.history
         rows.check_zone(history.timezone, history.times.dtype.kind)
         last = self._state.time[numbers]
-        late = rows.times <= last[rows.series]
-        if late.any():
-            raise ValueError(
-                f"new_rows: {int(late.sum())} rows are not later than the last one of their "
-                f"series, which for {shown(rows.ids[rows.series[late]][:1])} is "
-                f"{history.local(last[rows.series[late]][:1])[0]}; every row is taken once, in "
-                "order of time"
-            )
+        _refuse_late(rows, last, history)
         # With the last known row in front, gaps show and can be filled.
         rows = replace(
             rows,
@@ -291,3 +284,15 @@ class LiveForecaster:
             predictor.scaled(self._state.batch(numbers[:1], known[:1]))
             self._predictors[horizon, levels] = predictor
         return self._predictors[horizon, levels]
+
+
+def _refuse_late(rows: Rows, last: NDArray[Any], history: Panel) -> None:
+    """Refuses rows that are not later than the ``last`` of their series."""
+    late = rows.times <= last[rows.series]
+    if late.any():
+        first = rows.series[late][:1]
+        raise ValueError(
+            f"new_rows: {int(late.sum())} rows are not later than the last one of their series, "
+            f"which for {shown(rows.ids[first])} is {history.local(last[first])[0]}; every row is "
+            "taken once, in order of time"
+        )
