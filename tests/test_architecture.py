@@ -182,6 +182,47 @@ def violations(root: Path) -> list[str]:
     return found
 
 
+def test_no_stage_of_forecasting_comes_before_one_that_it_imports() -> None:
+    order = [*STAGES]
+    for stage, others in STAGES.items():
+        assert all(order.index(other) <= order.index(stage) for other in others), stage
+
+
+def circle(root: Path, package: str) -> list[str]:
+    """Files of a package that import each other in a circle, for types alone or not."""
+    paths = root.glob(f"{package.replace('.', '/')}/**/*.py")
+    files = {module_name(path, root): path for path in paths}
+    ahead = {
+        module: {
+            name.rsplit(".", cut)[0]
+            for _, name, _ in imported(path, root)
+            for cut in (0, 1)
+            if name.rsplit(".", cut)[0] in files
+        }
+        for module, path in files.items()
+        if path.name != "__init__.py"
+    }
+    while ends := [module for module, others in ahead.items() if not others & ahead.keys()]:
+        for module in ends:
+            del ahead[module]
+    return sorted(ahead)
+
+
+def test_no_files_of_forecasting_go_round_in_a_circle(tmp_path: Path) -> None:
+    assert circle(ROOT, "tcn.forecasting") == []
+    plant(
+        tmp_path,
+        {
+            "tcn/a/one.py": "from tcn.a import two\n",
+            "tcn/a/two.py": "from tcn.a.three import Three\n",
+            "tcn/a/three.py": "if TYPE_CHECKING:\n    from tcn.a.one import One\n",
+            "tcn/a/four.py": "import tcn.a.five\n",
+            "tcn/a/five.py": "",
+        },
+    )
+    assert circle(tmp_path, "tcn.a") == ["tcn.a.one", "tcn.a.three", "tcn.a.two"]
+
+
 def test_every_arrow_points_the_right_way() -> None:
     assert list(ROOT.glob("tcn/**/*.py")), f"no source found under {ROOT}"
     assert violations(ROOT) == []

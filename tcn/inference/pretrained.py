@@ -81,7 +81,7 @@ def save_pretrained(net: SequenceModule, folder: str | PathLike[str]) -> Path:
     config["folded"] = _is_folded(net, config)
     data = to_safetensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
     config |= entry(LAYOUT, data)
-    if (reason := first_error(config, _schema())) is not None:
+    if (reason := first_error(config, config_schema())) is not None:
         raise ValueError(f"net: it cannot be written to a file that can be read: {reason}")
     write(folder, LAYOUT, config, data)
     return folder
@@ -117,7 +117,7 @@ def from_pretrained(
         folder = _download(
             str(source), revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
         )
-    config, data, path = read(folder, LAYOUT, _schema())
+    config, data, path = read(folder, LAYOUT, config_schema())
     tensors = loaded(path, data)
     where = str(folder / CONFIG)
     _check_tensors(tensors, _build(config, torch.device("meta"), where), path)
@@ -236,7 +236,8 @@ def _missing(folder: Path, name: str) -> str:
 LAYOUT = Layout(CONFIG, WEIGHTS, "weights", _missing)
 
 
-def _schema() -> Schema:
+def config_schema() -> Schema:
+    """The schema of ``config.json``, whose ``$defs`` say how any saved net is described."""
     return json.loads(resources.files(__package__).joinpath("config.schema.json").read_bytes())
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from tcn.forecasting import Forecaster
@@ -666,3 +667,18 @@ def test_to_stop_early_takes_validation() -> None:
     with pytest.raises(ValueError, match="early_stop_patience_steps: 2 with val_size=0, which lea"):
         patient.fit(frame(60))
     patient.fit(frame(60), val_size=12)
+
+
+def test_forecasts_that_are_no_numbers_are_refused() -> None:
+    forecaster = copy.deepcopy(fitted())
+    with torch.no_grad():
+        for parameter in forecaster.trained_.net.parameters():
+            parameter.fill_(math.nan)
+    with pytest.raises(ValueError, match=r"predict: the forecasts hold 12 NaN"):
+        forecaster.predict()
+
+
+def test_what_is_fitted_is_known_to_scikit_learn() -> None:
+    with pytest.raises(NotFittedError):
+        check_is_fitted(Forecaster(**SMALL))
+    check_is_fitted(fitted())

@@ -58,8 +58,9 @@ def test_the_drawing_names_the_files_that_a_frame_walks_through(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     df = pd.DataFrame({"unique_id": 1, "ds": range(40), "y": np.sin(np.arange(40)), "x": 0.0})
-    df[:36].to_csv(tmp_path / "series.csv", index=False)
-    forecaster = Forecaster(2, 4, **settings, max_steps=2, width=2, accelerator="cpu").fit(df)
+    df[:36].drop(index=20).to_csv(tmp_path / "series.csv", index=False)
+    small = {"fill": "forward", "max_steps": 2, "width": 2, "accelerator": "cpu"}
+    forecaster = Forecaster(2, 4, **settings, **small).fit(df)
     walk = Walk()
     sys.setprofile(walk)
     try:

@@ -21,6 +21,7 @@ from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.ids import read_ids, shown
 from tcn.forecasting.frames.reading import read_columns, read_numbers, read_times
+from tcn.forecasting.frames.regular import regular
 from tcn.forecasting.frames.rows import Rows
 
 NAIVE = "SeasonalNaive"
@@ -106,14 +107,9 @@ def compare(
     rows, series, cutoffs, ids = _windows(forecasts, columns, levels)
     past = _past(train_df, columns, ids, rows)
     frequency = past.frequency()
-    past = past.regular(frequency, absent_allowed=True)
-    history = SeasonalHistory(
-        offsets=past.offsets,
-        times=past.times.astype(np.int64),
-        values=past.values[:, 0],
-        season=frequency.season if season is None else season,
-    )
-    last = history.last_row(series, cutoffs)
+    past = regular(past, frequency, absent_allowed=True)
+    history = SeasonalHistory(past, frequency.season if season is None else season)
+    last = past.last(series, cutoffs)
     if (last < 0).any():
         absent = shown(ids[np.unique(series[last < 0])])
         raise ValueError(

@@ -84,7 +84,6 @@ def cutoffs(
     h: int,
     step_size: int | None = None,
     val_size: int = 0,
-    min_past: int = MIN_PAST,
 ) -> Cutoffs:
     """The cutoffs of ``n_windows`` windows, counted from the end of every series.
 
@@ -94,7 +93,6 @@ def cutoffs(
         h: rows of a horizon.
         step_size: rows from one window to the next; None: ``h``, so that horizons do not overlap.
         val_size: rows before the first window to keep for validation.
-        min_past: rows of the past that a window must have at least, as for windows.
 
     Returns:
         The windows that have such a past; the others are left out with a warning.
@@ -104,22 +102,22 @@ def cutoffs(
         ValueError: a size is below 1 (``val_size``: 0), or no series is long enough.
     """
     step = h if step_size is None else step_size
-    sizes = {"n_windows": n_windows, "h": h, "step_size": step, "min_past": min_past}
+    sizes = {"n_windows": n_windows, "h": h, "step_size": step}
     for name, value in sizes.items():
         check_positive(name, [value])
     if val_size < 0:
         raise ValueError(f"val_size: {val_size} rows; give 0 or more")
     lengths = panel.lengths
     last = lengths - 1 - h
-    fitting = np.clip((last - (min_past - 1)) // step + 1, 0, n_windows)
+    fitting = np.clip((last - (MIN_PAST - 1)) // step + 1, 0, n_windows)
     if not fitting.any():
         raise ValueError(
-            f"h: no series has a window of h={h} after {min_past} rows of past, for the longest "
+            f"h: no series has a window of h={h} after {MIN_PAST} rows of past, for the longest "
             f"has {int(lengths.max())} rows; give a smaller h"
         )
     short = fitting < n_windows
     if short.any():
-        need = (n_windows - 1) * step + h + min_past
+        need = (n_windows - 1) * step + h + MIN_PAST
         warn(
             f"{int((n_windows - fitting).sum())} of {n_windows * len(lengths)} windows are left "
             f"out: {int(short.sum())} series have fewer than {need} rows (n_windows={n_windows}, "

@@ -18,17 +18,15 @@ logarithms. A forecast that stops at 0 is explained as if it went on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tcn.explain.attribution import Method, attribute
 from tcn.extras import need
 from tcn.forecasting.evaluation.explained_net import ExplainedNet
-from tcn.forecasting.evaluation.explanation import Explanation, Part
-from tcn.forecasting.fitted.sizes import embedding_channels
+from tcn.forecasting.evaluation.explanation import Explanation, Layout, Part, objects
 from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.gaps import Fill
 from tcn.forecasting.frames.ids import shown
@@ -86,40 +84,6 @@ def explain(
     return Explanation.of(parts, panel, kind)
 
 
-class Layout(NamedTuple):
-    """What the numbers of a row of inputs are; a category is one input, however it is embedded.
-
-    Attributes:
-        begin: ``(inputs,)``, the first number of each.
-        names: ``(inputs,)``, of its column or feature.
-        roles: ``(inputs,)``: target, hist, futr, calendar or stat.
-        offsets: ``(inputs,)``, its step: 0 is the last one seen, 1 the first one forecast; 0 of
-            what is known of the series as a whole.
-    """
-
-    begin: NDArray[np.int64]
-    names: NDArray[Any]
-    roles: NDArray[Any]
-    offsets: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, trained: Trained, panel: Panel) -> Layout:
-        """That of the rows of :class:`ExplainedNet`."""
-        sizes, columns = trained.net.sizes, panel.columns
-        past, ahead = range(1 - sizes.input_size, 1), range(1, sizes.h + 1)
-        known = [*_with("futr", columns.futr), *_with("calendar", trained.calendar)]
-        before = [*_with("target", columns.target), *_with("hist", columns.hist), *known]
-        inputs = [(*each, offset, 1) for each in before for offset in past]
-        inputs += [(*each, offset, 1) for each in known for offset in ahead]
-        inputs += [(*each, 0, 1) for each in _with("stat", columns.numeric_stat)]
-        widths = map(embedding_channels, sizes.categories)
-        named = zip(_with("stat", columns.categorical), widths, strict=True)
-        inputs += [(*each, 0, width) for each, width in named]
-        roles, names, offsets, counts = zip(*inputs, strict=True)
-        begin = np.cumsum((0, *counts[:-1]))
-        return cls(begin, _objects(names), _objects(roles), np.array(offsets, dtype=np.int64))
-
-
 def _explained(
     asked: ExplainedNet, layout: Layout, steps: Sequence[int], method: Method
 ) -> Iterator[Part]:
@@ -173,18 +137,7 @@ def _chosen(panel: Panel, ids: Sequence[Any] | None) -> Panel:
     unknown = [each for each in wanted if each not in number]
     if unknown or not wanted:
         raise ValueError(
-            f"ids: {shown(_objects(unknown)) or 'none'} of the series {shown(panel.ids)}; give "
+            f"ids: {shown(objects(unknown)) or 'none'} of the series {shown(panel.ids)}; give "
             "some of these, or None for all"
         )
     return panel.select(np.array([number[each] for each in wanted]))
-
-
-def _with(role: str, names: Sequence[str]) -> list[tuple[str, str]]:
-    return [(role, name) for name in names]
-
-
-def _objects(values: Sequence[Any]) -> NDArray[Any]:
-    """An array of Python objects, as all ids and names are kept."""
-    made = np.empty(len(values), dtype=object)
-    made[:] = values
-    return made

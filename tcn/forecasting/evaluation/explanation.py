@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from tcn.extras import need
 from tcn.figures import STYLE
 from tcn.forecasting.evaluation.explanation_figure import Explained, draw
+from tcn.forecasting.fitted.sizes import embedding_channels
+from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.ids import numbers_of
 from tcn.forecasting.frames.panel import Panel
@@ -22,7 +24,39 @@ from tcn.layers.validation import is_integer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tcn.forecasting.evaluation.explaining import Layout
+
+class Layout(NamedTuple):
+    """What the numbers of a row of inputs are; a category is one input, however it is embedded.
+
+    Attributes:
+        begin: ``(inputs,)``, the first number of each.
+        names: ``(inputs,)``, of its column or feature.
+        roles: ``(inputs,)``: target, hist, futr, calendar or stat.
+        offsets: ``(inputs,)``, its step: 0 is the last one seen, 1 the first one forecast; 0 of
+            what is known of the series as a whole.
+    """
+
+    begin: NDArray[np.int64]
+    names: NDArray[Any]
+    roles: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, trained: Trained, panel: Panel) -> Layout:
+        """That of the rows of :class:`ExplainedNet`."""
+        sizes, columns = trained.net.sizes, panel.columns
+        past, ahead = range(1 - sizes.input_size, 1), range(1, sizes.h + 1)
+        known = [*_with("futr", columns.futr), *_with("calendar", trained.calendar)]
+        before = [*_with("target", columns.target), *_with("hist", columns.hist), *known]
+        inputs = [(*each, offset, 1) for each in before for offset in past]
+        inputs += [(*each, offset, 1) for each in known for offset in ahead]
+        inputs += [(*each, 0, 1) for each in _with("stat", columns.numeric_stat)]
+        widths = map(embedding_channels, sizes.categories)
+        named = zip(_with("stat", columns.categorical), widths, strict=True)
+        inputs += [(*each, 0, width) for each, width in named]
+        roles, names, offsets, counts = zip(*inputs, strict=True)
+        begin = np.cumsum((0, *counts[:-1]))
+        return cls(begin, objects(names), objects(roles), np.array(offsets, dtype=np.int64))
 
 
 class Part(NamedTuple):
@@ -156,6 +190,17 @@ class Explanation:
         forecast = float(sums.loc[sums[time] == times[at], "forecast"].iloc[0])
         inputs = own[own[time] == times[at]]
         return Explained(inputs, f"input_{time}", past, times[at], forecast), wanted
+
+
+def _with(role: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(role, name) for name in names]
+
+
+def objects(values: Sequence[Any]) -> NDArray[Any]:
+    """An array of Python objects, as all ids and names are kept."""
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
 
 
 def _inputs(part: Part, panel: Panel, time: str) -> dict[str, Any]:

@@ -7,19 +7,18 @@ import pandas as pd
 from scipy.special import ndtri
 
 from tcn.forecasting.frames.arrays import Floats, Integers
+from tcn.forecasting.frames.rows import Rows
 
 
 class SeasonalHistory:
     """Past values of several series, from which naive forecasts are made at many cutoffs."""
 
-    def __init__(self, *, offsets: Integers, times: Integers, values: Floats, season: int) -> None:
+    def __init__(self, past: Rows, season: int) -> None:
         """Sums up once what every cutoff needs.
 
         Args:
-            offsets: ``(N + 1,)``, the rows of series ``i`` are ``offsets[i]:offsets[i + 1]``.
-            times: ``(R,)`` int64, rising within each series.
-            values: ``(R,)``; a missing value is forecast as the last one before it, and counts in
-                no error.
+            past: sorted, of one value; a missing one is forecast as the last one before it, and
+                counts in no error.
             season: steps of a season.
 
         Raises:
@@ -27,23 +26,14 @@ class SeasonalHistory:
         """
         if season < 1:
             raise ValueError(f"season: {season} steps; give 1 (plain naive) or more")
-        self.offsets, self.times, self.season = offsets, times, season
-        self.series = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        value = pd.Series(values, dtype=np.float64)
+        self.offsets, self.series, self.season = past.offsets, past.series, season
+        value = pd.Series(past.values[:, 0])
         apart = value - value.groupby(self.series).shift(season)
         errors = pd.DataFrame({"count": apart.notna(), "size": apart.abs(), "square": apart**2})
         # Sums per series: in one long sum a small series would drown next to one of millions.
         sums = errors.fillna(0).astype(np.float64).groupby(self.series).cumsum()
         self._sums = sums.to_numpy()
         self._values = value.groupby(self.series).ffill().to_numpy()
-
-    def last_row(self, series: Integers, cutoff: Integers) -> Integers:
-        """The last row of each series up to and with its cutoff, ``(G,)``; -1 where none is."""
-        grid = np.unique(self.times)
-        key = self.series * (len(grid) + 1) + np.searchsorted(grid, self.times, side="right")
-        wanted = series * (len(grid) + 1) + np.searchsorted(grid, cutoff, side="right")
-        last = np.searchsorted(key, wanted, side="right") - 1
-        return np.where(last >= self.offsets[series], last, -1)
 
     def forecast(self, series: Integers, last: Integers, step: Integers) -> Floats:
         """Naive forecasts ``(M,)``, ``step`` rows (0 for the next one) after rows ``last``.

@@ -17,6 +17,7 @@ from tcn import figures
 from tcn.extras import need
 from tcn.figures import INK, PALE, SOFT, STYLE
 from tcn.forecasting.evaluation.comparison import CUTOFF, NAIVE, ends_of, models_of
+from tcn.forecasting.frames.clock import localized
 from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.ids import read_ids, shown
 from tcn.forecasting.frames.reading import read_columns, read_numbers, read_times
@@ -181,7 +182,7 @@ def _wall_clock(values: pd.Series, name: str, argument: str) -> Any:
     times, zone, _ = read_times(values, name, argument)
     if zone is None:
         return times
-    return pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    return localized(times, zone).tz_localize(None)
 
 
 def _wanted(found: list[str], level: Sequence[float] | None) -> list[str]:

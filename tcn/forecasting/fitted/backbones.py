@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
+from tcn.forecasting.fitted.setting_groups import NetSettings
 from tcn.forecasting.fitted.sizes import Sizes
 from tcn.layers import FiLM, SequenceModule
 from tcn.layers.validation import check_positive
@@ -18,32 +20,25 @@ def takes_condition(net: SequenceModule) -> bool:
     return any(m.reads_condition for m in net.modules() if isinstance(m, SequenceModule))
 
 
-def backbone_of(
-    name: str,
-    sizes: Sizes,
-    *,
-    width: int,
-    layers: int | None,
-    kernel_size: int,
-    dropout: float,
-) -> SequenceModule:
-    """The backbone of that name.
+def backbone_of(settings: NetSettings, sizes: Sizes) -> SequenceModule:
+    """The backbone that is asked for, or a copy of the one that was handed in.
 
     Static covariates and categories scale and shift the levels of a TCN; others read them at every
     step.
 
     Args:
-        name: one of :data:`BACKBONES`.
+        settings: of the net. ``layers=None`` is for a TCN as many levels as cover the look-back
+            (``TCN.for_length``), for others one.
         sizes: of what it reads.
-        width: channels of every level, or hidden width.
-        layers: levels; if None, for a TCN as many as cover the look-back (``TCN.for_length``),
-            for others one.
-        kernel_size: taps of a TCN's convolutions; the large kernels have their own.
-        dropout: share of values dropped in training.
 
     Raises:
         ValueError: if a name is unknown or a size not possible.
     """
+    name, width, layers, dropout = (
+        settings.model, settings.width, settings.layers, settings.dropout
+    )  # fmt: skip
+    if isinstance(name, SequenceModule):
+        return copy.deepcopy(name)
     if name not in BACKBONES:
         raise ValueError(
             f"model: {name!r} is not one of {', '.join(map(repr, BACKBONES))}; or hand in a net"
@@ -59,7 +54,7 @@ def backbone_of(
     published = "pytorch"  # the initial weights with which the published forecasts were made
     if layers is None:
         covering = TCN.for_length(
-            sizes.input_size, 1, kernel_size, width=1, initialization=published
+            sizes.input_size, 1, settings.kernel_size, width=1, initialization=published
         )
         (levels,) = covering.children()
         layers = len(list(levels.children()))
@@ -68,7 +63,7 @@ def backbone_of(
     return TCN(
         sizes.channels,
         [width] * layers,
-        kernel_size,
+        settings.kernel_size,
         dropout=dropout,
         modulation=modulation if sizes.constants else None,
         initialization=published,

@@ -25,7 +25,6 @@ from tcn.forecasting.windows.scaling import CovariateScaler, SeriesScaler, scale
 from tcn.forecasting.windows.window_choice import choose_window_scaler
 from tcn.forecasting.windows.window_scaling import WindowScaler
 from tcn.forecasting.windows.windows import Windows
-from tcn.layers import SequenceModule
 from tcn.outputs import Output
 from tcn.outputs import output as output_of
 from tcn.training.schedules import CosineDecay
@@ -144,15 +143,7 @@ def _train(
         windows, validation, batch_size=settings.batch_size, seed=settings.seed
     )
     with training_in_memory(settings.batch_size):
-        trained.report = train(
-            task,
-            data,
-            max_steps=settings.max_steps,
-            validate_every=settings.val_check_steps,
-            patience=settings.early_stop_patience_steps,
-            accelerator=settings.accelerator,
-            progress=settings.progress,
-        )
+        trained.report = train(task, data, settings)
 
 
 def _untrained(
@@ -165,7 +156,7 @@ def _untrained(
     )
     sizes = _sizes(settings, panel, output, len(calendar))
     net = ForecastNet(
-        _backbone(settings, sizes),
+        backbone_of(settings, sizes),
         sizes,
         window_scaler="identity"
         if settings.window_scaler is None or _chosen_from_data(settings, output)
@@ -210,19 +201,6 @@ def _sizes(settings: Settings, panel: Panel, output: Output, calendar: int) -> S
         categories=tuple(len(panel.vocabularies[c]) for c in panel.columns.categorical),
         masked=settings.missing == "mask",
         counts=output.support == "count",
-    )
-
-
-def _backbone(settings: Settings, sizes: Sizes) -> SequenceModule:
-    if isinstance(settings.model, SequenceModule):
-        return copy.deepcopy(settings.model)
-    return backbone_of(
-        settings.model,
-        sizes,
-        width=settings.width,
-        layers=settings.layers,
-        kernel_size=settings.kernel_size,
-        dropout=settings.dropout,
     )
 
 

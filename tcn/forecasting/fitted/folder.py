@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -68,40 +68,67 @@ _MISFIT = (
 """Errors that may come from building with files that do not fit each other."""
 
 
-class Stored(NamedTuple):
-    """What a folder holds.
+def write(
+    folder: str | PathLike[str], parameters: dict[str, Any], trained: Trained, library: Library
+) -> Path:
+    """Writes both files, or leaves what was there as it was.
 
-    Attributes:
+    Args:
+        folder: where to.
         parameters: arguments of the forecaster.
         trained: what its fit left behind.
         library: whose frames it returns, such as ``"pandas"``.
-    """
-
-    parameters: dict[str, Any]
-    trained: Trained
-    library: Library
-
-
-def write(folder: str | PathLike[str], stored: Stored) -> Path:
-    """Writes both files, or leaves what was there as it was.
 
     Raises:
         ValueError: if the net cannot be built again from plain data, or an id is neither text nor
             an integer.
     """
     folder = Path(folder)
-    trained = stored.trained
     arrays = _arrays(trained)
     data = safetensors.torch.save({name: part.contiguous() for name, part in arrays.items()})
+    content = {**_content(parameters, trained, library), **saving.entry(LAYOUT, data)}
+    # Tuples become lists on the way, as they will when the file is read.
+    readable = json.loads(json.dumps(content, allow_nan=False))
+    if (reason := first_error(readable, SCHEMA)) is not None:
+        raise ValueError(f"forecaster: it cannot be written to a file that can be read: {reason}")
+    saving.write(folder, LAYOUT, content, data)
+    return folder
+
+
+def read(folder: str | PathLike[str]) -> tuple[dict[str, Any], Trained, Library]:
+    """The arguments that :func:`write` was given.
+
+    Raises:
+        ValueError: if a file is missing, truncated, changed, of another version or does not fit
+            the other; the message names the file and the reason.
+    """
+    folder = Path(folder)
+    content, data, path = saving.read(folder, LAYOUT, SCHEMA)
+    arrays = loaded(path, data)
+    try:
+        with torch.random.fork_rng(devices=[]):  # the random weights of new nets are of no use
+            parameters = {name: _restored(value) for name, value in content["parameters"].items()}
+            return parameters, _trained(content, arrays), content["library"]
+    except _MISFIT as error:
+        text = str(error).partition("\n")[0] or type(error).__name__
+        reason = f"no {text}" if isinstance(error, KeyError) else text
+        raise ValueError(f"{folder}: its files do not fit each other: {reason}") from error
+
+
+# ----------------------------------------------------------------------------- writing
+
+
+def _content(parameters: dict[str, Any], trained: Trained, library: Library) -> dict[str, Any]:
+    """All of :data:`SETTINGS` but what says of the other file."""
     backbone = describe(trained.net.encoder.backbone)
     refuse_opaque(backbone, "model")
     history = trained.history
-    content = {
+    return {
         "format": "tcn forecaster",
         "format_version": saving.FORMAT_VERSION,
         "tcn_version": __version__,
-        "parameters": {name: _plain(name, value) for name, value in stored.parameters.items()},
-        "library": stored.library,
+        "parameters": {name: _plain(name, value) for name, value in parameters.items()},
+        "library": library,
         "backbone": backbone,
         "sizes": asdict(trained.net.sizes),
         "window_scaler": trained.net.window_scaler.name,
@@ -118,37 +145,7 @@ def write(folder: str | PathLike[str], stored: Stored) -> Path:
         **{name: getattr(history, name) for name in _PLAIN_OF_HISTORY},
         "ids": _ids(trained.ids),
         "history_ids": _ids(history.ids),
-        **saving.entry(LAYOUT, data),
     }
-    # Tuples become lists on the way, as they will when the file is read.
-    readable = json.loads(json.dumps(content, allow_nan=False))
-    if (reason := first_error(readable, SCHEMA)) is not None:
-        raise ValueError(f"forecaster: it cannot be written to a file that can be read: {reason}")
-    saving.write(folder, LAYOUT, content, data)
-    return folder
-
-
-def read(folder: str | PathLike[str]) -> Stored:
-    """What :func:`write` wrote.
-
-    Raises:
-        ValueError: if a file is missing, truncated, changed, of another version or does not fit
-            the other; the message names the file and the reason.
-    """
-    folder = Path(folder)
-    content, data, path = saving.read(folder, LAYOUT, SCHEMA)
-    arrays = loaded(path, data)
-    try:
-        with torch.random.fork_rng(devices=[]):  # the random weights of new nets are of no use
-            parameters = {name: _restored(value) for name, value in content["parameters"].items()}
-            return Stored(parameters, _trained(content, arrays), content["library"])
-    except _MISFIT as error:
-        text = str(error).partition("\n")[0] or type(error).__name__
-        reason = f"no {text}" if isinstance(error, KeyError) else text
-        raise ValueError(f"{folder}: its files do not fit each other: {reason}") from error
-
-
-# ----------------------------------------------------------------------------- writing
 
 
 def _plain(name: str, value: Any) -> Any:

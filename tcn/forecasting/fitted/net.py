@@ -24,11 +24,11 @@ from tcn.forecasting.fitted.sizes import Sizes, embedding_channels
 from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.window_scaling import WindowScaler, WindowStatistics
 from tcn.layers import SequenceModule
-from tcn.layers.validation import check_positive
 from tcn.models import SequenceModel
 
 SKIPS = ("none", "last", "linear")
 DECODER_CHANNELS = 8  # what the encoder says of each horizon step, in addition to its known future
+DECODER_WIDTH = 32  # hidden channels of the layer that reads the known future
 CODE_BOUND = 2.0  # how large each of these may become
 
 
@@ -58,7 +58,6 @@ class ForecastNet(nn.Module):
         *,
         window_scaler: str = "identity",
         skip: str = "none",
-        decoder_width: int = 32,
         hist_skip: bool = True,
         code_bound: float | None = CODE_BOUND,
     ) -> None:
@@ -76,7 +75,6 @@ class ForecastNet(nn.Module):
                 alone, one for each target. Without the latter, a rare announcement is learned by
                 the backbone alone: the pinball loss pulls with the same force wherever a value
                 misses its median, so that in a step the many usual windows drown the few others.
-            decoder_width: hidden channels of the layer that reads the known future.
             hist_skip: whether a linear skip reads what is known for the past alone; those of
                 version 0.1 did not.
             code_bound: what the encoder tells the layer that reads the known future stays, by a
@@ -110,21 +108,26 @@ class ForecastNet(nn.Module):
         )
         self.conditioned = bool(sizes.constants) and takes_condition(backbone)
         self._check_channels(backbone)
-        self.decoder = self._decoder(decoder_width) if sizes.future else None
-        linear = skip == "linear"
-        self.skip = nn.Linear(sizes.input_size, sizes.h) if linear else None
-        self.hist_skip = (
-            nn.Linear(sizes.hist * sizes.input_size, sizes.targets * sizes.h, bias=False)
-            if linear and hist_skip and sizes.hist
-            else None
-        )
+        self.decoder = self._decoder() if sizes.future else None
+        self.skip, self.hist_skip = self._skips(hist_skip)
         self.locations: Tensor
         locations = torch.zeros(1, sizes.outputs, 1, 1)
         locations[:, list(sizes.locations)] = 1
         self.register_buffer("locations", locations, persistent=False)
-        for module in (self.skip, self.hist_skip):
-            for parameter in () if module is None else module.parameters():
+
+    def _skips(self, hist_skip: bool) -> tuple[nn.Linear | None, nn.Linear | None]:
+        """The maps of the look-back of the target and of what is known for the past alone."""
+        sizes, of_hist = self.sizes, None
+        if self.skip_name != "linear":
+            return None, None
+        of_target = nn.Linear(sizes.input_size, sizes.h)
+        if hist_skip and sizes.hist:
+            outputs = sizes.targets * sizes.h
+            of_hist = nn.Linear(sizes.hist * sizes.input_size, outputs, bias=False)
+        for module in filter(None, (of_target, of_hist)):
+            for parameter in module.parameters():
                 nn.init.zeros_(parameter)
+        return of_target, of_hist
 
     def _check_channels(self, backbone: SequenceModule) -> None:
         sizes = self.sizes
@@ -138,14 +141,13 @@ class ForecastNet(nn.Module):
                 f"in_channels={sizes.channels + appended}"
             )
 
-    def _decoder(self, width: int) -> nn.Sequential:
-        check_positive("decoder_width", [width])
+    def _decoder(self) -> nn.Sequential:
         sizes = self.sizes
-        last = nn.Conv1d(width, sizes.outputs * sizes.targets, 1)
+        last = nn.Conv1d(DECODER_WIDTH, sizes.outputs * sizes.targets, 1)
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
         channels = DECODER_CHANNELS + sizes.future + sizes.constants
-        return nn.Sequential(nn.Conv1d(channels, width, 1), nn.GELU(), last)
+        return nn.Sequential(nn.Conv1d(channels, DECODER_WIDTH, 1), nn.GELU(), last)
 
     @property
     def receptive_field(self) -> int | None:

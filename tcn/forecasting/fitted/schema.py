@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tcn.forecasting.intervals.levels import INTERVALS
+from tcn.inference.pretrained import config_schema
 from tcn.saving.folder import CHECKSUM, VERSIONS, tensors_schema
 
 ARRAYS = "forecaster.safetensors"
@@ -28,12 +29,12 @@ _FIELDS: dict[str, Any] = {
                 {"type": "object", "required": ["output"], "additionalProperties": False,
                  "properties": {"output": {"type": "object"}}},
                 {"type": "object", "required": ["net"], "additionalProperties": False,
-                 "properties": {"net": {"$ref": "#/$defs/built"}}},
+                 "properties": {"net": {"$ref": "#/$defs/object"}}},
             ]
         },
     },
     "library": {"enum": ["pandas", "polars", "pyarrow"]},
-    "backbone": {"$ref": "#/$defs/built"},
+    "backbone": {"$ref": "#/$defs/object"},
     "sizes": {
         "type": "object",
         "additionalProperties": False,
@@ -86,36 +87,11 @@ _FIELDS: dict[str, Any] = {
     "arrays": tensors_schema(ARRAYS),
 }  # fmt: skip
 _LATER = ("window_errors", "nonnegative", "widening", "code_bound")  # not in folders of version 0.1
-_VALUE: dict[str, Any] = {
-    "maxItems": 1024,
-    "minimum": -(2**31),
-    "maximum": 2**31,
-    "anyOf": [
-        {"type": ["null", "boolean", "number", "string"]},
-        {"type": "array", "items": {"$ref": "#/$defs/value"}},
-        {"$ref": "#/$defs/built"},
-        {
-            "type": "object",
-            "required": ["class"],
-            "additionalProperties": False,
-            "properties": {"class": _NAME, "partial": {"$ref": "#/$defs/values"}},
-        },
-    ],
-}
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": [name for name in _FIELDS if name not in _LATER],
     "additionalProperties": False,
     "properties": _FIELDS | {"checksum": CHECKSUM},
-    "$defs": {
-        "built": {
-            "type": "object",
-            "required": ["class", "arguments"],
-            "additionalProperties": False,
-            "properties": {"class": _NAME, "arguments": {"$ref": "#/$defs/values"}},
-        },
-        "values": {"type": "object", "additionalProperties": {"$ref": "#/$defs/value"}},
-        "value": _VALUE,
-    },
+    "$defs": config_schema()["$defs"],
 }
 """Schema of ``forecaster.json``, in the part of JSON schema that :mod:`tcn.saving.schema` knows."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from tcn.forecasting.fitted.net import Answer, ForecastNet
+from tcn.forecasting.fitted.setting_groups import TrainingSettings
 from tcn.forecasting.fitted.training_data import ForecastDataModule
 from tcn.forecasting.windows.batch import WindowBatch
 from tcn.layers.validation import check_positive
@@ -149,25 +150,14 @@ class _KeepBest(pl.Callback):
 
 
 def train(
-    task: ForecastTask,
-    data: ForecastDataModule,
-    *,
-    max_steps: int,
-    validate_every: int = 100,
-    patience: int | None = None,
-    accelerator: str = "auto",
-    progress: bool = False,
+    task: ForecastTask, data: ForecastDataModule, settings: TrainingSettings
 ) -> dict[str, float]:
     """Trains a task, and leaves it on the CPU in evaluation mode with its best weights.
 
     Args:
         task: trained in place.
         data: with or without validation windows.
-        max_steps: optimizer steps.
-        validate_every: steps from one validation to the next.
-        patience: validations without improvement after which the run ends; None: never.
-        accelerator: see ``pytorch_lightning.Trainer``.
-        progress: whether a bar is shown.
+        settings: of the run; those of the optimizer are the task's.
 
     Returns:
         ``steps`` taken, and ``val_loss``, the best, where there was validation.
@@ -175,22 +165,23 @@ def train(
     Raises:
         ValueError: if a number is below 1, or something is not finite.
     """
-    check_positive("max_steps", [max_steps])
-    check_positive("validate_every", [validate_every])
+    for name in ("max_steps", "val_check_steps"):
+        check_positive(name, [getattr(settings, name)])
     best = _KeepBest()
     callbacks: list[pl.Callback] = [best]
     validating = data.validation is not None and len(data.validation) > 0
-    if validating and patience is not None:
-        check_positive("patience", [patience])
+    if validating and (patience := settings.early_stop_patience_steps) is not None:
+        check_positive("early_stop_patience_steps", [patience])
         callbacks.append(EarlyStopping("val_loss", patience=patience))
+    every = min(settings.val_check_steps, settings.max_steps)
     task.train()  # a net that was handed in may be in evaluation mode
     with _quiet():
         trainer = pl.Trainer(
-            accelerator=accelerator,
+            accelerator=settings.accelerator,
             devices=1,
-            max_steps=max_steps,
+            max_steps=settings.max_steps,
             max_epochs=-1,
-            val_check_interval=min(validate_every, max_steps) if validating else None,
+            val_check_interval=every if validating else None,
             check_val_every_n_epoch=None if validating else 1,
             limit_val_batches=1.0 if validating else 0,
             num_sanity_val_steps=0,
@@ -199,7 +190,7 @@ def train(
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=settings.progress,
         )
         trainer.fit(task, datamodule=data)
     task.cpu().eval()

@@ -1,7 +1,7 @@
 """Long frames of pandas, polars or pyarrow to arrays that are checked, and results back to frames.
 
 columns, panel               what is what, and many series end to end without gaps
-rows                         the rows of a frame, with the checks that make them a panel
+rows, regular                the rows of a frame, and the checks that make them a panel
 reading, ids, static         columns as arrays: numbers, times, ids, one value per series
 frequency, clock, inference  the step of time, on the wall clock of a zone, and found from the times
 gaps, written_dates          rows that are absent, and dates written as one number

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from tcn.forecasting.frames.arrays import Booleans, Integers
@@ -11,10 +9,7 @@ from tcn.forecasting.frames.clock import DAY, wall_clock
 from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.gaps import Fill, filled
 from tcn.forecasting.frames.reading import SHOWN
-
-if TYPE_CHECKING:
-    from tcn.forecasting.frames.rows import Rows
-
+from tcn.forecasting.frames.rows import Rows
 
 MOST_ABSENT = 100  # rows put in per row given
 HOUR = 3600 * 10**9  # nanoseconds

@@ -65,12 +65,8 @@ def check_features(names: Sequence[str], frequency: Frequency) -> None:
     for name in names:
         if (holiday := holiday_of(name)) is not None:
             check_holiday(name, holiday)
-        elif _parts(name) is None:
-            raise ValueError(
-                f"calendar: {name!r} is not known; give {', '.join(_FIELDS)}, scaled to -0.5 to "
-                "0.5, one of them followed by _sin or _cos, or a country's holidays, such as "
-                "holiday_DE, holiday_US_CA or holiday_FR_before"
-            )
+        else:
+            _parts(name)
         if list(names).count(name) > 1:
             raise ValueError(f"calendar: {name!r} is named twice; name it once")
     if names and frequency.is_integer:
@@ -121,10 +117,7 @@ def calendar_features(
 def _feature(index: pd.DatetimeIndex, name: str) -> Floats:
     if (holiday := holiday_of(name)) is not None:
         return is_holiday(index, name, holiday)
-    parts = _parts(name)
-    if parts is None:
-        raise ValueError(f"calendar: {name!r} is not known; see tcn.forecasting.frames.calendar")
-    field, wave = parts
+    field, wave = _parts(name)
     read, first, count = _FIELDS[field]
     value = np.asarray(read(index), dtype=np.float64) - first
     if wave is None:
@@ -137,9 +130,15 @@ def _feature(index: pd.DatetimeIndex, name: str) -> Floats:
     return np.asarray(_WAVES[wave](2 * np.pi * value / period))
 
 
-def _parts(name: str) -> tuple[str, str | None] | None:
-    """A feature's field and its wave, if it is one; ``None`` for an unknown name."""
+def _parts(name: str) -> tuple[str, str | None]:
+    """A feature's field and its wave, if it is one."""
     if name in _FIELDS:
         return name, None
     field, _, wave = name.rpartition("_")
-    return (field, wave) if field in _FIELDS and wave in _WAVES else None
+    if field in _FIELDS and wave in _WAVES:
+        return field, wave
+    raise ValueError(
+        f"calendar: {name!r} is not known; give {', '.join(_FIELDS)}, scaled to -0.5 to 0.5, one "
+        "of them followed by _sin or _cos, or a country's holidays, such as holiday_DE, "
+        "holiday_US_CA or holiday_FR_before"
+    )

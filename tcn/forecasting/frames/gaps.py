@@ -1,37 +1,15 @@
-"""Rows that are absent, and values that are: found, put in as NaN, filled."""
+"""Rows that are absent, found, and values that are, filled."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tcn.forecasting.frames.arrays import Floats, Integers
-from tcn.forecasting.frames.frequency import Frequency
 
 Fill = Literal["forward", "zero", "interpolate"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
-
-
-class Regular(NamedTuple):
-    """Series without gaps.
-
-    Attributes:
-        offsets: ``(N + 1,)``, the rows of series ``i`` are ``offsets[i]:offsets[i + 1]``.
-        times: ``(R',)``.
-        rows: ``(R,)``, where the rows that were there have gone.
-    """
-
-    offsets: Integers
-    times: NDArray[Any]
-    rows: Integers
-
-    def spread(self, values: Floats) -> Floats:
-        """``(R, C)`` values to ``(R', C)``, with NaN in the rows that were absent."""
-        spread = np.full((len(self.times), values.shape[1]), np.nan)
-        spread[self.rows] = values
-        return spread
 
 
 def gaps(steps: Integers) -> Integers:
@@ -41,24 +19,6 @@ def gaps(steps: Integers) -> Integers:
         steps: ``(R,)`` steps since the first row of each series, as ``Frequency.steps`` has them.
     """
     return np.flatnonzero(np.diff(steps, prepend=0) > 1)  # a series begins with 0
-
-
-def without_gaps(
-    times: NDArray[Any],
-    steps: Integers,
-    offsets: Integers,
-    frequency: Frequency,
-    timezone: str | None,
-) -> Regular:
-    """Series with a row at every step from their first to their last."""
-    lengths = steps[offsets[1:] - 1] + 1
-    filled = np.concatenate(([0], np.cumsum(lengths)))
-    rows = np.repeat(filled[:-1], np.diff(offsets)) + steps
-    since = np.arange(filled[-1]) - np.repeat(filled[:-1], lengths)
-    begin = np.repeat(times[offsets[:-1]], lengths)
-    every = frequency.advance(begin, since, timezone)
-    every[rows] = times
-    return Regular(filled, every, rows)
 
 
 def filled(values: Floats, offsets: Integers, how: Fill) -> Floats:

@@ -16,6 +16,12 @@ from tcn.forecasting.frames.frequency import Frequency
 from tcn.forecasting.frames.gaps import FILLS, Fill, filled
 from tcn.forecasting.frames.ids import numbers_of, shown, shown_rows
 from tcn.forecasting.frames.reading import SHOWN
+from tcn.forecasting.frames.regular import (
+    check_dates,
+    check_missing,
+    completed,
+    without_empty_series,
+)
 from tcn.forecasting.frames.rows import Missing, Rows
 from tcn.forecasting.frames.static import read_static
 
@@ -165,13 +171,10 @@ def panel_from_frame(
         raise ValueError(f"fill: {fill!r} is not known; give None, {', '.join(map(repr, FILLS))}")
     rows = Rows.read(df, columns, columns.values, "df").sorted()
     if not isinstance(freq, Frequency):  # that of a training, whose times were looked at
-        rows.check_dates()
+        check_dates(rows)
     frequency = Frequency.given(freq) if freq is not None else rows.frequency()
-    rows = rows.regular(frequency, absent_allowed=missing == "mask" or fill is not None)
-    if fill is not None:
-        rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
-    rows = rows.without_empty_series()
-    rows.check_missing(missing, fill)
+    rows = without_empty_series(completed(rows, frequency, missing, fill))
+    check_missing(rows, missing, fill)
     stat, categories, known = read_static(
         static_df, columns, rows.ids, missing=missing, vocabularies=vocabularies
     )
@@ -280,7 +283,7 @@ def future_from_frame(futr_df: Any, panel: Panel, h: int, fill: Fill | None = No
         values = _filled_ahead(values, panel, h, fill)
     series = np.repeat(np.arange(len(panel)), h)
     ahead = replace(rows, series=series, times=expected.ravel(), values=values)
-    ahead.check_missing(panel.missing, fill)
+    check_missing(ahead, panel.missing, fill)
     return values.reshape(len(panel), h, len(columns.futr))
 
 

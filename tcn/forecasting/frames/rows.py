@@ -11,23 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tcn.forecasting.frames.advice import (
-    WORKING_DAYS,
-    absent_rows,
-    against_missing,
-    against_off_grid,
-    refuse_flood,
-    skips_weekends,
-)
 from tcn.forecasting.frames.arrays import Booleans, Floats, Integers
 from tcn.forecasting.frames.clock import localized
 from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.frequency import Frequency
-from tcn.forecasting.frames.gaps import Fill, gaps, without_gaps
-from tcn.forecasting.frames.ids import read_ids, shown, shown_rows
+from tcn.forecasting.frames.ids import read_ids, shown_rows
 from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.frames.reading import SHOWN, read_columns, read_numbers, read_times
-from tcn.forecasting.frames.written_dates import written_dates
 
 Missing = Literal["raise", "mask"]
 
@@ -75,7 +65,7 @@ class Rows:
         for position, name in enumerate(names):
             values[:, position] = read_numbers(read[name], name, argument)
         rows = cls(argument, columns, tuple(names), ids, series, times, values, timezone, unit)
-        rows._refuse(np.isinf(values), "infinite", "replace the values or drop the series")
+        rows.refuse(np.isinf(values), "infinite", "replace the values or drop the series")
         return rows
 
     @property
@@ -94,7 +84,7 @@ class Rows:
         by_series = np.argsort(self.series, kind="stable")
         if not np.array_equal(by_series, np.arange(len(by_series))):
             rows = rows.at(by_series)
-        back = rows._same_series() & (rows.times[1:] < rows.times[:-1])
+        back = rows.same_series() & (rows.times[1:] < rows.times[:-1])
         if back.any():
             count = len(np.unique(rows.series[1:][back]))
             if told:
@@ -103,7 +93,7 @@ class Rows:
                     "order of time; a sorted copy is used",
                 )
             rows = rows.at(np.lexsort((rows.times, rows.series)))
-        doubled = 1 + np.flatnonzero(rows._same_series() & (rows.times[1:] == rows.times[:-1]))
+        doubled = 1 + np.flatnonzero(rows.same_series() & (rows.times[1:] == rows.times[:-1]))
         if len(doubled):
             cure = "keep one of each (DataFrame.drop_duplicates, or a mean by groupby)"
             if self.timezone is None and self.times.dtype.kind == "M":
@@ -117,111 +107,9 @@ class Rows:
             )
         return rows
 
-    def check_dates(self) -> None:
-        """Refuse integer times, of sorted rows, that are dates written as numbers.
-
-        Raises:
-            ValueError: they are, with the call that reads them.
-        """
-        way = None
-        if self.times.dtype.kind == "i":
-            way = written_dates(self.times, self._same_series())
-        if way is not None:
-            read = way.read.format(f"df[{self.columns.time!r}]")
-            raise ValueError(
-                f"{self.argument}: column {self.columns.time!r} holds {way.kind} written as "
-                f"numbers, {self.times.min()} to {self.times.max()}, whose steps are not those of "
-                f"integers; use {read}, or, if they are not dates, subtract the first of them"
-            )
-
     def frequency(self) -> Frequency:
         """The frequency inferred from sorted rows."""
         return Frequency.infer(self.times, self.offsets, self.timezone)
-
-    def regular(self, frequency: Frequency, *, absent_allowed: bool) -> Rows:
-        """Sorted rows with one at every step; what was absent is NaN.
-
-        Raises:
-            ValueError: rows lie off the grid, or are absent and that is not allowed.
-        """
-        if frequency.is_integer != (self.times.dtype.kind == "i"):
-            kind = "integers" if self.times.dtype.kind == "i" else "timestamps"
-            cure = "an integer such as 1" if kind == "integers" else "a name such as 'h' or 'MS'"
-            raise ValueError(
-                f"freq: {frequency.freq!r} does not fit the column {self.columns.time!r}, which "
-                f"holds {kind}; give {cure}"
-            )
-        offsets = self.offsets
-        steps, on_grid = frequency.steps(self.times, offsets, self.timezone)
-        if not on_grid.all():
-            off = np.flatnonzero(~on_grid)
-            raise ValueError(
-                f"{self.argument}: {len(off)} rows are not a whole number of steps of "
-                f"freq={frequency.freq!r} after the first row of their series: {self.shown(off)}; "
-                f"{against_off_grid(self, frequency)}, or bring the rows to a regular grid "
-                "(DataFrame.resample)"
-            )
-        before = gaps(steps)
-        if not len(before):
-            return self
-        if not absent_allowed:
-            raise ValueError(absent_rows(self, frequency, steps, before))
-        refuse_flood(self, frequency, steps, before)
-        regular = without_gaps(self.times, steps, offsets, frequency, self.timezone)
-        if skips_weekends(self, frequency):
-            warn(
-                f"{self.argument}: no row falls on a Saturday or Sunday; with freq="
-                f"{frequency.freq!r} these are put in as missing, and forecast. {WORKING_DAYS}"
-            )
-        added = len(regular.times) - len(self.times)
-        _LOG.info("%s: %d rows were absent, in %d gaps", self.argument, added, len(before))
-        return replace(
-            self,
-            series=np.repeat(np.arange(len(self.ids)), np.diff(regular.offsets)),
-            times=regular.times,
-            values=regular.spread(self.values),
-        )
-
-    def without_empty_series(self) -> Rows:
-        """Series of which every target is missing are left out, with a warning.
-
-        Raises:
-            ValueError: no series is left.
-        """
-        known = ~np.isnan(self.values[:, : len(self.columns.target)]).all(axis=1)
-        keep = np.bincount(self.series, weights=known, minlength=len(self.ids)) > 0
-        if keep.all():
-            return self
-        if not keep.any():
-            raise ValueError(
-                f"{self.argument}: {list(self.columns.target)} is missing in every row of every "
-                "series; there is nothing to learn from"
-            )
-        warn(
-            f"{self.argument}: {(~keep).sum()} series are left out, for "
-            f"{list(self.columns.target)} is missing in all their rows: {shown(self.ids[~keep])}",
-        )
-        return self._of(keep)
-
-    def check_missing(self, missing: Missing, fill: Fill | None = None) -> None:
-        """Refuse NaN unless they are to be masked.
-
-        Args:
-            missing: ``"mask"`` where they are.
-            fill: how the others have been filled.
-
-        Raises:
-            ValueError: there are some, naming column, rows and what helps.
-        """
-        absent = np.isnan(self.values)
-        if missing == "raise" and absent.any():
-            column = int(absent.any(axis=0).argmax())
-            first = np.zeros_like(absent)
-            first[:, column] = absent[:, column]
-            self._refuse(first, "missing", against_missing(self, absent[:, [column]], fill))
-        elif absent.any():
-            counts = dict(zip(self.names, absent.sum(axis=0).tolist(), strict=True))
-            _LOG.info("%s: missing values by column: %s", self.argument, counts)
 
     def check_zone(self, timezone: str | None, kind: str) -> None:
         """Refuse times that cannot be compared with those of another frame.
@@ -255,18 +143,24 @@ class Rows:
         code = pd.Index(ids).get_indexer(pd.Index(self.ids))[self.series]
         return replace(self, ids=ids, series=code).at(np.flatnonzero(code >= 0))
 
+    def last(self, series: Integers, times: NDArray[Any]) -> Integers:
+        """The last row of each series up to and with a time, ``(M,)``, or -1; of sorted rows."""
+        here, times = self.times.astype(np.int64), times.astype(np.int64)
+        grid = np.unique(here)
+        key = self.series * (len(grid) + 1) + np.searchsorted(grid, here, side="right")
+        wanted = series * (len(grid) + 1) + np.searchsorted(grid, times, side="right")
+        last = np.searchsorted(key, wanted, side="right") - 1
+        return np.where(last >= self.offsets[series], last, -1)
+
     def find(self, series: Integers, times: NDArray[Any]) -> Integers:
         """Where the row of each series and time is, ``(M,)``, or -1; of sorted rows."""
-        grid = np.unique(np.concatenate((self.times, times)))
-        width = np.int64(len(grid))
-        here = self.series * width + np.searchsorted(grid, self.times)
-        wanted = series * width + np.searchsorted(grid, times)
-        if not len(here):
-            return np.full(len(wanted), -1)
-        found = np.searchsorted(here, wanted).clip(max=len(here) - 1)
-        return np.where(here[found] == wanted, found, -1)
+        if not len(self.times):
+            return np.full(len(series), -1)
+        last = self.last(series, times)
+        return np.where(self.times[last] == times, last, -1)
 
-    def _same_series(self) -> Booleans:
+    def same_series(self) -> Booleans:
+        """``(R - 1,)`` whether a row belongs to the series of the one before it."""
         return self.series[1:] == self.series[:-1]
 
     def at(self, rows: Integers) -> Rows:
@@ -275,12 +169,14 @@ class Rows:
             self, series=self.series[rows], times=self.times[rows], values=self.values[rows]
         )
 
-    def _of(self, keep: Booleans) -> Rows:
+    def of(self, keep: Booleans) -> Rows:
+        """The rows of some of the series."""
         number = np.cumsum(keep) - 1
         rows = self.at(np.flatnonzero(keep[self.series]))
         return replace(rows, ids=self.ids[keep], series=number[rows.series])
 
-    def _refuse(self, wrong: Booleans, what: str, cure: str) -> None:
+    def refuse(self, wrong: Booleans, what: str, cure: str) -> None:
+        """Raises what is wrong with some values, ``(R, V)``, if there are any."""
         for position in np.flatnonzero(wrong.any(axis=0)):
             rows = np.flatnonzero(wrong[:, position])
             raise ValueError(

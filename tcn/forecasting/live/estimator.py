@@ -72,7 +72,7 @@ class FittedEstimator(Settings):
         self.check()
         self.check_unchanged(self.trained_.history)
         parameters, trained = self.get_params(deep=False), self._live.snapshot()
-        return folders.write(folder, folders.Stored(parameters, trained, self._kind.library))
+        return folders.write(folder, parameters, trained, self._kind.library)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Self:

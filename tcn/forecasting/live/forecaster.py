@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from tcn.forecasting.fitted.predictor import WINDOWS_AT_ONCE, Forecasts, Predictor, joined
 from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.arrays import Integers, Singles
-from tcn.forecasting.frames.gaps import Fill, filled
+from tcn.forecasting.frames.gaps import Fill
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.panel import Panel, future_from_frame
+from tcn.forecasting.frames.regular import check_missing, completed
 from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.live.ahead import Ahead
 from tcn.forecasting.live.learning import Learning
@@ -252,14 +253,7 @@ class LiveForecaster:
         history = self.trained.history
         rows.check_zone(history.timezone, history.times.dtype.kind)
         last = self._state.time[numbers]
-        late = rows.times <= last[rows.series]
-        if late.any():
-            raise ValueError(
-                f"new_rows: {int(late.sum())} rows are not later than the last one of their "
-                f"series, which for {shown(rows.ids[rows.series[late]][:1])} is "
-                f"{history.local(last[rows.series[late]][:1])[0]}; every row is taken once, in "
-                "order of time"
-            )
+        _refuse_late(rows, last, history)
         # With the last known row in front, gaps show and can be filled.
         rows = replace(
             rows,
@@ -267,12 +261,9 @@ class LiveForecaster:
             times=np.concatenate([last, rows.times]),
             values=np.concatenate([self._state.values[numbers], rows.values]),
         ).sorted(told=False)
-        missing = history.missing
-        rows = rows.regular(history.frequency, absent_allowed=missing == "mask" or fill is not None)
-        if fill is not None:
-            rows = replace(rows, values=filled(rows.values, rows.offsets, fill))
+        rows = completed(rows, history.frequency, history.missing, fill)
         rows = rows.at(np.setdiff1d(np.arange(len(rows.times)), rows.offsets[:-1]))
-        rows.check_missing(missing, fill)
+        check_missing(rows, history.missing, fill)
         return replace(
             history,
             ids=rows.ids,
@@ -293,3 +284,15 @@ class LiveForecaster:
             predictor.scaled(self._state.batch(numbers[:1], known[:1]))
             self._predictors[horizon, levels] = predictor
         return self._predictors[horizon, levels]
+
+
+def _refuse_late(rows: Rows, last: NDArray[Any], history: Panel) -> None:
+    """Refuses rows that are not later than the ``last`` of their series."""
+    late = rows.times <= last[rows.series]
+    if late.any():
+        first = rows.series[late][:1]
+        raise ValueError(
+            f"new_rows: {int(late.sum())} rows are not later than the last one of their series, "
+            f"which for {shown(rows.ids[first])} is {history.local(last[first])[0]}; every row is "
+            "taken once, in order of time"
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tcn.forecasting.frames.arrays import Booleans, Floats, Integers, Singles
+from tcn.forecasting.frames.arrays import Floats, Integers, Singles
 from tcn.forecasting.frames.ids import numbers_of, shown
 from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.windows.location_and_scale import location_and_scale
@@ -95,27 +95,20 @@ class SeriesScaler:
         """Whether scaling is a shift and a factor, which means commute with."""
         return self.name not in _LINKS
 
-    def fit(self, panel: Panel, until: Integers | None = None) -> Statistics:
-        """Statistics of every series.
-
-        Args:
-            panel: the series; NaN is not counted.
-            until: ``(N,)`` rows of each series that may be read, its training part; ``None``: all.
+    def fit(self, panel: Panel) -> Statistics:
+        """Statistics of every series of a training part; NaN is not counted.
 
         Raises:
             ValueError: ``log`` of a value of 0 or below, or ``log1p`` of -1 or below.
         """
-        lengths = panel.lengths
-        until = lengths if until is None else np.minimum(until, lengths)
-        series = np.repeat(np.arange(len(panel)), lengths)
-        inside = np.arange(len(series)) - panel.offsets[series] < until[series]
+        series = np.repeat(np.arange(len(panel)), panel.lengths)
         location = np.zeros((len(panel), panel.target.shape[1]))
         scale = np.ones_like(location)
         if self.name == "identity":
             return Statistics(location, scale)
-        values = self._linked(panel.target, panel.ids, series, inside)
+        values = self._linked(panel, series)
         for column in range(location.shape[1]):
-            counted = inside & ~np.isnan(values[:, column])
+            counted = ~np.isnan(values[:, column])
             there, *found = location_and_scale(self.name, values[counted, column], series[counted])
             location[there, column], scale[there, column] = found
             if len(there) < len(panel):
@@ -149,7 +142,7 @@ class SeriesScaler:
             ValueError: as :meth:`fit`.
         """
         series = np.repeat(np.arange(len(panel)), panel.lengths)
-        values = self._linked(panel.target, panel.ids, series, np.ones(len(series), dtype=bool))
+        values = self._linked(panel, series)
         return (values - statistics.location[series]) / statistics.scale[series]
 
     def inverse(self, values: Floats, statistics: Statistics) -> Floats:
@@ -162,21 +155,20 @@ class SeriesScaler:
         back = values * statistics.scale[..., None] + statistics.location[..., None]
         return back if self.linear else _LINKS[self.name][1](back)
 
-    def _linked(
-        self, values: Floats, ids: NDArray[Any], series: Integers, inside: Booleans
-    ) -> Floats:
+    def _linked(self, panel: Panel, series: Integers) -> Floats:
+        values = panel.target
         if self.linear:
             return values
         link, _, bound = _LINKS[self.name]
-        wrong = inside & (values <= bound).any(axis=1)
+        wrong = (values <= bound).any(axis=1)
         if wrong.any():
+            named = shown(panel.ids[np.unique(series[wrong])])
             raise ValueError(
                 f"scaler: {self.name!r} needs values above {bound:g}, and {wrong.sum()} rows of "
-                f"the series {shown(ids[np.unique(series[wrong])])} are not; use scaler='standard'"
+                f"the series {named} are not; use scaler='standard'"
                 + (", or 'log1p' where there are zeros" if self.name == "log" else "")
             )
-        # What lies beyond the training part is not looked at, and may be anything.
-        return link(np.where(inside[:, None], values, np.nan))
+        return link(values)
 
 
 @dataclass(frozen=True)
@@ -194,18 +186,9 @@ class CovariateScaler:
     stat: Statistics
 
     @classmethod
-    def fit(cls, panel: Panel, until: Integers | None = None) -> CovariateScaler:
-        """Statistics of the first ``until`` rows of every series, as :meth:`SeriesScaler.fit`."""
-        lengths = panel.lengths
-        if until is None:
-            until = lengths
-        row = np.arange(len(panel.times)) - np.repeat(panel.offsets[:-1], lengths)
-        inside = row < np.repeat(until, lengths)
-        return cls(
-            futr=_over_all(panel.futr[inside]),
-            hist=_over_all(panel.hist[inside]),
-            stat=_over_all(panel.stat),
-        )
+    def fit(cls, panel: Panel) -> CovariateScaler:
+        """Statistics of a training part."""
+        return cls(_over_all(panel.futr), _over_all(panel.hist), _over_all(panel.stat))
 
 
 class Scaled(NamedTuple):

@@ -137,7 +137,7 @@ def _splits(
         if fitted is None or compared is None:
             break
         ends = np.where(held, last - held + 2, windows.panel.lengths)
-        before = scaler.fit(windows.panel, ends)
+        before = scaler.fit(windows.panel.until(ends))
         statistics = windows.statistics
         parts.append(
             (_rescaled(fitted, statistics, before), _rescaled(compared, statistics, before))

@@ -13,6 +13,8 @@ from utilsforecast.evaluation import evaluate as utils_evaluate
 
 from tcn.forecasting.evaluation.metrics import coverage_by_level, error_by_step, evaluate
 from tcn.forecasting.evaluation.naive import SeasonalHistory
+from tcn.forecasting.frames.columns import Columns
+from tcn.forecasting.frames.rows import Rows
 
 HOURS = pd.date_range("2024-01-01", periods=200, freq="h")
 
@@ -60,14 +62,23 @@ def by_metric(table: pd.DataFrame) -> pd.DataFrame:
 # ----------------------------------------------------------------------------------- seasonal naive
 
 
-def history(values: list[float], season: int, *lengths: int) -> SeasonalHistory:
+def rows(values: list[float], *lengths: int) -> Rows:
     counts = lengths or (len(values),)
-    return SeasonalHistory(
-        offsets=np.cumsum([0, *counts]),
-        times=np.concatenate([np.arange(count) for count in counts]),
-        values=np.array(values),
-        season=season,
+    return Rows(
+        "df",
+        Columns(),
+        ("y",),
+        np.arange(len(counts)),
+        np.repeat(np.arange(len(counts)), counts),
+        np.concatenate([np.arange(count) for count in counts]),
+        np.array(values, dtype=np.float64)[:, None],
+        None,
+        None,
     )
+
+
+def history(values: list[float], season: int, *lengths: int) -> SeasonalHistory:
+    return SeasonalHistory(rows(values, *lengths), season)
 
 
 def test_the_last_season_is_repeated() -> None:
@@ -102,14 +113,12 @@ def test_errors_up_to_a_row() -> None:
 
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
-    season=st.integers(1, 4),
     cutoff=st.integers(-1, 9),
 )
 @settings(max_examples=40)
-def test_rows_of_cutoffs(lengths: list[int], season: int, cutoff: int) -> None:
-    seen = history(list(range(sum(lengths))), season, *lengths)
+def test_rows_of_cutoffs(lengths: list[int], cutoff: int) -> None:
     series = np.arange(len(lengths))
-    found = seen.last_row(series, np.full(len(lengths), cutoff))
+    found = rows(list(range(sum(lengths))), *lengths).last(series, np.full(len(lengths), cutoff))
     begins = np.cumsum([0, *lengths])
     assert found.tolist() == [
         begin + min(cutoff, length - 1) if cutoff >= 0 else -1

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from tcn.forecasting.fitted.backbones import BACKBONES, backbone_of
 from tcn.forecasting.fitted.net import ForecastNet
+from tcn.forecasting.fitted.setting_groups import NetSettings
 from tcn.forecasting.fitted.sizes import Sizes
 from tcn.forecasting.live.streaming import StreamedNet
 from tcn.forecasting.windows.batch import WindowBatch
-from tcn.layers import Conv1d
+from tcn.layers import Conv1d, SequenceModule
 from tcn.models import LSTM, TCN
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -43,12 +44,17 @@ def batch_of(sizes: Sizes, *, windows: int = 3, seed: int = 0, position: int = 9
     )
 
 
+def made(model: str, sizes: Sizes, **settings: int) -> SequenceModule:
+    """A backbone of that name without dropout."""
+    return backbone_of(NetSettings(model=model, **settings, dropout=0.0), sizes)
+
+
 def net_of(
     sizes: Sizes, model: str = "tcn", *, window_scaler: str = "standard", skip: str = "linear"
 ) -> ForecastNet:
     """A net all of whose weights are away from where they begin."""
     torch.manual_seed(0)
-    backbone = backbone_of(model, sizes, width=6, layers=None, kernel_size=2, dropout=0.0)
+    backbone = made(model, sizes, width=6, kernel_size=2)
     net = ForecastNet(backbone, sizes, window_scaler=window_scaler, skip=skip).eval()
     with torch.no_grad():
         for parameter in net.parameters():
@@ -83,7 +89,7 @@ def test_what_the_encoder_says_of_a_step_with_a_known_future_is_bounded() -> Non
 def test_before_training_the_answer_is_that_of_the_skip(model: str, skip: str) -> None:
     # By hand: the head begins at 0, so what is left is the skip: the window's mean, or last value.
     sizes = Sizes(h=4, input_size=5)
-    backbone = backbone_of(model, sizes, width=3, layers=None, kernel_size=2, dropout=0.0)
+    backbone = made(model, sizes, width=3, kernel_size=2)
     net = ForecastNet(backbone, sizes, window_scaler="standard", skip=skip)
     with torch.no_grad():
         net.encoder.head.bias.zero_()
@@ -107,7 +113,7 @@ def test_a_linear_skip_reads_what_is_known_for_the_past_alone() -> None:
     # By hand: the first of two targets falls by 7 in step 2 where an announcement stood two rows
     # ago; the covariate known for the future too, which comes second, has no part in it.
     sizes = Sizes(h=3, input_size=4, targets=2, past=2, future=1)
-    backbone = backbone_of("tcn", sizes, width=3, layers=None, kernel_size=2, dropout=0.0)
+    backbone = made("tcn", sizes, width=3, kernel_size=2)
     net = ForecastNet(backbone, sizes, window_scaler="identity", skip="linear")
     assert net.hist_skip is not None
     with torch.no_grad():
@@ -206,7 +212,7 @@ def test_every_input_is_read(model: str) -> None:
 def test_a_category_that_was_never_seen_says_nothing() -> None:
     sizes = Sizes(h=2, input_size=4, categories=(5,))
     torch.manual_seed(0)
-    backbone = backbone_of("tcn", sizes, width=3, layers=1, kernel_size=2, dropout=0.0)
+    backbone = made("tcn", sizes, width=3, layers=1, kernel_size=2)
     net = ForecastNet(backbone, sizes)
     unseen = net.constants(torch.empty(1, 0), torch.zeros(1, 1, dtype=torch.long))
     assert not unseen.any()
@@ -214,7 +220,7 @@ def test_a_category_that_was_never_seen_says_nothing() -> None:
 
 def test_static_covariates_condition_the_levels_of_a_tcn() -> None:
     sizes = Sizes(h=2, input_size=9, static=2, categories=(4,))
-    net = backbone_of("tcn", sizes, width=3, layers=None, kernel_size=3, dropout=0.0)
+    net = made("tcn", sizes, width=3, kernel_size=3)
     assert net.in_channels == 1
     assert sum(m.reads_condition for m in net.modules() if hasattr(m, "reads_condition")) == 2
 
@@ -223,7 +229,7 @@ def test_static_covariates_condition_the_levels_of_a_tcn() -> None:
 def test_depth_follows_from_the_look_back(input_size: int, levels: int) -> None:
     # By hand: two convolutions of 3 taps per level see 1 + 4 * (2^levels - 1) steps.
     sizes = Sizes(h=1, input_size=input_size)
-    net = backbone_of("tcn", sizes, width=2, layers=None, kernel_size=3, dropout=0.0)
+    net = made("tcn", sizes, width=2, kernel_size=3)
     assert net.receptive_field == 1 + 4 * (2**levels - 1)
 
 
@@ -270,8 +276,7 @@ def test_an_acausal_net_can_be_handed_in() -> None:
             "build it with in_channels=3",
         ),
         (
-            lambda: backbone_of("rnn", Sizes(h=1, input_size=2), width=2, layers=None,
-                                kernel_size=2, dropout=0.0),
+            lambda: backbone_of(NetSettings(model="rnn"), Sizes(h=1, input_size=2)),
             "model: 'rnn' is not one of 'tcn', 'lstm', 'gru'",
         ),
     ],
@@ -290,7 +295,7 @@ def test_a_tcn_begins_with_the_weights_of_the_published_forecasts() -> None:
     # Those of a plain convolution, whatever the default of the class.
     sizes = Sizes(targets=1, input_size=4, h=1)
     torch.manual_seed(0)
-    backbone = backbone_of("tcn", sizes, width=5, layers=1, kernel_size=3, dropout=0.0)
+    backbone = made("tcn", sizes, width=5, layers=1, kernel_size=3)
     first = next(m for m in backbone.modules() if isinstance(m, Conv1d))
     torch.manual_seed(0)
     expected = torch.nn.Conv1d(first.in_channels, 5, 3).weight
@@ -301,7 +306,7 @@ def test_so_it_does_where_its_levels_are_counted_first() -> None:
     """The net that is built to count them draws as many random numbers as it always has."""
     sizes = Sizes(targets=1, input_size=10, h=1)
     torch.manual_seed(0)
-    backbone = backbone_of("tcn", sizes, width=5, layers=None, kernel_size=3, dropout=0.0)
+    backbone = made("tcn", sizes, width=5, kernel_size=3)
     torch.manual_seed(0)
     TCN(1, [1, 1], 3, initialization="pytorch")  # sees 13 steps
     expected = TCN(sizes.channels, [5, 5], 3, initialization="pytorch")

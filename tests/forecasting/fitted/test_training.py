@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tcn.forecasting.fitted.net import ForecastNet
+from tcn.forecasting.fitted.setting_groups import TrainingSettings
 from tcn.forecasting.fitted.sizes import Sizes
 from tcn.forecasting.fitted.training import ForecastTask, seeded, train
 from tcn.forecasting.fitted.training_data import ForecastDataModule
@@ -58,6 +59,10 @@ def task_of(loss: str = "mse", *, rate: float = 1e-2, scaler: str = "identity") 
     return ForecastTask(net, made, learning_rate=rate)
 
 
+def run(task: ForecastTask, data: ForecastDataModule, **settings: int) -> dict[str, float]:
+    return train(task, data, TrainingSettings(**settings, accelerator="cpu"))
+
+
 def loss_of(task: ForecastTask, batch: WindowBatch) -> Tensor:
     return task.loss(task(batch), batch)[0]
 
@@ -66,7 +71,7 @@ def loss_of(task: ForecastTask, batch: WindowBatch) -> Tensor:
 def test_the_loss_falls(loss: str) -> None:
     task, data = task_of(loss), ForecastDataModule(Waves(200), Waves(50, seed=1), batch_size=32)
     before = loss_of(task.eval(), Waves(50, seed=1).batch(torch.arange(50))).item()
-    report = train(task, data, max_steps=150, validate_every=50, accelerator="cpu")
+    report = run(task, data, max_steps=150, val_check_steps=50)
     assert report["val_loss"] < before - 0.3 * abs(before)
 
 
@@ -109,7 +114,7 @@ def test_the_best_weights_come_back() -> None:
     # A rate so large that the last weights are far worse than the best ones.
     task, validation = task_of(rate=3.0), Waves(50, seed=1)
     data = ForecastDataModule(Waves(100), validation, batch_size=16)
-    report = train(task, data, max_steps=60, validate_every=3, accelerator="cpu")
+    report = run(task, data, max_steps=60, val_check_steps=3)
     assert loss_of(task, validation.batch(torch.arange(50))).item() == pytest.approx(
         report["val_loss"], rel=1e-5
     )
@@ -119,14 +124,14 @@ def test_the_best_weights_come_back() -> None:
 def test_training_stops_when_validation_no_longer_improves() -> None:
     task = task_of(rate=0.5)
     data = ForecastDataModule(Waves(100), Waves(50, seed=1), batch_size=16)
-    report = train(task, data, max_steps=1000, validate_every=5, patience=2, accelerator="cpu")
+    report = run(task, data, max_steps=1000, val_check_steps=5, early_stop_patience_steps=2)
     assert report["steps"] < 1000
 
 
 def test_the_mean_over_validation_windows_does_not_depend_on_batches(monkeypatch) -> None:
     monkeypatch.setattr("tcn.forecasting.fitted.training_data.VALIDATION_BATCH", 7)
     task, validation = task_of(rate=1e-9), Waves(20, seed=1)
-    report = train(task, ForecastDataModule(Waves(20), validation), max_steps=1, accelerator="cpu")
+    report = run(task, ForecastDataModule(Waves(20), validation), max_steps=1)
     assert report["val_loss"] == pytest.approx(
         loss_of(task, validation.batch(torch.arange(20))).item()
     )
@@ -139,8 +144,7 @@ def test_a_seed_gives_the_same_weights_and_leaves_the_global_numbers_alone() -> 
         state = torch.get_rng_state()
         with seeded(7):
             task = ForecastTask(ForecastNet(TCN(1, [6], 3, dropout=0.5), SIZES), output("mse"))
-            train(task, ForecastDataModule(Waves(40), batch_size=8), max_steps=12,
-                  accelerator="cpu")  # fmt: skip
+            run(task, ForecastDataModule(Waves(40), batch_size=8), max_steps=12)  # fmt: skip
         weights.append(torch.cat([p.detach().flatten() for p in task.parameters()]))
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(*weights)
@@ -171,7 +175,7 @@ def test_lightning_runs_the_task_without_us() -> None:
 def test_training_says_nothing_of_its_own() -> None:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        train(task_of(), ForecastDataModule(Waves(20), Waves(5)), max_steps=2, accelerator="cpu")
+        run(task_of(), ForecastDataModule(Waves(20), Waves(5)), max_steps=2)
     assert [str(each.message) for each in said] == []
 
 
@@ -179,17 +183,12 @@ def test_numbers_that_are_not_finite_are_refused_by_name() -> None:
     waves = Waves(20)
     waves.rows[3, 2] = torch.nan
     with pytest.raises(ValueError, match="target holds 1 NaN or infinite values of 120 at step 0"):
-        train(task_of(), ForecastDataModule(waves, batch_size=20), max_steps=2, accelerator="cpu")
+        run(task_of(), ForecastDataModule(waves, batch_size=20), max_steps=2)
 
 
 def test_a_loss_that_is_not_finite_is_refused_with_the_cure() -> None:
     with pytest.raises(ValueError, match=r"training loss is (inf|nan) at step \d+: lower learning"):
-        train(
-            task_of(),
-            ForecastDataModule(Waves(20, scale=1e30), batch_size=20),
-            max_steps=2,
-            accelerator="cpu",
-        )
+        run(task_of(), ForecastDataModule(Waves(20, scale=1e30), batch_size=20), max_steps=2)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +203,7 @@ def test_a_loss_that_is_not_finite_is_refused_with_the_cure() -> None:
         (lambda: ForecastDataModule(Waves(3), batch_size=0), "batch_size: 0 must be at least 1"),
         (lambda: ForecastDataModule(Waves(0)), "train: no window"),
         (
-            lambda: train(task_of(), ForecastDataModule(Waves(3)), max_steps=0),
+            lambda: run(task_of(), ForecastDataModule(Waves(3)), max_steps=0),
             "max_steps: 0 must be at least 1",
         ),
     ],
