@@ -74,9 +74,15 @@ def chosen(
         for name in sets
         for task in _tasks(name, horizons)
         for model in models
-        if name in long_horizon.SETS or model in competition.MODELS
+        if _takes_part(model, name)
         for seed in (seeds if CONTESTANTS[model].random else (DETERMINISTIC_SEED,))
     ]
+
+
+def _takes_part(model: str, name: str) -> bool:
+    if name in long_horizon.SETS:
+        return CONTESTANTS[model].long_horizon
+    return model in competition.MODELS
 
 
 def _tasks(name: str, horizons: Sequence[int] | None) -> Iterator[str]:

@@ -1,0 +1,254 @@
+"""The search itself: what is drawn next, when it ends, and which settings are taken."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from tcn.extras import need
+from tcn.forecasting.ensemble import mean_of
+from tcn.forecasting.judging import Judge, Trial
+from tcn.forecasting.search_space import Dimension, count_of
+
+STARTUP = 8  # trials drawn at random, before a model of the errors draws
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When no further trial begins: at whichever end comes first.
+
+    Attributes:
+        trials: in all.
+        seconds: for all of it, with what comes after the trials.
+        later: trainings after the trials, which take about as long as one each.
+    """
+
+    trials: float
+    seconds: float
+    later: int
+
+    def allows(self, trials: Sequence[Trial], spent: float) -> bool:
+        """Whether another trial may begin; the first always may."""
+        if not trials:
+            return True
+        usual = float(np.mean([each.seconds for each in trials]))
+        in_time = spent + (1 + self.later) * usual <= self.seconds
+        return len(trials) < self.trials and in_time
+
+
+class Search:
+    """Draws settings and judges them.
+
+    Attributes:
+        trials: all so far, the template's own settings the first.
+    """
+
+    def __init__(
+        self, judge: Judge, dimensions: Sequence[Dimension], *, seed: int, kept: int
+    ) -> None:
+        """Prepares a study.
+
+        Args:
+            judge: of settings.
+            dimensions: what is drawn.
+            seed: of what is drawn.
+            kept: trials, of the best, whose forecasts are kept; the template's are, too.
+        """
+        self.judge, self.dimensions, self.kept = judge, dimensions, kept
+        self.trials: list[Trial] = []
+        self._study = _study(seed)
+        self._distributions = {each.name: each.distribution() for each in dimensions}
+        self._begun = time.monotonic()
+
+    def run(self, budget: Budget, *, progress: bool) -> None:
+        """Makes trials until the budget, the space or the user's patience is at its end."""
+        most = min(budget.trials, count_of(self.dimensions) + 1)
+        total = int(most) if np.isfinite(most) else None
+        with tqdm(total=total, disable=not progress, unit="trial") as bar:
+            while len(self.trials) < most:
+                if not budget.allows(self.trials, time.monotonic() - self._begun):
+                    break
+                trial = self._next()
+                bar.update()
+                if trial.state == "interrupted":
+                    break
+
+    def confirm(self, count: int) -> list[Trial]:
+        """Judges the best again, and the template, by other windows and another seed.
+
+        Args:
+            count: how many beside the template.
+
+        Returns:
+            The template, unless it failed, and those: all judged by as many parts.
+
+        Raises:
+            ValueError: if no trial finished.
+        """
+        ranked = self._ranked()[:count]
+        chosen = [each for each in self.trials[:1] if each.errors] + ranked
+        if not chosen:
+            reasons = [each.reason for each in self.trials if each.reason]
+            raise ValueError(
+                f"trials: none of {len(self.trials)} finished; the first said: "
+                f"{reasons[0] if reasons else 'interrupted'}"
+            )
+        if not ranked or self.trials[-1].state == "interrupted":
+            return chosen
+        for each in chosen:
+            if not self._judged(each, again=True):
+                break
+        both = [each for each in chosen if len(each.errors) > 1]
+        return both or chosen
+
+    def _ranked(self) -> list[Trial]:
+        """Finished ones, the best first, without the template."""
+        finished = [each for each in self.trials[1:] if each.state == "finished"]
+        return sorted(finished, key=lambda each: (each.score, each.number))
+
+    def _next(self) -> Trial:
+        trial = Trial(len(self.trials), {})
+        drawn = self._drawn_by_template() if not self.trials else self._ask(trial)
+        self.trials.append(trial)
+        same = [
+            each for each in self.trials[:-1]
+            if self.full(each.settings) == self.full(trial.settings)
+        ]  # fmt: skip
+        if same:
+            trial.state, trial.reason = "repeated", f"as trial {same[0].number}"
+            trial.errors = same[0].errors[:1]
+        else:
+            self._judged(trial)
+        self._tell(drawn, trial)
+        for each in self._ranked()[self.kept :]:
+            each.forecasts.clear()
+        return trial
+
+    def full(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What is drawn, with the template's where a trial has none."""
+        own = self.judge.template.get_params(deep=False)
+        return {each.name: settings.get(each.name, own[each.name]) for each in self.dimensions}
+
+    def _drawn_by_template(self) -> Any:
+        """The template's settings as parameters of the study; None where these have them not."""
+        full = self.full({})
+        found = {each.name: each.drawn(full[each.name]) for each in self.dimensions}
+        return None if None in found.values() else found
+
+    def _ask(self, trial: Trial) -> Any:
+        asked = self._study.ask(self._distributions)
+        trial.settings = {
+            each.name: each.value(asked.params[each.name]) for each in self.dimensions
+        }
+        return asked
+
+    def _tell(self, drawn: Any, trial: Trial) -> None:
+        need("tcn.forecasting.AutoForecaster", "search", "optuna")
+        from optuna.trial import TrialState, create_trial
+
+        if trial.number:
+            if trial.errors:
+                self._study.tell(drawn, trial.score)
+            else:
+                self._study.tell(drawn, state=TrialState.FAIL)
+        elif drawn is not None and trial.errors:
+            known = create_trial(params=drawn, distributions=self._distributions, value=trial.score)
+            self._study.add_trial(known)
+
+    def _judged(self, trial: Trial, *, again: bool = False) -> bool:
+        """Judges a trial, or says why not; whether to go on."""
+        begun = time.monotonic()
+        try:
+            with warnings.catch_warnings(), _interruptible():
+                if trial.number or again:  # of the frame, the first trial has told
+                    warnings.simplefilter("ignore")
+                self.judge.judge(trial, again=again)
+        except KeyboardInterrupt:
+            trial.state = "interrupted"
+        except (ValueError, RuntimeError, ArithmeticError) as error:
+            trial.reason = str(error).partition("\n")[0]
+            trial.state = "finished" if again else "failed"
+        trial.seconds += time.monotonic() - begun
+        return trial.state != "interrupted"
+
+
+def chosen(judge: Judge, candidates: Sequence[Trial], ensemble: int) -> list[Trial]:
+    """The settings to take: the best, unless they are no better than the template beyond chance.
+
+    That is told by the errors of every series less those by the template, in all parts that were
+    judged: their mean must be below 0 by its standard error, as in the rule of one standard error
+    (Breiman, Friedman, Olshen, Stone 1984, Classification and Regression Trees, section 3.4.3).
+
+    Args:
+        judge: of the trials.
+        candidates: that were judged by the same parts, the template's first if it is among them.
+        ensemble: of how many of the best the mean may be taken.
+    """
+    ranked = sorted(candidates, key=_overall)
+    options = [([each], each.errors) for each in ranked]
+    if (size := min(ensemble, len(ranked))) > 1:
+        options.append((ranked[:size], _errors_of_mean(judge, ranked[:size])))
+    best, errors = min(options, key=lambda option: _mean(option[1]))
+    template = candidates[0]
+    if template.number or best == [template]:
+        return best
+    differences = pd.concat(
+        [one.sub(two).dropna() for one, two in zip(errors, template.errors, strict=True)]
+    )
+    spread = float(differences.std()) if len(differences) > 1 else 0.0
+    better = float(differences.mean()) < -spread / len(differences) ** 0.5
+    return best if better else [template]
+
+
+def _overall(trial: Trial) -> tuple[float, int]:
+    return _mean(trial.errors), trial.number
+
+
+def _mean(errors: Sequence[pd.Series]) -> float:
+    return sum(float(each.mean()) for each in errors) / len(errors)
+
+
+def _errors_of_mean(judge: Judge, trials: Sequence[Trial]) -> list[pd.Series]:
+    columns = judge.template.columns
+    given = {columns.id, columns.time, "cutoff", *columns.target}
+    parts = zip(*(each.forecasts for each in trials), strict=True)
+    return [judge.errors(mean_of(list(frames), given)) for frames in parts]
+
+
+def _study(seed: int) -> Any:
+    need("tcn.forecasting.AutoForecaster", "search", "optuna")
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed)
+        return optuna.create_study(sampler=sampler)
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A key of the user ends the block alone: Lightning would end the process, and ignore more."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
