@@ -20,7 +20,7 @@ from tcn.forecasting.ensemble import mean_of
 from tcn.forecasting.judging import Judge, Trial
 from tcn.forecasting.search_space import Dimension, count_of
 
-STARTUP = 8  # trials drawn at random, before a model of the errors draws
+STARTUP = 6  # trials drawn at random, before a model of the errors draws
 
 
 @dataclass(frozen=True)
