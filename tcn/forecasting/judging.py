@@ -35,8 +35,7 @@ class Trial:
     Attributes:
         number: 0 for the template's own.
         settings: that were drawn, by name.
-        state: ``"finished"``, ``"repeated"`` (settings that an earlier trial had), ``"failed"`` or
-            ``"interrupted"``.
+        state: ``"finished"``, ``"failed"`` or ``"interrupted"``.
         errors: mean error of every series, of the first part judged and of the second.
         forecasts: of the same parts; not kept of trials that are no longer among the best.
         seconds: that all of it took.

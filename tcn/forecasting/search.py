@@ -18,9 +18,10 @@ from tqdm import tqdm
 from tcn.extras import need
 from tcn.forecasting.ensemble import mean_of
 from tcn.forecasting.judging import Judge, Trial
-from tcn.forecasting.search_space import Dimension, count_of
+from tcn.forecasting.search_space import Dimension
 
 STARTUP = 6  # trials drawn at random, before a model of the errors draws
+ATTEMPTS = 50  # to draw settings that no trial had, before the space counts as searched
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,12 @@ class Search:
 
     def run(self, budget: Budget, *, progress: bool) -> None:
         """Makes trials until the budget, the space or the user's patience is at its end."""
-        most = min(budget.trials, count_of(self.dimensions) + 1)
-        total = int(most) if np.isfinite(most) else None
+        total = int(budget.trials) if np.isfinite(budget.trials) else None
         with tqdm(total=total, disable=not progress, unit="trial") as bar:
-            while len(self.trials) < most:
-                if not budget.allows(self.trials, time.monotonic() - self._begun):
-                    break
+            while budget.allows(self.trials, time.monotonic() - self._begun):
                 trial = self._next()
                 bar.update()
-                if trial.state == "interrupted":
+                if trial is None or trial.state == "interrupted":
                     break
 
     def confirm(self, count: int) -> list[Trial]:
@@ -116,52 +114,47 @@ class Search:
         finished = [each for each in self.trials[1:] if each.state == "finished"]
         return sorted(finished, key=lambda each: (each.score, each.number))
 
-    def _next(self) -> Trial:
-        trial = Trial(len(self.trials), {})
-        drawn = self._drawn_by_template() if not self.trials else self._ask(trial)
+    def full(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What is searched, with the template's where a trial has none."""
+        own = self.judge.template.get_params(deep=False)
+        return {each.name: settings.get(each.name, own[each.name]) for each in self.dimensions}
+
+    def _next(self) -> Trial | None:
+        """Makes a trial; none where nothing new is drawn any more."""
+        trial, asked = Trial(len(self.trials), {}), None
+        if self.trials and (asked := self._asked(trial)) is None:
+            return None
         self.trials.append(trial)
-        same = [
-            each for each in self.trials[:-1]
-            if self.full(each.settings) == self.full(trial.settings)
-        ]  # fmt: skip
-        if same:
-            trial.state, trial.reason = "repeated", f"as trial {same[0].number}"
-            trial.errors = same[0].errors[:1]
-        else:
-            self._judged(trial)
-        self._tell(drawn, trial)
+        self._judged(trial)
+        self._tell(asked, trial)
         for each in self._ranked()[self.kept :]:
             each.forecasts.clear()
         return trial
 
-    def full(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """What is drawn, with the template's where a trial has none."""
-        own = self.judge.template.get_params(deep=False)
-        return {each.name: settings.get(each.name, own[each.name]) for each in self.dimensions}
+    def _asked(self, trial: Trial) -> Any:
+        """Draws settings that no trial had, as Optuna's trial."""
+        had = [self.full(each.settings) for each in self.trials]
+        for _ in range(ATTEMPTS):
+            asked = self._study.ask(self._distributions)
+            drawn = asked.params
+            trial.settings = {each.name: each.value(drawn[each.name]) for each in self.dimensions}
+            if trial.settings not in had:
+                return asked
+            self._study.tell(asked, state=_states().FAIL)
+        return None
 
-    def _drawn_by_template(self) -> Any:
-        """The template's settings as parameters of the study; None where these have them not."""
-        full = self.full({})
-        found = {each.name: each.drawn(full[each.name]) for each in self.dimensions}
-        return None if None in found.values() else found
-
-    def _ask(self, trial: Trial) -> Any:
-        asked = self._study.ask(self._distributions)
-        trial.settings = {
-            each.name: each.value(asked.params[each.name]) for each in self.dimensions
-        }
-        return asked
-
-    def _tell(self, drawn: Any, trial: Trial) -> None:
-        need("tcn.forecasting.AutoForecaster", "search", "optuna")
-        from optuna.trial import TrialState, create_trial
-
-        if trial.number:
+    def _tell(self, asked: Any, trial: Trial) -> None:
+        if asked is not None:
             if trial.errors:
-                self._study.tell(drawn, trial.score)
+                self._study.tell(asked, trial.score)
             else:
-                self._study.tell(drawn, state=TrialState.FAIL)
-        elif drawn is not None and trial.errors:
+                self._study.tell(asked, state=_states().FAIL)
+            return
+        full = self.full({})
+        drawn = {each.name: each.drawn(full[each.name]) for each in self.dimensions}
+        if trial.errors and None not in drawn.values():  # the template lies in the space
+            from optuna.trial import create_trial
+
             known = create_trial(params=drawn, distributions=self._distributions, value=trial.score)
             self._study.add_trial(known)
 
@@ -223,6 +216,13 @@ def _errors_of_mean(judge: Judge, trials: Sequence[Trial]) -> list[pd.Series]:
     given = {columns.id, columns.time, "cutoff", *columns.target}
     parts = zip(*(each.forecasts for each in trials), strict=True)
     return [judge.errors(mean_of(list(frames), given)) for frames in parts]
+
+
+def _states() -> Any:
+    need("tcn.forecasting.AutoForecaster", "search", "optuna")
+    from optuna.trial import TrialState
+
+    return TrialState
 
 
 def _study(seed: int) -> Any:

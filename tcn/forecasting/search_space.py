@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,11 +130,3 @@ def _dimension(name: str, values: Any) -> Dimension:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def count_of(dimensions: Sequence[Dimension]) -> float:
-    """How many different settings there are; infinite with a range."""
-    count = 1.0
-    for each in dimensions:
-        count *= len(each.choices) or float("inf")
-    return count
