@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.forecasting.many_series import SeriesSet
 
-SEARCH: dict[str, Any] = {"trials": 10, "finalists": 3, "ensemble": 3}
+SEARCH: dict[str, Any] = {"trials": 10, "finalists": 3, "ensemble": 4}
 """The budget of ``tcn_search``: nets trained to search, to confirm, and to forecast."""
 STATISTICAL = {"auto_ets": "AutoETS", "auto_theta": "AutoTheta"}
 """Classes of ``statsforecast.models``."""

@@ -38,7 +38,7 @@ class AutoForecaster:
         trials_: a row for every trial: ``number``, ``state``, ``score`` (by the last windows),
             ``confirmed`` (mean of that and of the windows before, of those judged again),
             ``seconds``, ``reason`` (why it failed), and the settings that are searched.
-        best_settings_: of the best trial that was taken; empty if it is the template.
+        best_settings_: of the best trial that was taken; empty if that is the template.
         members_: numbers of the trials that were taken, more than one for an ensemble.
         forecaster_: what they made of the whole frame, a :class:`Forecaster` or, of several, an
             :class:`Ensemble`.
@@ -78,7 +78,8 @@ class AutoForecaster:
                 came and what was forecast, ``(h,)`` each, such as those of ``sklearn.metrics``; it
                 is averaged over series, and less is better.
             finalists: of the best that are judged again.
-            ensemble: of how many finalists the mean may be forecast, if it is better than each.
+            ensemble: of how many the mean is forecast: of the template and the best of the others.
+                1: the best alone.
             seed: of what is drawn. That of every net is the template's.
 
         Raises:
@@ -146,7 +147,8 @@ class AutoForecaster:
             [each.row | search.full(each.settings) for each in search.trials]
         )
         self.members_ = [each.number for each in members]
-        self.best_settings_ = dict(members[0].settings)
+        best = min(members, key=lambda each: sum(part.mean() for part in each.errors))
+        self.best_settings_ = dict(best.settings)
         self.forecaster_ = fitted[0] if len(fitted) == 1 else Ensemble(fitted)
         return self
 

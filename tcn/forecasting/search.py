@@ -22,6 +22,7 @@ from tcn.forecasting.search_space import Dimension
 
 STARTUP = 6  # trials drawn at random, before a model of the errors draws
 ATTEMPTS = 50  # to draw settings that no trial had, before the space counts as searched
+CLEARLY = 2  # standard errors that what is taken must be better by
 
 
 @dataclass(frozen=True)
@@ -178,29 +179,34 @@ class Search:
 def chosen(judge: Judge, candidates: Sequence[Trial], ensemble: int) -> list[Trial]:
     """The settings to take: the best, unless they are no better than the template beyond chance.
 
-    That is told by the errors of every series less those by the template, in all parts that were
-    judged: their mean must be below 0 by its standard error, as in the rule of one standard error
-    (Breiman, Friedman, Olshen, Stone 1984, Classification and Regression Trees, section 3.4.3).
+    That is told by the errors of every series less those by the template. In every part that was
+    judged their mean must be below 0 by twice its standard error: series share what happens at a
+    time, so that one part, or a mean over both, would call too much a finding.
 
     Args:
         judge: of the trials.
         candidates: that were judged by the same parts, the template's first if it is among them.
-        ensemble: of how many of the best the mean may be taken.
+        ensemble: 1 for the best alone; otherwise of how many the mean is taken, of the template,
+            by which it stays near what usually does, and the best of the others.
     """
-    ranked = sorted(candidates, key=_overall)
-    options = [([each], each.errors) for each in ranked]
-    if (size := min(ensemble, len(ranked))) > 1:
-        options.append((ranked[:size], _errors_of_mean(judge, ranked[:size])))
-    best, errors = min(options, key=lambda option: _mean(option[1]))
     template = candidates[0]
-    if template.number or best == [template]:
-        return best
-    differences = pd.concat(
-        [one.sub(two).dropna() for one, two in zip(errors, template.errors, strict=True)]
-    )
+    ranked = sorted(candidates, key=_overall)
+    members, errors = ranked[:1], ranked[0].errors
+    if ensemble > 1 and len(ranked) > 1:
+        others = [each for each in ranked if each is not template]
+        members = [template, *others][:ensemble]
+        errors = _errors_of_mean(judge, members)
+    if template.number or members == [template]:
+        return members
+    better = [_is_below(*both) for both in zip(errors, template.errors, strict=True)]
+    return members if all(better) else [template]
+
+
+def _is_below(errors: pd.Series, others: pd.Series) -> bool:
+    """Whether errors are below others of the same series, by more than chance."""
+    differences = errors.sub(others).dropna()
     spread = float(differences.std()) if len(differences) > 1 else 0.0
-    better = float(differences.mean()) < -spread / len(differences) ** 0.5
-    return best if better else [template]
+    return float(differences.mean()) < -CLEARLY * spread / len(differences) ** 0.5
 
 
 def _overall(trial: Trial) -> tuple[float, int]:

@@ -36,7 +36,7 @@ def repeating(period: int, length: int, series: int = 4) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def judge_of(errors: dict[int, list[list[float]]]) -> list[Trial]:
+def trials_of(errors: dict[int, list[list[float]]]) -> list[Trial]:
     """Trials with errors by hand: of each a list for every part, one error a series."""
     return [
         Trial(number, {"width": number + 1}, errors=[pd.Series(part) for part in parts])
@@ -76,32 +76,38 @@ def test_a_level_that_wanders_wants_the_last_value() -> None:
 
 def test_a_difference_within_chance_leaves_the_template() -> None:
     # Mean difference -0.25; its standard error is 1.26 / sqrt(4) = 0.63.
-    trials = judge_of({0: [[1, 2, 3, 4]], 1: [[2, 1, 4, 2]]})
+    trials = trials_of({0: [[1, 2, 3, 4]], 1: [[2, 1, 4, 1.5]]})
     assert chosen(None, trials, 1) == [trials[0]]  # type: ignore[arg-type]
-    # The same mean of -0.25 where every series agrees; its standard error is 0.
-    trials = judge_of({0: [[1, 2, 3, 4]], 1: [[0.75, 1.75, 2.75, 3.75]]})
+    # The same mean where every series agrees; its standard error is 0.
+    trials = trials_of({0: [[1, 2, 3, 4]], 1: [[0.75, 1.75, 2.75, 3.75]]})
     assert chosen(None, trials, 1) == [trials[1]]  # type: ignore[arg-type]
     # A tie.
-    trials = judge_of({0: [[1, 2]], 1: [[1, 2]]})
+    trials = trials_of({0: [[1, 2]], 1: [[1, 2]]})
     assert chosen(None, trials, 1) == [trials[0]]  # type: ignore[arg-type]
 
 
 def test_what_won_by_luck_is_judged_again() -> None:
     # Trial 1 led by the last windows alone; of both parts trial 2 has the least, (1 + 1) / 2.
-    trials = judge_of({0: [[3, 3], [3, 3]], 1: [[0, 0], [5, 5]], 2: [[1, 1], [1, 1]]})
+    trials = trials_of({0: [[3, 3], [3, 3]], 1: [[0, 0], [5, 5]], 2: [[1, 1], [1, 1]]})
     assert chosen(None, trials, 1) == [trials[2]]  # type: ignore[arg-type]
+    # Far better in the one part, and no better in the other.
+    trials = trials_of({0: [[3, 3], [3, 3]], 1: [[0, 0], [3, 3]]})
+    assert chosen(None, trials, 1) == [trials[0]]  # type: ignore[arg-type]
 
 
-def test_a_mean_is_taken_where_it_is_better_than_each() -> None:
+def test_an_ensemble_is_the_template_and_the_best_of_the_others() -> None:
     # What came is 0; forecasts of +1 and -1 err by 1 each, their mean by 0.
     judge = Judge(template(alias="f"), pd.DataFrame(), None, 0, 1, mean_absolute_error)
-    trials = judge_of({0: [[2.0]], 1: [[1.0]], 2: [[1.0]]})
-    for each, value in zip(trials, (2.0, 1.0, -1.0), strict=True):
+    trials = trials_of({0: [[1.0]], 1: [[3.0]], 2: [[1.5]]})
+    for each, value in zip(trials, (1.0, 3.0, -1.5), strict=True):
         each.forecasts = [
             pd.DataFrame({"unique_id": 0, "ds": [5, 6], "cutoff": 4, "y": 0.0, "f": value})
         ]
-    assert chosen(judge, trials, 2) == trials[1:]
-    assert chosen(judge, trials, 1) == [trials[1]]
+    assert chosen(judge, trials, 2) == [trials[0], trials[2]]  # errs by 0.25
+    assert chosen(judge, trials, 3) == [trials[0], trials[2], trials[1]]  # by 0.83
+    assert chosen(judge, trials, 1) == [trials[0]]
+    trials[2].forecasts[0]["f"] = 1.5  # the mean errs by 1.25, more than the template
+    assert chosen(judge, trials, 2) == [trials[0]]
 
 
 def test_an_ensemble_forecasts_the_mean_of_its_members(tmp_path: Any) -> None:
