@@ -60,9 +60,9 @@ def test_the_look_back_that_holds_the_pattern_is_found() -> None:
 
 
 def test_a_level_that_wanders_wants_the_last_value() -> None:
-    steps = np.random.default_rng(0).normal(size=(6, 80))
+    steps = np.random.default_rng(0).normal(size=(60, 60))
     df = pd.concat([
-        pd.DataFrame({"unique_id": number, "ds": range(80), "y": np.cumsum(each) + 0.1})
+        pd.DataFrame({"unique_id": number, "ds": range(60), "y": np.cumsum(each)})
         for number, each in enumerate(steps)
     ])  # fmt: skip
     auto = AutoForecaster(
