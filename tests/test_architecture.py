@@ -60,6 +60,11 @@ STAGES = {
     "forecaster": frozenset(
         {"frames", "windows", "intervals", "fitted", "live", "evaluation", "forecaster"}
     ),
+    "search_space": frozenset({"forecaster"}),
+    "judging": frozenset({"frames", "windows", "evaluation", "forecaster"}),
+    "ensemble": frozenset({"forecaster"}),
+    "search": frozenset({"search_space", "judging", "ensemble"}),
+    "auto": frozenset({"forecaster", "search_space", "judging", "ensemble", "search"}),
     "distributed": frozenset({"frames", "intervals", "fitted", "forecaster", "distributed"}),
 }
 # Whoever imports what an extra brings says so first, by this one function.

@@ -5,6 +5,7 @@
         forecast by
     contestants.py    ours.py, baselines.py (naive, DLinear), peers.py (darts, neuralforecast)
         with the settings of settings.py; runs.py makes each of them a run of benchmarks.grid
+    automatic.py      of many series alone: our search, statsforecast's AutoETS and AutoTheta
     page.py           shows the results next to those of published.py
 
 Every window of a test part is counted. Many published figures come from loaders that left out the

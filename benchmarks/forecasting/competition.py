@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmarks.forecasting import automatic
 from benchmarks.forecasting.many_series import SeriesSet
 from benchmarks.forecasting.settings import NETS, many_series_settings
 
@@ -13,7 +14,7 @@ LEVELS = (80, 90)
 FORECAST = "forecast"
 NAIVE = "SeasonalNaive"
 """The column that ``tcn.forecasting.evaluation.metrics`` puts next to the forecasts."""
-MODELS = (*NETS, "seasonal_naive", "neuralforecast_tcn")
+MODELS = (*NETS, *automatic.MODELS, "seasonal_naive", "neuralforecast_tcn")
 
 
 class Outcome(NamedTuple):
@@ -38,6 +39,8 @@ def settings_of(data: SeriesSet, model: str) -> dict[str, Any]:
     """Everything that decides the numbers besides data and seed."""
     if model == "seasonal_naive":
         return {"season": data.season, "levels": list(LEVELS)}
+    if model in automatic.MODELS:
+        return automatic.settings_of(data, model)
     ours = many_series_settings(data.name, "tcn" if model not in NETS else model)
     if model in NETS:
         return ours | {"val_size": 2 * data.horizon, "levels": list(LEVELS)}
@@ -53,6 +56,12 @@ def compete(data: SeriesSet, model: str, *, seed: int) -> Outcome:
     """
     if model in NETS:
         return _ours(data, model, seed=seed)
+    if model in automatic.MODELS:
+        begun = time.perf_counter()
+        made = automatic.forecast(data, model, seed=seed, name=FORECAST)
+        rest = time.perf_counter() - begun - made.seconds
+        figures = scores(data, made.forecasts)[FORECAST]
+        return Outcome(made.validation, figures, made.parameters, made.steps, made.seconds, rest)
     if model == "seasonal_naive":
         begun = time.perf_counter()
         # `scores` measures the naive forecast along with any other, here zeros, and its intervals

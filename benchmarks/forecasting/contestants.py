@@ -20,12 +20,15 @@ class Contestant:
         settings: everything that decides its numbers besides data and seed, JSON-able.
         fit: trains it with those ``settings``.
         random: whether the seed matters.
+        long_horizon: whether it takes part in sets of long horizon; if not, in those of many
+            series alone, see ``competition.py``.
     """
 
     label: str
     settings: Callable[[LongHorizonSet], dict[str, Any]]
     fit: Callable[[Problem, int], Fitted]
     random: bool = True
+    long_horizon: bool = True
 
 
 def _naive(label: str, season: Callable[[LongHorizonSet], int]) -> Contestant:
@@ -44,6 +47,13 @@ def _ours(label: str, model: str) -> Contestant:
         return fit_forecaster(problem, forecaster_settings(problem.data.name, model), seed=seed)
 
     return Contestant(label, lambda data: forecaster_settings(data.name, model), fit)
+
+
+def _many_series_alone(label: str, *, random: bool) -> Contestant:
+    def refuse(*_: Any) -> Any:
+        raise ValueError(f"{label} takes part in sets of many series alone")
+
+    return Contestant(label, refuse, refuse, random, long_horizon=False)
 
 
 def _linear(problem: Problem, seed: int) -> Fitted:
@@ -77,6 +87,10 @@ CONTESTANTS = {
     "tcn_auto": _ours("TCN, window scaler chosen", "tcn_auto"),
     "lstm": _ours("LSTM", "lstm"),
     "gru": _ours("GRU", "gru"),
+    "tcn_default": _many_series_alone("TCN, the defaults", random=True),
+    "tcn_search": _many_series_alone("settings searched", random=True),
+    "auto_ets": _many_series_alone("statsforecast's AutoETS", random=False),
+    "auto_theta": _many_series_alone("statsforecast's AutoTheta", random=False),
     "dlinear": Contestant("DLinear", lambda data: asdict(LINEAR[data.name]), _linear),
     "seasonal_naive": _naive("seasonal naive", lambda data: data.season),
     "repeat": _naive("last value", lambda _: 1),

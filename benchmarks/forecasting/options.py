@@ -36,7 +36,7 @@ def add_parser(actions: "argparse._SubParsersAction[Any]") -> None:
         "--models",
         nargs="+",
         metavar="MODEL",
-        help="default: all; peers where they are installed",
+        help="default: all but those of many series alone; peers where they are installed",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")

@@ -27,6 +27,8 @@ PACKAGES = {
     "neuralforecast_tcn": "neuralforecast",
     "neuralforecast_tcn_mae": "neuralforecast",
     "darts_tcn": "darts",
+    "auto_ets": "statsforecast",
+    "auto_theta": "statsforecast",
 }
 
 TRAINER = {

@@ -52,7 +52,8 @@ def chosen(
     Args:
         sets: names of long-horizon sets and of sets of many series.
         horizons: rows, for long-horizon sets only; None: the first published one of each set.
-        models: names; None: all that can take part here, peers if they are installed.
+        models: names; None: all of long horizon that can take part here, peers if they are
+            installed.
         seeds: for every model that depends on them.
 
     Raises:
@@ -68,15 +69,22 @@ def chosen(
         if model in PACKAGES:
             check_installed(model)
     if models is None:
-        models = [name for name in CONTESTANTS if name not in PACKAGES or installed(name)]
+        able = [name for name in CONTESTANTS if name not in PACKAGES or installed(name)]
+        models = [name for name in able if CONTESTANTS[name].long_horizon]
     return [
         Run(task, model, seed)
         for name in sets
         for task in _tasks(name, horizons)
         for model in models
-        if name in long_horizon.SETS or model in competition.MODELS
+        if _takes_part(model, name)
         for seed in (seeds if CONTESTANTS[model].random else (DETERMINISTIC_SEED,))
     ]
+
+
+def _takes_part(model: str, name: str) -> bool:
+    if name in long_horizon.SETS:
+        return CONTESTANTS[model].long_horizon
+    return model in competition.MODELS
 
 
 def _tasks(name: str, horizons: Sequence[int] | None) -> Iterator[str]:

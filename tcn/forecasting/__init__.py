@@ -16,6 +16,7 @@ Losses and distributions are in :mod:`tcn.outputs`, intervals from past errors i
     live          the next forecast from a carried state
     evaluation    metrics, plots, what forecasts rest on
     forecaster    all of it in one estimator
+    auto          its settings searched: search_space, judging, search, ensemble
     distributed   many series, in parts
 """
 
@@ -25,12 +26,16 @@ need(
     "tcn.forecasting", "forecasting", "pandas", "narwhals", "scipy", "sklearn", "pytorch_lightning"
 )
 
+from tcn.forecasting.auto import AutoForecaster
 from tcn.forecasting.distributed.partition import predict_partition
+from tcn.forecasting.ensemble import Ensemble
 from tcn.forecasting.evaluation import coverage_by_level, error_by_step, evaluate
 from tcn.forecasting.evaluation.plots import plot_coverage, plot_error_by_step, plot_forecasts
 from tcn.forecasting.forecaster import Forecaster
 
 __all__ = [
+    "AutoForecaster",
+    "Ensemble",
     "Forecaster",
     "coverage_by_level",
     "error_by_step",

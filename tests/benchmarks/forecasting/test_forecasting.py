@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
+import tcn.forecasting
 from benchmarks.__main__ import main
-from benchmarks.forecasting import competition, live, long_horizon, peers, scale
+from benchmarks.forecasting import automatic, competition, live, long_horizon, peers, scale
 from benchmarks.forecasting.baselines import DLinear, LinearSettings, SeasonalNaive, fit_linear
 from benchmarks.forecasting.contestants import CONTESTANTS
 from benchmarks.forecasting.errors import errors
@@ -154,7 +155,9 @@ def test_our_forecasts_are_in_order_and_judged_as_in_training(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", list(peers.PACKAGES))
+@pytest.mark.parametrize(
+    "model", [name for name in peers.PACKAGES if CONTESTANTS[name].long_horizon]
+)
 def test_peers_forecast_the_same_windows(model):
     if not peers.installed(model):
         pytest.skip("needs the extra 'peers'")
@@ -430,6 +433,35 @@ def test_a_model_that_takes_no_part_is_named():
         ValueError, match=r"'dlinear' takes no part.*known: tcn, tcn_auto, lstm, gru"
     ):
         competition.compete(two_series(), "dlinear", seed=0)
+
+
+def waves_of_months() -> SeriesSet:
+    """Three series of five years; the last 4 months are forecast."""
+    step, noise = np.arange(60), np.random.default_rng(0).normal(scale=0.1, size=(3, 60))
+    frame = pd.concat([
+        pd.DataFrame({"unique_id": name, "ds": pd.date_range("2020-01-01", periods=60, freq="MS"),
+                      "y": size * (3 + np.sin(2 * np.pi * step / 12) + noise[size - 1])})
+        for size, name in enumerate("abc", 1)
+    ])  # fmt: skip
+    last = frame.groupby("unique_id").cumcount() >= 56
+    return SeriesSet("waves", "Waves", "MS", 12, 4, 12, frame[~last], frame[last])
+
+
+@pytest.mark.parametrize("model", automatic.MODELS)
+def test_what_asks_for_no_setting_takes_part_in_many_series_alone(model, monkeypatch):
+    assert chosen(["ETTh1"], None, ["repeat"], [1]) != []
+    if model not in peers.PACKAGES:
+        assert chosen(["ETTh1"], None, [model], [1]) == []
+    elif not peers.installed(model):
+        pytest.skip("needs the extra 'peers'")
+    quick = partial(tcn.forecasting.Forecaster, max_steps=20, width=4)
+    monkeypatch.setattr(tcn.forecasting, "Forecaster", quick)
+    monkeypatch.setattr(automatic, "SEARCH", {"trials": 2, "finalists": 1, "ensemble": 2})
+    outcome = competition.compete(waves_of_months(), model, seed=1)
+    assert outcome.test["mase"] < 9  # the height of the waves is about 18 times the naive error
+    assert outcome.validation.keys() == ({"mase"} if model == "tcn_search" else set())
+    settings = competition.settings_of(waves_of_months(), model)
+    assert settings["otherwise"] in ("the defaults", "the package's defaults")
 
 
 def test_a_remark_stands_only_where_its_contestant_does():
