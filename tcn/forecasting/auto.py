@@ -34,6 +34,11 @@ class AutoForecaster:
     seed, for the best of many is partly the luckiest. Settings whose errors are not below the
     template's by more than chance are not taken. What is taken is trained on the whole frame.
 
+    Measured with ten trials and ``ensemble=4``, one seed: on tourism monthly the template was kept
+    (MASE on test 1.478; AutoETS 1.531), on hospital settings were taken that are worse on test,
+    .774 against .770 (AutoETS .770). Series that rise and fall together say less about chance than
+    their number: there, more ``n_windows`` tell more.
+
     Attributes:
         trials_: a row for every trial: ``number``, ``state``, ``score`` (by the last windows),
             ``confirmed`` (mean of that and of the windows before, of those judged again),
