@@ -16,6 +16,7 @@ from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.frames.panel import Panel, panel_from_frame, panel_like
 from tcn.forecasting.frames.results import FrameKind, frame_like
+from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.live.forecaster import LiveForecaster
 from tcn.layers.validation import check_positive
 
@@ -51,6 +52,38 @@ class FittedEstimator(Settings):
     def window_scaler_errors_(self) -> dict[str, float]:
         """Of the linear forecasts by which the window scaler was chosen, by name."""
         return dict(self.trained_.window_errors)
+
+    def revise(self, df: Any, static_df: Any = None) -> Self:
+        """Takes rows that come late, correct what was there, or are of new series.
+
+        :meth:`predict` and :meth:`update` go on as if the history had always been so: a row of a
+        time that is known replaces the former one, others are put in where they belong. New series
+        join with all their rows so far, and get the scaling of these; weights and the scaling of
+        the others stay. Rows before the last ``input_size`` ones (and ``val_size``, with
+        ``intervals``) are not read: no forecast depends on them.
+
+        Args:
+            df: like that of :meth:`fit`; whole rows, with all columns.
+            static_df: static columns of the new series, where there are any.
+
+        Returns:
+            The forecaster, whose history is as it was if anything is refused.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            TypeError: see :meth:`fit`.
+            ValueError: likewise; or if rows would be missing between others.
+
+        ::
+
+            forecaster.update(rows_of_today)
+            forecaster.revise(corrected_rows_of_yesterday).predict()
+        """
+        history = self.trained_.history
+        self.check_unchanged(history)
+        rows = Rows.read(df, history.columns, history.columns.values, "df").sorted(told=False)
+        self._live.revise(rows, static_df, self.fill)
+        return self
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes all that forecasts go on from to a folder.

@@ -28,10 +28,10 @@ from tcn.forecasting.frames.arrays import Integers, Singles
 from tcn.forecasting.frames.gaps import Fill
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.panel import Panel, future_from_frame
-from tcn.forecasting.frames.regular import check_missing, completed
 from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.live.ahead import Ahead
 from tcn.forecasting.live.learning import Learning
+from tcn.forecasting.live.revision import LastRows, following, revised
 from tcn.forecasting.live.rows import (
     Arrived,
     Following,
@@ -187,12 +187,31 @@ class LiveForecaster:
         """
         with self._lock:
             numbers = self._known(rows)
-            new = self._following(rows, numbers, fill)
+            last = LastRows(self._state.time[numbers], self._state.values[numbers])
+            new = following(self.trained.history, rows, numbers, last, fill)
             future = future_from_frame(futr_df, new.last(1), horizon, fill)
-            groups, following = arrivals(
+            groups, ahead = arrivals(
                 self.trained, new, numbers, self._statistics.take(numbers), future
             )
-            return self._take(groups, numbers, following, horizon, levels)
+            return self._take(groups, numbers, ahead, horizon, levels)
+
+    def revise(self, rows: Rows, static_df: Any = None, fill: Fill | None = None) -> None:
+        """Takes rows of any time and series, see :func:`tcn.forecasting.live.revision.revised`.
+
+        The state of the stream is computed anew from them. Series that are new get the scaling of
+        their rows; what adaptive intervals have learned stays.
+        """
+        with self._lock:
+            trained = self.trained
+            kept = trained.net.sizes.input_size + trained.calibration
+            whole = revised(self.history, rows, static_df, kept=kept, fill=fill)
+            statistics = trained.statistics_of(whole)
+            self.trained = replace(
+                trained, history=whole.last(kept), ids=whole.ids, statistics=statistics
+            )
+            self._predictors.clear()
+            for name in ("_statistics", "_numbers", "_net", "_state", "_ahead"):
+                self.__dict__.pop(name, None)
 
     def _take(
         self,
@@ -243,36 +262,11 @@ class LiveForecaster:
         if (numbers < 0).any():
             raise ValueError(
                 f"new_rows: series {shown(rows.ids[numbers < 0])} were not there in training and "
-                "have no state to carry on; use predict(df) with their whole history"
+                "have no state to carry on; use predict(df) with their whole history, or "
+                "revise(df), by which they join"
             )
         self._state.begin(numbers)
         return numbers
-
-    def _following(self, rows: Rows, numbers: Integers, fill: Fill | None) -> Panel:
-        """New rows as a panel without gaps, the first of each right after the last one known."""
-        history = self.trained.history
-        rows.check_zone(history.timezone, history.times.dtype.kind)
-        last = self._state.time[numbers]
-        _refuse_late(rows, last, history)
-        # With the last known row in front, gaps show and can be filled.
-        rows = replace(
-            rows,
-            series=np.concatenate([np.arange(len(last)), rows.series]),
-            times=np.concatenate([last, rows.times]),
-            values=np.concatenate([self._state.values[numbers], rows.values]),
-        ).sorted(told=False)
-        rows = completed(rows, history.frequency, history.missing, fill)
-        rows = rows.at(np.setdiff1d(np.arange(len(rows.times)), rows.offsets[:-1]))
-        check_missing(rows, history.missing, fill)
-        return replace(
-            history,
-            ids=rows.ids,
-            offsets=rows.offsets,
-            times=rows.times,
-            **rows.columns.apart(rows.values),
-            stat=history.stat[numbers],
-            categories=history.categories[numbers],
-        )
 
     def _predictor(
         self, horizon: int, levels: tuple[float, ...], numbers: Integers, known: Singles
@@ -284,15 +278,3 @@ class LiveForecaster:
             predictor.scaled(self._state.batch(numbers[:1], known[:1]))
             self._predictors[horizon, levels] = predictor
         return self._predictors[horizon, levels]
-
-
-def _refuse_late(rows: Rows, last: NDArray[Any], history: Panel) -> None:
-    """Refuses rows that are not later than the ``last`` of their series."""
-    late = rows.times <= last[rows.series]
-    if late.any():
-        first = rows.series[late][:1]
-        raise ValueError(
-            f"new_rows: {int(late.sum())} rows are not later than the last one of their series, "
-            f"which for {shown(rows.ids[first])} is {history.local(last[first])[0]}; every row is "
-            "taken once, in order of time"
-        )
