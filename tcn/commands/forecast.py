@@ -34,11 +34,19 @@ OPTIONS = {
     "output": Option(str | None, None, "csv or parquet file; printed if None"),
     "plot": Option(str | None, None, "svg, png or pdf file"),
     "save": Option(str | None, None, "folder for the forecaster"),
+    "load": Option(str | None, None, "folder that --save wrote: nothing is trained; without "
+                   "--data forecasts go on from its last rows"),
 }  # fmt: skip
+TRAINING = ("val_size", "n_windows", "step_size", "save")
+"""Options that say nothing where a forecaster is loaded."""
 
 
-def parser() -> ArgumentParser:
-    """The parser of ``tcn forecast``; the group ``forecaster`` are the arguments of the class."""
+def parser(*, loading: bool = False) -> ArgumentParser:
+    """The parser of ``tcn forecast``; the group ``forecaster`` are the arguments of the class.
+
+    Args:
+        loading: whether a forecaster is loaded, which has its settings.
+    """
     from tcn.commands.parsing import ActionConfigFile, Parser
     from tcn.forecasting.forecaster import Forecaster
 
@@ -46,14 +54,19 @@ def parser() -> ArgumentParser:
         prog="tcn forecast",
         allow_abbrev=False,
         description="Trains a forecaster on a table and writes what comes next, or, with "
-        "--n_windows, what it would have forecast before its last windows.",
+        "--n_windows, what it would have forecast before its last windows; or, with --load, "
+        "forecasts by one that was trained.",
     )
     made.add_argument(
         "--config", action=ActionConfigFile, help="YAML file with any of these settings"
     )
     for name, option in OPTIONS.items():
-        made.add_argument(f"--{name}", type=option.type, default=option.default, help=option.help)
-    made.add_class_arguments(Forecaster, "forecaster")
+        if not (loading and name in TRAINING):
+            made.add_argument(
+                f"--{name}", type=option.type, default=option.default, help=option.help
+            )
+    if not loading:
+        made.add_class_arguments(Forecaster, "forecaster")
     return made
 
 
@@ -63,15 +76,41 @@ def run(name: str, arguments: Sequence[str]) -> None:
         f"tcn {name}", arguments, [*OPTIONS, "help", "config", "print_config", "forecaster"]
     )
     check_extra(f"tcn {name}", "forecasting", "jsonargparse", "pandas", "pytorch_lightning")
-    made = parser()
+    loading = any(each.partition("=")[0] == "--load" for each in arguments)
+    made = parser(loading=loading)
     given = made.parse_args(list(arguments))
     try:
-        _run(given, made.instantiate(given).forecaster)
+        if loading:
+            _forecast(given)
+        else:
+            _train(given, made.instantiate(given).forecaster)
     except (ValueError, TypeError, OSError) as error:
         made.error(str(error))
 
 
-def _run(given: Namespace, forecaster: Forecaster) -> None:
+def _forecast(given: Namespace) -> None:
+    """Forecasts by a forecaster that was saved."""
+    from tcn.forecasting import Forecaster
+    from tcn.forecasting.evaluation import tables
+    from tcn.forecasting.frames.files import read_table
+
+    forecaster = Forecaster.load(given.load)
+    columns = forecaster.columns
+    tables.check_written(given.output, given.plot, None, columns)
+    if given.data is None and given.plot is not None:
+        raise ValueError("plot: a past is drawn, too; give its table by --data FILE")
+    df = None if given.data is None else tables.read_series(given.data, columns)
+    static = None if given.static is None else read_table(given.static, forecaster.id_col)
+    future = None if given.future is None else tables.read_series(given.future, columns)
+    level = [given.level] if isinstance(given.level, float) else given.level
+    result = forecaster.predict(df, future, given.horizon, level, static_df=static)
+    tables.write_table(result, given.output)
+    if given.plot is not None:
+        tables.write_plot(df, result, given.plot, columns)
+
+
+def _train(given: Namespace, forecaster: Forecaster) -> None:
+    """Trains a forecaster and forecasts, or evaluates it on its last windows."""
     from tcn.forecasting.evaluation import tables
     from tcn.forecasting.frames.files import read_table
     from tcn.forecasting.intervals.levels import checked_levels

@@ -250,3 +250,36 @@ def test_the_console_script_knows_the_command() -> None:
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert "--forecaster.input_size" in answer.stdout
+
+
+def test_a_saved_forecaster_forecasts_without_training(
+    data: Path, names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = data.with_name("saved"), data.with_name("out.csv")
+    run("forecast", ["--data", str(data), "--save", str(folder), "--output", str(output),
+                     "--forecaster.loss=normal", *QUICK, *names])  # fmt: skip
+    trained = pd.read_csv(output)
+    run("forecast", ["--load", str(folder), "--output", str(output)])
+    pd.testing.assert_frame_equal(pd.read_csv(output), trained)
+    longer = pd.read_csv(data)
+    longer.loc[40] = ["2027-05", 5.0, 0.0]
+    longer.to_csv(data, index=False)
+    plot = data.with_name("plot.svg")
+    run("forecast", [f"--load={folder}", "--data", str(data), "--horizon=2", "--level=80",
+                     "--output", str(output), "--plot", str(plot)])  # fmt: skip
+    found = pd.read_csv(output)
+    assert found["month"].tolist() == ["2027-06-01", "2027-07-01"]
+    expected = Forecaster.load(folder).predict(read_table(data, None).assign(unique_id="series"),
+                                               h=2, level=[80])  # fmt: skip
+    np.testing.assert_allclose(found["TCN-lo-80"], expected["TCN-lo-80"])
+    assert plot.stat().st_size > 10_000
+    for arguments, message in (
+        (["--load", str(data.parent / "absent")], "absent"),
+        (["--load", str(folder), "--forecaster.h=3"], "forecaster.h"),
+        (["--load", str(folder), "--val_size=3"], "val_size"),
+        (["--load", str(folder), "--plot", str(plot)], "plot: a past is drawn, too"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            run("forecast", arguments)
+        assert stopped.value.code == 2
+        assert message in capsys.readouterr().err
