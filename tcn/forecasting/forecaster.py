@@ -14,7 +14,7 @@ from tcn.forecasting.evaluation.explanation import Explanation
 from tcn.forecasting.fitted.fitting import fit_panel, tune_panel
 from tcn.forecasting.frames.panel import future_from_frame, panel_like
 from tcn.forecasting.frames.rows import Rows
-from tcn.forecasting.intervals.levels import checked_levels
+from tcn.forecasting.intervals.levels import checked_levels, checked_quantiles, level_between
 from tcn.forecasting.live.estimator import FittedEstimator
 from tcn.layers.validation import check_switch
 from tcn.outputs import output as output_of
@@ -127,6 +127,7 @@ class Forecaster(FittedEstimator):
         h: int | None = None,
         level: Sequence[float] | None = None,
         *,
+        quantiles: Sequence[float] | None = None,
         static_df: Any = None,
     ) -> Any:
         """Forecasts the steps after the end of every series.
@@ -136,7 +137,10 @@ class Forecaster(FittedEstimator):
                 update since, if None.
             futr_df: id, time and the columns of ``futr_exog_list`` for the steps to come.
             h: steps; as many as trained for if None. Beyond these, forecasts are fed back.
-            level: of the intervals, in percent; None: 80 and 90 where there are intervals.
+            level: of the intervals, in percent; None: 80 and 90 where there are intervals, unless
+                there are ``quantiles``.
+            quantiles: probabilities, between 0 and 1, of columns such as ``TCN-q-0.05``: ends of
+                the same intervals. 0.5 is the median, or the point where intervals are calibrated.
             static_df: static columns of the series of ``df``; without it, those of the training.
 
         Returns:
@@ -150,11 +154,14 @@ class Forecaster(FittedEstimator):
         """
         trained, horizon = self.trained_, self._horizon(h)
         panel, kind = self._past(df, static_df)
-        levels = checked_levels(level, trained.output, trained.intervals)
+        wanted = checked_quantiles(quantiles, trained.output, trained.intervals)
+        levels = checked_levels([] if wanted and level is None else level,
+                                trained.output, trained.intervals)  # fmt: skip
         future = future_from_frame(futr_df, panel, horizon, self.fill)
         # Of the series that it was trained on, fit has told already.
         windows = trained.windows(panel, horizon, future=future, told=df is not None)
-        found = trained.forecasts(windows, levels)
+        ends = [level_between(q) for q in wanted if q != 0.5 or trained.intervals is None]
+        found = trained.forecasts(windows, [*levels, *ends]).with_quantiles(wanted, levels)
         times = panel.local(windows.horizon_times(np.arange(len(windows))).ravel())
         return self._result(np.repeat(panel.ids, horizon), times, found, kind)
 

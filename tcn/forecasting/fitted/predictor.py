@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from tcn.forecasting.fitted.out_of_memory import by_halves
 from tcn.forecasting.fitted.prediction import AnsweringNet, forecast
 from tcn.forecasting.frames.arrays import Floats
 from tcn.forecasting.intervals.band import Band, Ends
+from tcn.forecasting.intervals.levels import level_between
 from tcn.forecasting.intervals.widening import Widened
 from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.scaling import Statistics
@@ -29,13 +31,29 @@ class Forecasts(NamedTuple):
     Attributes:
         mean: ``(W, K, H)``.
         intervals: lower and upper ends, each ``(W, K, H)``, by level.
+        quantiles: ``(W, K, H)``, by probability.
     """
 
     mean: Floats
     intervals: Ends
+    quantiles: Mapping[float, Floats] = MappingProxyType({})
+
+    def with_quantiles(self, quantiles: Sequence[float], levels: Sequence[float]) -> Forecasts:
+        """The intervals of some levels, and ends of others as quantiles.
+
+        Args:
+            quantiles: probabilities, of which :func:`level_between` is a level that is there; in
+                the middle, where none is, the point is taken.
+            levels: that stay intervals.
+        """
+        middle = {0.0: (self.mean, self.mean)} | self.intervals
+        ends = {q: middle[level_between(q)][int(q > 0.5)] for q in quantiles}
+        return Forecasts(self.mean, {level: self.intervals[level] for level in levels}, ends)
 
     def columns(self, name: str, targets: Sequence[str]) -> dict[str, Floats]:
         """Columns of results: ``TCN``, lower ends from the widest interval on, then upper ends.
+
+        Quantiles follow, ``TCN-q-0.1``, rising.
 
         Args:
             name: of the first one.
@@ -44,9 +62,10 @@ class Forecasts(NamedTuple):
         ends = sorted(self.intervals.items())
         lower = {f"{name}-lo-{level:g}": low for level, (low, _) in reversed(ends)}
         upper = {f"{name}-hi-{level:g}": high for level, (_, high) in ends}
+        quantiles = {f"{name}-q-{q:g}": values for q, values in self.quantiles.items()}
         return {
             column if len(targets) == 1 else f"{target}-{column}": values[:, place].ravel()
-            for column, values in {name: self.mean, **lower, **upper}.items()
+            for column, values in {name: self.mean, **lower, **upper, **quantiles}.items()
             for place, target in enumerate(targets)
         }
 
