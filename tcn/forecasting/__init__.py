@@ -28,7 +28,7 @@ need(
 
 from tcn.forecasting.auto import AutoForecaster
 from tcn.forecasting.distributed.partition import predict_partition
-from tcn.forecasting.ensemble import Ensemble
+from tcn.forecasting.ensemble import Ensemble, Forecasters
 from tcn.forecasting.evaluation import coverage_by_level, error_by_step, evaluate
 from tcn.forecasting.evaluation.plots import plot_coverage, plot_error_by_step, plot_forecasts
 from tcn.forecasting.forecaster import Forecaster
@@ -37,6 +37,7 @@ __all__ = [
     "AutoForecaster",
     "Ensemble",
     "Forecaster",
+    "Forecasters",
     "coverage_by_level",
     "error_by_step",
     "evaluate",

@@ -1,4 +1,4 @@
-"""Several forecasters that answer as one: the mean of their forecasts."""
+"""Several forecasters that answer as one: side by side in a frame, or with their mean."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import narwhals as nw
 import numpy as np
+from typing_extensions import override
 
 from tcn.forecasting.forecaster import Forecaster
 from tcn.layers.validation import is_integer
@@ -18,42 +19,62 @@ from tcn.saving.files import replacing
 _CONTENT = "ensemble.json"
 
 
-class Ensemble:
-    """The mean of what several forecasters forecast.
-
-    Interval ends are averaged, too: the mean of quantiles of the same level (Lichtendahl, Grushka-
-    Cockayne, Winkler 2013, Is It Better to Average Probabilities or Quantiles?). Those that only
-    some of the forecasters have are left out.
+class Forecasters:
+    """Several forecasters of one data set, whose results stand side by side in one frame.
 
     ::
 
-        made = [Forecaster(h=12, input_size=24, alias="mean", seed=seed) for seed in (1, 2, 3)]
-        ensemble = Ensemble([each.fit(df) for each in made])
-        ensemble.predict()  # unique_id, ds, mean
+        models = [Forecaster(h=12, input_size=24, model=name) for name in ("tcn", "lstm", "gru")]
+        found = Forecasters(models).fit(df).predict()  # unique_id, ds, TCN, LSTM, GRU
+        plot_forecasts(df, found)
 
     Attributes:
-        forecasters: that are averaged, each with the same weight.
+        forecasters: in the order of their columns.
     """
 
+    alike: ClassVar[Sequence[str]] = ("h", "columns")
+
     def __init__(self, forecasters: Sequence[Forecaster]) -> None:
-        """Puts forecasters together.
+        """Puts forecasters together, trained or not.
 
         Args:
-            forecasters: one or more, for the same columns, whose results have the same name.
+            forecasters: one or more, for the same columns and horizon; their names differ.
 
         Raises:
-            ValueError: if there is none, or two of them differ in columns, horizon or name.
+            TypeError: if one is not a forecaster.
+            ValueError: if there is none, or two of them do not go together.
         """
         if not forecasters:
             raise ValueError("forecasters: none is given; give at least one")
         self.forecasters = list(forecasters)
-        first = forecasters[0]
-        for other in forecasters[1:]:
-            for name in ("h", "columns", "result_name"):
+        for each in self.forecasters:
+            if not isinstance(each, Forecaster):
+                raise TypeError(
+                    f"forecasters: {each!r} is not a Forecaster; give some, such as "
+                    "[Forecaster(h=12, input_size=24)]"
+                )
+        first = self.forecasters[0]
+        for other in self.forecasters[1:]:
+            for name in self.alike:
                 one, two = getattr(first, name), getattr(other, name)
                 if one != two:
                     cure = "give both the same alias" if name == "result_name" else "give one"
                     raise ValueError(f"forecasters: {name} is {one!r} and {two!r}; {cure}")
+        self._check_names([each.result_name for each in self.forecasters])
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        twice = [name for name in names if list(names).count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"forecasters: {names.count(twice[0])} have the name {twice[0]!r}; give each an "
+                f"alias of its own, such as alias='{twice[0]} 2'"
+            )
+
+    def fit(self, df: Any, static_df: Any = None, val_size: int = 0) -> Self:
+        """Trains each, one after the other; arguments are those of :meth:`Forecaster.fit`."""
+        for each in self.forecasters:
+            each.fit(df, static_df, val_size)
+        return self
 
     def predict(
         self,
@@ -64,8 +85,8 @@ class Ensemble:
         *,
         static_df: Any = None,
     ) -> Any:
-        """The mean of what :meth:`Forecaster.predict` of each returns; arguments are the same."""
-        return self._mean(
+        """What :meth:`Forecaster.predict` of each returns; arguments are the same."""
+        return self._as_one(
             lambda each: each.predict(df, futr_df, h=h, level=level, static_df=static_df)
         )
 
@@ -76,8 +97,8 @@ class Ensemble:
         h: int | None = None,
         level: Sequence[float] | None = None,
     ) -> Any:
-        """The mean of what :meth:`Forecaster.update` of each returns; arguments are the same."""
-        return self._mean(lambda each: each.update(new_rows, futr_df, h=h, level=level))
+        """What :meth:`Forecaster.update` of each returns; arguments are the same."""
+        return self._as_one(lambda each: each.update(new_rows, futr_df, h=h, level=level))
 
     def cross_validation(
         self,
@@ -90,8 +111,8 @@ class Ensemble:
         refit: bool = False,
         level: Sequence[float] | None = None,
     ) -> Any:
-        """The mean of :meth:`Forecaster.cross_validation` of each; arguments are the same."""
-        return self._mean(
+        """What :meth:`Forecaster.cross_validation` of each returns; arguments are the same."""
+        return self._as_one(
             lambda each: each.cross_validation(
                 df,
                 n_windows,
@@ -103,10 +124,13 @@ class Ensemble:
             )
         )
 
-    def _mean(self, forecast: Callable[[Forecaster], Any]) -> Any:
+    def _as_one(self, forecast: Callable[[Forecaster], Any]) -> Any:
         columns = self.forecasters[0].columns
         given = {columns.id, columns.time, "cutoff", *columns.target}
-        return mean_of([forecast(each) for each in self.forecasters], given)
+        return self._joined([forecast(each) for each in self.forecasters], given)
+
+    def _joined(self, frames: Sequence[Any], given: Collection[str]) -> Any:
+        return side_by_side(frames, given)
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes each forecaster to a folder of its own in ``folder``, and then how many they are.
@@ -131,14 +155,56 @@ class Ensemble:
         Raises:
             ValueError: if a file is missing, changed or not what it should be, naming it.
         """
-        path = Path(folder) / _CONTENT
+        path, cure = Path(folder) / _CONTENT, f"give a folder of {cls.__name__}.save"
         try:
             count = json.loads(path.read_text())["forecasters"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: cannot be read; give a folder of Ensemble.save") from error
+            raise ValueError(
+                f"{path}: cannot be read; give a folder of {cls.__name__}.save"
+            ) from error
         if not is_integer(count) or count < 1:
-            raise ValueError(f"{path}: {count!r} forecasters; give a folder of Ensemble.save")
+            raise ValueError(f"{path}: {count!r} forecasters; {cure}")
         return cls([Forecaster.load(path.parent / str(number)) for number in range(count)])
+
+
+class Ensemble(Forecasters):
+    """The mean of what several forecasters forecast.
+
+    Interval ends are averaged, too: the mean of quantiles of the same level (Lichtendahl, Grushka-
+    Cockayne, Winkler 2013, Is It Better to Average Probabilities or Quantiles?). Those that only
+    some of the forecasters have are left out.
+
+    ::
+
+        made = [Forecaster(h=12, input_size=24, alias="mean", seed=seed) for seed in (1, 2, 3)]
+        ensemble = Ensemble(made).fit(df)
+        ensemble.predict()  # unique_id, ds, mean
+
+    Attributes:
+        forecasters: that are averaged, each with the same weight; their results have one name.
+    """
+
+    alike: ClassVar[Sequence[str]] = ("h", "columns", "result_name")
+
+    @override
+    def _check_names(self, names: Sequence[str]) -> None:
+        """They are the same, which is what is wanted."""
+
+    @override
+    def _joined(self, frames: Sequence[Any], given: Collection[str]) -> Any:
+        return mean_of(frames, given)
+
+
+def side_by_side(frames: Sequence[Any], given: Collection[str]) -> Any:
+    """The first of several frames of the same rows, with the forecasts of the others.
+
+    Args:
+        frames: of pandas, polars or pyarrow, all of one kind.
+        given: columns that are no forecasts, which all frames have alike.
+    """
+    first, *others = (nw.from_native(frame, eager_only=True) for frame in frames)
+    more = [each[name] for each in others for name in each.columns if name not in given]
+    return first.with_columns(*more).to_native()
 
 
 def mean_of(frames: Sequence[Any], given: Collection[str]) -> Any:

@@ -31,6 +31,7 @@ CUTOFF = "cutoff"
 """The column of the last time that a forecast has seen."""
 
 
+_QUANTILE = re.compile(r".+-q-[\d.e-]+")
 _END = re.compile(r"(?P<model>.+)-(?:lo|hi)-(?P<level>\d+(?:\.\d+)?)")
 
 
@@ -68,7 +69,7 @@ def models_of(
     Args:
         forecasts: the caller's frame.
         columns: their roles.
-        models: those wanted; None: all columns without another role.
+        models: those wanted; None: all columns without another role, quantiles left out.
 
     Raises:
         ValueError: there is no model, or an interval has only one end.
@@ -77,7 +78,7 @@ def models_of(
     ends = {name: found for name in there if (found := _END.fullmatch(name))}
     known = {columns.id, columns.time, *columns.target, CUTOFF, NAIVE, *ends}
     if models is None:
-        models = [name for name in there if name not in known]
+        models = [name for name in there if name not in known and not _QUANTILE.fullmatch(name)]
     if not models:
         raise ValueError(f"forecasts: no column of a model among {there}; name it in models")
     levels: dict[str, set[str]] = {model: set() for model in models}
