@@ -78,17 +78,17 @@ def forecast(
     """
     steps = net.sizes.h
     with torch.inference_mode():
-        first = _block(net, output, _block_of(batch, 0, steps), quantiles)
+        first = _block(net, output, block_of(batch, 0, steps), quantiles)
         if horizon <= steps:
             return Forecast(first.mean[..., :horizon], first.quantiles[..., :horizon])
         mean, ranges = [first.mean], [first.quantiles]
-        ahead = _advance(batch, first.mean, 0)
+        ahead = advanced(batch, first.mean, 0)
         crowd = _Crowd(net, output, batch, generator) if quantiles else None
         for begin in range(steps, horizon, steps):
-            mean.append(_block(net, output, _block_of(ahead, begin, steps), ()).mean)
+            mean.append(_block(net, output, block_of(ahead, begin, steps), ()).mean)
             if crowd is not None:
                 ranges.append(crowd.quantiles(begin, quantiles))
-            ahead = _advance(ahead, mean[-1], begin)
+            ahead = advanced(ahead, mean[-1], begin)
         return Forecast(
             torch.cat(mean, dim=-1)[..., :horizon], torch.cat(ranges, dim=-1)[..., :horizon]
         )
@@ -125,10 +125,10 @@ class _Crowd:
         Returns:
             ``(DRAWS, batch * PATHS, targets, h)``, the first of which the paths go on from.
         """
-        answer = self.net(_block_of(self.batch, begin, self.net.sizes.h))
+        answer = self.net(block_of(self.batch, begin, self.net.sizes.h))
         draws = self.output.sample(answer.raw, DRAWS, self.generator)
         draws = self.net.restore(draws, answer.statistics)
-        self.batch = _advance(self.batch, draws[0], begin)
+        self.batch = advanced(self.batch, draws[0], begin)
         return draws
 
     def quantiles(self, begin: int, levels: Sequence[float]) -> Tensor:
@@ -136,7 +136,7 @@ class _Crowd:
         return torch.quantile(draws, torch.tensor(levels).to(draws), dim=0)
 
 
-def _block_of(batch: WindowBatch, begin: int, steps: int) -> WindowBatch:
+def block_of(batch: WindowBatch, begin: int, steps: int) -> WindowBatch:
     """The batch with the known future of ``steps`` steps from ``begin`` on, short or not."""
     if not batch.future.shape[1]:
         return batch
@@ -147,13 +147,13 @@ def _block_of(batch: WindowBatch, begin: int, steps: int) -> WindowBatch:
     return batch._replace(future=future)
 
 
-def _advance(batch: WindowBatch, block: Tensor, begin: int) -> WindowBatch:
+def advanced(batch: WindowBatch, block: Tensor, begin: int) -> WindowBatch:
     """The batch as if ``block``, the steps from ``begin`` on, had been observed.
 
     Covariates known only for the past stay at their last values.
     """
     steps, length = block.shape[-1], batch.target.shape[-1]
-    known = _block_of(batch, begin, steps).future[..., :steps]
+    known = block_of(batch, begin, steps).future[..., :steps]
     held = batch.exogenous[:, : batch.exogenous.shape[1] - known.shape[1], -1:]
     held = held.expand(-1, -1, steps)
     exogenous = torch.cat([held, known], dim=1) if known.shape[1] else held

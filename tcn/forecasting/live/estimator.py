@@ -6,19 +6,21 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from tcn.forecasting.fitted import folder as folders
 from tcn.forecasting.fitted.fitting import device_of
+from tcn.forecasting.fitted.paths import sample_paths
 from tcn.forecasting.fitted.predictor import Forecasts
 from tcn.forecasting.fitted.settings import Settings
 from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.notices import warn
-from tcn.forecasting.frames.panel import Panel, panel_from_frame, panel_like
+from tcn.forecasting.frames.panel import Panel, future_from_frame, panel_from_frame, panel_like
 from tcn.forecasting.frames.results import FrameKind, frame_like
 from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.live.forecaster import LiveForecaster
-from tcn.layers.validation import check_positive
+from tcn.layers.validation import check_positive, is_integer
 
 
 class FittedEstimator(Settings):
@@ -52,6 +54,64 @@ class FittedEstimator(Settings):
     def window_scaler_errors_(self) -> dict[str, float]:
         """Of the linear forecasts by which the window scaler was chosen, by name."""
         return dict(self.trained_.window_errors)
+
+    def sample(
+        self,
+        n: int = 100,
+        df: Any = None,
+        futr_df: Any = None,
+        h: int | None = None,
+        *,
+        static_df: Any = None,
+        seed: int = 0,
+    ) -> Any:
+        """Sample paths: draws of whole horizons, for sums, maxima and what else is asked of them.
+
+        Each step is distributed as :meth:`predict` says, and the steps of a path go together as
+        the net draws them, one given the one before; see
+        :func:`tcn.forecasting.fitted.paths.sample_paths`. Covariates that are known for the past
+        alone stay at their last values meanwhile.
+
+        Args:
+            n: paths of each series, at least 2.
+            df: see :meth:`predict`.
+            futr_df: see :meth:`predict`.
+            h: see :meth:`predict`.
+            static_df: see :meth:`predict`.
+            seed: of the draws.
+
+        Returns:
+            A frame: id, time, ``sample`` from 0 on, and a column as that of the point forecast.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            TypeError: if the loss gives points alone, or see :meth:`predict`.
+            ValueError: see :meth:`predict`; or if a number is out of range.
+
+        ::
+
+            paths = Forecaster(h=12, input_size=24, loss="normal").fit(df).sample(500)
+            paths.groupby(["unique_id", "sample"])["TCN"].sum()  # of the year, 500 times
+        """
+        trained, horizon = self.trained_, self._horizon(h)
+        _check_paths(trained, n, seed)
+        panel, kind = self._past(df, static_df)
+        future = future_from_frame(futr_df, panel, horizon, self.fill)
+        windows = trained.windows(panel, horizon, future=future, told=df is not None)
+        paths = sample_paths(trained, windows, n, seed).transpose(
+            1, 2, 0, 3
+        )  # series, target first
+        columns, count = panel.columns, len(panel)
+        times = windows.horizon_times(np.arange(count))[:, None].repeat(n, axis=1)
+        found = Forecasts(paths.reshape(count, len(columns.target), -1), {})
+        return kind(
+            {
+                columns.id: np.repeat(panel.ids, n * horizon),
+                columns.time: panel.local(times.ravel()),
+                "sample": np.tile(np.repeat(np.arange(n), horizon), count),
+                **found.columns(self.result_name, columns.target),
+            }
+        )
 
     def revise(self, df: Any, static_df: Any = None) -> Self:
         """Takes rows that come late, correct what was there, or are of new series.
@@ -182,3 +242,18 @@ class FittedEstimator(Settings):
     def _history(self) -> Panel:
         """The last rows of every series, those that came in updates among them."""
         return self._live.history
+
+
+def _check_paths(trained: Trained, n: int, seed: int) -> None:
+    if not trained.output.intervals:
+        raise TypeError(
+            f"loss: {trained.output.name!r} gives points alone and no paths; use loss='quantiles' "
+            "or another distribution"
+        )
+    if not is_integer(n) or n < 2:
+        raise ValueError(f"n: {n!r} paths; give an integer of at least 2")
+    if not is_integer(seed) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed: {seed!r} must be an integer from 0 to 2 ** 31 - 1")
+    columns = trained.history.columns
+    if "sample" in (columns.id, columns.time):
+        raise ValueError("columns: the result has one named 'sample'; rename that of id or time")
