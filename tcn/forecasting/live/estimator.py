@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,8 @@ from tcn.forecasting.frames.notices import warn
 from tcn.forecasting.frames.panel import Panel, future_from_frame, panel_from_frame, panel_like
 from tcn.forecasting.frames.results import FrameKind, frame_like
 from tcn.forecasting.frames.rows import Rows
+from tcn.forecasting.intervals.levels import checked_levels
+from tcn.forecasting.live.door import ForecastStream
 from tcn.forecasting.live.forecaster import LiveForecaster
 from tcn.layers.validation import check_positive, is_integer
 
@@ -112,6 +115,29 @@ class FittedEstimator(Settings):
                 **found.columns(self.result_name, columns.target),
             }
         )
+
+    def stream(self, h: int | None = None, level: Sequence[float] | None = None) -> ForecastStream:
+        """The stream of :meth:`update` by arrays: the next values in, forecasts out.
+
+        Args:
+            h: see :meth:`predict`.
+            level: see :meth:`predict`.
+
+        Returns:
+            What takes values by ``push(ids, values)``; it serves until the next fit.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            TypeError, ValueError: see :meth:`predict`.
+
+        ::
+
+            stream = forecaster.stream()
+            stream.push(["shop 1"], [31.0]).mean  # (1, 1, h)
+        """
+        horizon, trained = self._horizon(h), self.trained_
+        levels = checked_levels(level, trained.output, trained.intervals)
+        return ForecastStream(self._live, horizon=horizon, levels=levels)
 
     def revise(self, df: Any, static_df: Any = None) -> Self:
         """Takes rows that come late, correct what was there, or are of new series.

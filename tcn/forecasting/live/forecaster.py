@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from tcn.forecasting.fitted.predictor import WINDOWS_AT_ONCE, Forecasts, Predictor, joined
 from tcn.forecasting.fitted.trained import Trained
-from tcn.forecasting.frames.arrays import Integers, Singles
+from tcn.forecasting.frames.arrays import Floats, Integers, Singles
 from tcn.forecasting.frames.gaps import Fill
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.panel import Panel, future_from_frame
 from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.live.ahead import Ahead
 from tcn.forecasting.live.learning import Learning
-from tcn.forecasting.live.revision import LastRows, following, revised
+from tcn.forecasting.live.revision import LastRows, following, one_row_each, revised
 from tcn.forecasting.live.rows import (
     Arrived,
     Following,
@@ -194,6 +194,25 @@ class LiveForecaster:
                 self.trained, new, numbers, self._statistics.take(numbers), future
             )
             return self._take(groups, numbers, ahead, horizon, levels)
+
+    def next_times(self, numbers: Integers) -> Any:
+        """The time of the next row of each of some series, as the caller has times, ``(n,)``."""
+        with self._lock:
+            self._state.begin(numbers)
+            return self._local(self._state.next[numbers])
+
+    def push(
+        self, numbers: Integers, values: Floats, future: Floats, *, levels: Sequence[float]
+    ) -> Forecasts:
+        """Takes the next row of some series, ``(n, V)`` values and ``(n, h, F)`` known futures."""
+        with self._lock:
+            state = self._state
+            state.begin(numbers)
+            new = one_row_each(self.trained.history, numbers, state.next[numbers], values)
+            groups, ahead = arrivals(
+                self.trained, new, numbers, self._statistics.take(numbers), future
+            )
+            return self._take(groups, numbers, ahead, future.shape[1], levels).forecasts
 
     def revise(self, rows: Rows, static_df: Any = None, fill: Fill | None = None) -> None:
         """Takes rows of any time and series, see :func:`tcn.forecasting.live.revision.revised`.

@@ -56,12 +56,23 @@ def following(
     rows = completed(rows, history.frequency, history.missing, fill)
     rows = rows.at(np.setdiff1d(np.arange(len(rows.times)), rows.offsets[:-1]))
     check_missing(rows, history.missing, fill)
+    return _next(history, numbers, rows.offsets, rows.times, rows.values)
+
+
+def one_row_each(history: Panel, numbers: Integers, times: NDArray[Any], values: Floats) -> Panel:
+    """The next row of ``(n,)`` series, of ``(n,)`` times and ``(n, V)`` values, as a panel."""
+    return _next(history, numbers, np.arange(len(numbers) + 1), times, values)
+
+
+def _next(
+    history: Panel, numbers: Integers, offsets: Integers, times: NDArray[Any], values: Floats
+) -> Panel:
     return replace(
         history,
-        ids=rows.ids,
-        offsets=rows.offsets,
-        times=rows.times,
-        **rows.columns.apart(rows.values),
+        ids=history.ids[numbers],
+        offsets=offsets,
+        times=times,
+        **history.columns.apart(values),
         stat=history.stat[numbers],
         categories=history.categories[numbers],
     )
