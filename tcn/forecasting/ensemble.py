@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -44,9 +46,13 @@ class Forecasters:
             TypeError: if one is not a forecaster.
             ValueError: if there is none, or two of them do not go together.
         """
+        if isinstance(forecasters, Forecaster):
+            raise TypeError("forecasters: one alone; give a list")
         if not forecasters:
             raise ValueError("forecasters: none is given; give at least one")
         self.forecasters = list(forecasters)
+        if len({id(each) for each in self.forecasters}) < len(self.forecasters):
+            raise ValueError("forecasters: one of them is given twice; give each once")
         for each in self.forecasters:
             if not isinstance(each, Forecaster):
                 raise TypeError(
@@ -86,6 +92,7 @@ class Forecasters:
         static_df: Any = None,
     ) -> Any:
         """What :meth:`Forecaster.predict` of each returns; arguments are the same."""
+        level = None if level is None else list(level)
         return self._as_one(
             lambda each: each.predict(df, futr_df, h=h, level=level, static_df=static_df)
         )
@@ -97,8 +104,31 @@ class Forecasters:
         h: int | None = None,
         level: Sequence[float] | None = None,
     ) -> Any:
-        """What :meth:`Forecaster.update` of each returns; arguments are the same."""
-        return self._as_one(lambda each: each.update(new_rows, futr_df, h=h, level=level))
+        """What :meth:`Forecaster.update` of each returns; arguments are the same.
+
+        If one of them refuses, none has taken a row.
+        """
+        level = None if level is None else list(level)
+        with self._all_or_none():
+            return self._as_one(lambda each: each.update(new_rows, futr_df, h=h, level=level))
+
+    def revise(self, df: Any, static_df: Any = None) -> Self:
+        """:meth:`Forecaster.revise` of each; if one of them refuses, none has taken a row."""
+        with self._all_or_none():
+            for each in self.forecasters:
+                each.revise(df, static_df)
+        return self
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        """Puts the streams of all back to where they were if anything is refused."""
+        before = [copy.copy(each.live_) for each in self.forecasters]
+        try:
+            yield
+        except BaseException:
+            for each, live in zip(self.forecasters, before, strict=True):
+                each.live_ = live
+            raise
 
     def cross_validation(
         self,
@@ -127,7 +157,9 @@ class Forecasters:
     def _as_one(self, forecast: Callable[[Forecaster], Any]) -> Any:
         columns = self.forecasters[0].columns
         given = {columns.id, columns.time, "cutoff", *columns.target}
-        return self._joined([forecast(each) for each in self.forecasters], given)
+        frames = [forecast(each) for each in self.forecasters]
+        _check_rows(frames, given)
+        return self._joined(frames, given)
 
     def _joined(self, frames: Sequence[Any], given: Collection[str]) -> Any:
         return side_by_side(frames, given)
@@ -195,6 +227,20 @@ class Ensemble(Forecasters):
         return mean_of(frames, given)
 
 
+def _check_rows(frames: Sequence[Any], given: Collection[str]) -> None:
+    """Refuses frames of other rows, or of other libraries."""
+    first, *others = (nw.from_native(frame, eager_only=True) for frame in frames)
+    there = [name for name in first.columns if name in given]
+    for other in others:
+        if other.implementation != first.implementation or any(
+            first[name].to_list() != other[name].to_list() for name in there
+        ):
+            raise ValueError(
+                "forecasters: their results are of other series, times or libraries; fit all on "
+                "one frame, and let all have the same updates"
+            )
+
+
 def side_by_side(frames: Sequence[Any], given: Collection[str]) -> Any:
     """The first of several frames of the same rows, with the forecasts of the others.
 
@@ -204,6 +250,12 @@ def side_by_side(frames: Sequence[Any], given: Collection[str]) -> Any:
     """
     first, *others = (nw.from_native(frame, eager_only=True) for frame in frames)
     more = [each[name] for each in others for name in each.columns if name not in given]
+    names = [*first.columns, *(column.name for column in more)]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"forecasters: {names.count(twice[0])} have a column {twice[0]!r}; give one another "
+            "alias"
+        )
     return first.with_columns(*more).to_native()
 
 

@@ -115,6 +115,7 @@ class Forecaster(FittedEstimator):
         begin = self.trained_
         settings.check()
         self.check_unchanged(begin.history)
+        self.check_tunable(self._of_fit)
         panel = panel_like(begin.history, df, static_df, self.fill)
         return self._begin(tune_panel(settings, begin, panel, val_size), df)
 

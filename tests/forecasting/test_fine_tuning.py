@@ -1,5 +1,6 @@
 """Training that goes on from a fit: new series, and more of the same."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,7 @@ def test_a_series_that_is_a_little_different_is_learned_from_few_rows(fitted: Fo
         new = waves(100 + seed, 56, "new", {12: 20, 7: 10, 9: 12})
         past, came = new[:50], new[50:]
         before = error(fitted, past, came)
-        tuned = Forecaster(**SMALL)
-        tuned._live, tuned._kind = fitted._live, fitted._kind
+        tuned = pickle.loads(pickle.dumps(fitted))
         tuned.fine_tune(past, max_steps=60)
         fresh = Forecaster(**SMALL | {"max_steps": 60}).fit(past)
         errors.append((before, error(tuned, past, came), error(fresh, past, came)))
@@ -125,3 +125,19 @@ def test_what_cannot_be_tuned(fitted: Forecaster, many: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="y"):
         fitted.fine_tune(new.rename(columns={"y": "sales"}))
     assert fitted.predict().equals(before)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"h": 4}, {"input_size": 12}, {"model": "lstm"}, {"loss": "normal"}, {"width": 4},
+     {"window_scaler": "revin"}, {"calendar": ["month"]}, {"intervals": "conformal"}],
+)  # fmt: skip
+def test_settings_that_a_trained_net_cannot_follow(
+    fitted: Forecaster, many: pd.DataFrame, changed: dict[str, Any]
+) -> None:
+    fitted.set_params(**changed)
+    with pytest.raises(ValueError, match=rf"{next(iter(changed))}: .* was set after fit, which"):
+        fitted.fit(many, val_size=20, warm_start=True)
+    with pytest.raises(ValueError, match=rf"{next(iter(changed))}: .* was set after fit, which"):
+        fitted.fine_tune(many, val_size=20)
+    fitted.set_params(**{name: SMALL.get(name) for name in changed if name in SMALL})

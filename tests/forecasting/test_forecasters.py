@@ -77,6 +77,8 @@ def test_what_does_not_go_together() -> None:
     one = Forecaster(**SMALL)
     with pytest.raises(ValueError, match="forecasters: none is given"):
         Forecasters([])
+    with pytest.raises(TypeError, match="one alone; give a list"):
+        Forecasters(one)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"2 have the name 'TCN'; give each an alias"):
         Forecasters([one, Forecaster(**SMALL, seed=2)])
     with pytest.raises(ValueError, match="h is 3 and 4"):
@@ -86,3 +88,32 @@ def test_what_does_not_go_together() -> None:
     with pytest.raises(ValueError, match="result_name is 'TCN' and 'LSTM'; give both the same"):
         Ensemble([one, Forecaster(**SMALL, model="lstm")])
     assert len(Ensemble([one, Forecaster(**SMALL, seed=2)]).forecasters) == 2
+
+
+def test_members_that_went_different_ways() -> None:
+    df = walk()
+    turned = pd.concat([df[df["unique_id"] == "b"], df[df["unique_id"] == "a"]])
+    one, other = models()[:2]
+    with pytest.raises(ValueError, match="results are of other series, times or libraries"):
+        Forecasters([one.fit(df), other.fit(turned)]).predict()
+    with pytest.raises(ValueError, match="results are of other series, times or libraries"):
+        Forecasters([one.fit(df), other.fit(pl.from_pandas(df))]).predict()
+    with pytest.raises(ValueError, match="one of them is given twice"):
+        Forecasters([one, one])
+    named = Forecaster(**SMALL, alias="TCN-lo-90").fit(df)
+    with pytest.raises(ValueError, match="2 have a column 'TCN-lo-90'"):
+        Forecasters([one.fit(df), named]).predict()
+
+
+def test_if_one_refuses_none_has_taken_a_row() -> None:
+    df = walk(62)
+    number = df.groupby("unique_id").cumcount()
+    several = Forecasters(models()).fit(df[number < 60])
+    before = several.predict(level=[])
+    with pytest.raises(TypeError, match="gives points alone"):
+        several.update(df[number == 60], level=iter([80]))
+    assert several.predict(level=[]).equals(before)
+    found = several.update(df[number == 60], level=[])
+    assert found["ds"].iloc[0] == df["ds"].iloc[61]
+    several.revise(df[number == 61])
+    assert several.predict(level=[])["ds"].iloc[0] == df["ds"].iloc[61] + pd.Timedelta(days=1)

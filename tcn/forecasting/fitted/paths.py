@@ -18,6 +18,7 @@ from tcn.forecasting.intervals.levels import level_between
 from tcn.forecasting.intervals.widening import Widened
 from tcn.forecasting.windows.batch import WindowBatch
 from tcn.forecasting.windows.windows import Windows
+from tcn.layers.validation import is_integer
 
 
 def sample_paths(trained: Trained, windows: Windows, count: int, seed: int) -> Floats:
@@ -45,6 +46,27 @@ def sample_paths(trained: Trained, windows: Windows, count: int, seed: int) -> F
     paths = np.empty_like(values)
     np.put_along_axis(paths, order, values, axis=0)
     return paths
+
+
+def check_paths(trained: Trained, n: int, seed: int, name: str) -> None:
+    """Refuses paths that cannot be drawn, or whose column would be lost.
+
+    Raises:
+        TypeError: the loss gives points alone.
+        ValueError: a number is out of range, or a column of the result is named ``sample``.
+    """
+    if not trained.output.intervals:
+        raise TypeError(
+            f"loss: {trained.output.name!r} gives points alone and no paths; use loss='quantiles' "
+            "or another distribution"
+        )
+    if not is_integer(n) or n < 2:
+        raise ValueError(f"n: {n!r} paths; give an integer of at least 2")
+    if not is_integer(seed) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed: {seed!r} must be an integer from 0 to 2 ** 31 - 1")
+    columns = trained.history.columns
+    if "sample" in (columns.id, columns.time, name):
+        raise ValueError("columns: one of the result is named 'sample'; name id, time, alias else")
 
 
 def _drawn(trained: Trained, windows: Windows, count: int, seed: int) -> Floats:

@@ -62,7 +62,7 @@ class Forecasts(NamedTuple):
         ends = sorted(self.intervals.items())
         lower = {f"{name}-lo-{level:g}": low for level, (low, _) in reversed(ends)}
         upper = {f"{name}-hi-{level:g}": high for level, (_, high) in ends}
-        quantiles = {f"{name}-q-{q:g}": values for q, values in self.quantiles.items()}
+        quantiles = {f"{name}-q-{q:.12g}": values for q, values in self.quantiles.items()}
         return {
             column if len(targets) == 1 else f"{target}-{column}": values[:, place].ravel()
             for column, values in {name: self.mean, **lower, **upper, **quantiles}.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, get_args
 
@@ -37,6 +37,13 @@ _NAMES: dict[str, Collection[Any]] = {
     "fill": (None, *FILLS),
 }
 """What an argument may be."""
+
+
+OF_A_RUN = frozenset(
+    {"max_steps", "batch_size", "learning_rate", "weight_decay", "early_stop_patience_steps",
+     "val_check_steps", "fill", "alias", "accelerator", "progress", "seed"}
+)  # fmt: skip
+"""Settings that may be others when a net is trained further."""
 
 
 @dataclass(eq=False, repr=False)
@@ -141,6 +148,16 @@ class Settings(ColumnSettings, NetSettings, TrainingSettings):
                 f"columns: they were set after fit, which read {columns}; call fit(df) again, or "
                 "set them back"
             )
+
+    def check_tunable(self, of_fit: Mapping[str, Any]) -> None:
+        """Refuses settings that were changed after the fit and that its net cannot follow."""
+        now = self.get_params(deep=False)
+        for name, told in of_fit.items():
+            if name not in OF_A_RUN and not (now[name] is told or now[name] == told):
+                raise ValueError(
+                    f"{name}: {now[name]!r} was set after fit, which was told {told!r}, and a net "
+                    "that is trained further cannot follow; set it back, or fit from the beginning"
+                )
 
     def check_names_of_results(self) -> None:
         """Refuses columns that results would have twice, of which one would be lost.

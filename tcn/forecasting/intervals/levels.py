@@ -31,7 +31,7 @@ def checked_quantiles(
         return []
     found = numbers_of("quantiles", quantiles)
     for value in found:
-        if not 0 < value < 1:
+        if not 1e-9 <= value <= 1 - 1e-9:
             cure = f"; write {value / 100:g}" if 1 < value < 100 else ""
             raise ValueError(f"quantiles: {value:g} is not between 0 and 1, both excluded{cure}")
     if found and not (output.intervals or intervals is not None):

@@ -74,6 +74,12 @@ class AdaptiveStreams:
         part.observe(value)
         self._put(rows, part)
 
+    def forget(self, numbers: Integers) -> None:
+        """Judges nothing by what these streams have issued so far; what they have learned stays."""
+        rows = self._places[numbers[self.begun(numbers)]]
+        for name in PENDING if len(rows) else ():
+            self._arrays[name][rows] = np.nan
+
     def state(self) -> dict[str, Array]:
         """All that was learned, as arrays with an axis of streams in front."""
         return {name: array[: self._count].copy() for name, array in self._arrays.items()}

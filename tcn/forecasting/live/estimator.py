@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from tcn.forecasting.fitted import folder as folders
 from tcn.forecasting.fitted.fitting import device_of
-from tcn.forecasting.fitted.paths import sample_paths
+from tcn.forecasting.fitted.paths import check_paths, sample_paths
 from tcn.forecasting.fitted.predictor import Forecasts
 from tcn.forecasting.fitted.settings import Settings
 from tcn.forecasting.fitted.trained import Trained
@@ -23,7 +23,7 @@ from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.intervals.levels import checked_levels
 from tcn.forecasting.live.door import ForecastStream
 from tcn.forecasting.live.forecaster import LiveForecaster
-from tcn.layers.validation import check_positive, is_integer
+from tcn.layers.validation import check_positive
 
 
 class FittedEstimator(Settings):
@@ -32,6 +32,7 @@ class FittedEstimator(Settings):
     _live: LiveForecaster
     _kind: FrameKind
     _told: frozenset[int] = frozenset()
+    _of_fit: dict[str, Any]
 
     @property
     def trained_(self) -> Trained:
@@ -43,6 +44,20 @@ class FittedEstimator(Settings):
         if not hasattr(self, "_live"):
             raise NotFittedError("Forecaster: call fit(df) first")
         return self._live.trained
+
+    @property
+    def live_(self) -> LiveForecaster:
+        """The stream, which copies go on from as it is.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+        """
+        _ = self.trained_
+        return self._live
+
+    @live_.setter
+    def live_(self, live: LiveForecaster) -> None:
+        self._live = live
 
     def __sklearn_is_fitted__(self) -> bool:
         """For ``sklearn.utils.validation.check_is_fitted``."""
@@ -70,10 +85,10 @@ class FittedEstimator(Settings):
     ) -> Any:
         """Sample paths: draws of whole horizons, for sums, maxima and what else is asked of them.
 
-        Each step is distributed as :meth:`predict` says, and the steps of a path go together as
-        the net draws them, one given the one before; see
-        :func:`tcn.forecasting.fitted.paths.sample_paths`. Covariates that are known for the past
-        alone stay at their last values meanwhile.
+        Each step has the distribution that is forecast for it by the loss, which ``intervals`` do
+        not calibrate, and the steps of a path go together as the net draws them, one given the one
+        before; see :func:`tcn.forecasting.fitted.paths.sample_paths`. Covariates that are known for
+        the past alone stay at their last values meanwhile.
 
         Args:
             n: paths of each series, at least 2.
@@ -97,7 +112,7 @@ class FittedEstimator(Settings):
             paths.groupby(["unique_id", "sample"])["TCN"].sum()  # of the year, 500 times
         """
         trained, horizon = self.trained_, self._horizon(h)
-        _check_paths(trained, n, seed)
+        check_paths(trained, n, seed, self.result_name)
         panel, kind = self._past(df, static_df)
         future = future_from_frame(futr_df, panel, horizon, self.fill)
         windows = trained.windows(panel, horizon, future=future, told=df is not None)
@@ -124,7 +139,8 @@ class FittedEstimator(Settings):
             level: see :meth:`predict`.
 
         Returns:
-            What takes values by ``push(ids, values)``; it serves until the next fit.
+            What takes values by ``push(ids, values)``; it serves until the next :meth:`fit` or
+            :meth:`fine_tune`, after which it is of a net that is no longer in use.
 
         Raises:
             NotFittedError: before :meth:`fit`.
@@ -215,6 +231,7 @@ class FittedEstimator(Settings):
             reason = str(error).partition("\n")[0]
             raise ValueError(f"{folder}: its settings do not fit: {reason}") from error
         forecaster._live, forecaster._kind = LiveForecaster(trained), FrameKind(library)
+        forecaster._of_fit = forecaster.get_params(deep=False)
         return forecaster
 
     def _read(self, df: Any, static_df: Any) -> Panel:
@@ -232,6 +249,7 @@ class FittedEstimator(Settings):
         """Goes on from a training on a frame."""
         kind = self._kind_of(df)
         self._kind, self._told, self._live = kind, frozenset(), LiveForecaster(trained)
+        self._of_fit = self.get_params(deep=False)
         return self
 
     def _past(self, df: Any, static_df: Any) -> tuple[Panel, FrameKind]:
@@ -268,18 +286,3 @@ class FittedEstimator(Settings):
     def _history(self) -> Panel:
         """The last rows of every series, those that came in updates among them."""
         return self._live.history
-
-
-def _check_paths(trained: Trained, n: int, seed: int) -> None:
-    if not trained.output.intervals:
-        raise TypeError(
-            f"loss: {trained.output.name!r} gives points alone and no paths; use loss='quantiles' "
-            "or another distribution"
-        )
-    if not is_integer(n) or n < 2:
-        raise ValueError(f"n: {n!r} paths; give an integer of at least 2")
-    if not is_integer(seed) or not 0 <= seed < 2**31:
-        raise ValueError(f"seed: {seed!r} must be an integer from 0 to 2 ** 31 - 1")
-    columns = trained.history.columns
-    if "sample" in (columns.id, columns.time):
-        raise ValueError("columns: the result has one named 'sample'; rename that of id or time")

@@ -31,7 +31,13 @@ from tcn.forecasting.frames.panel import Panel, future_from_frame
 from tcn.forecasting.frames.rows import Rows
 from tcn.forecasting.live.ahead import Ahead
 from tcn.forecasting.live.learning import Learning
-from tcn.forecasting.live.revision import LastRows, following, one_row_each, revised
+from tcn.forecasting.live.revision import (
+    LastRows,
+    following,
+    one_row_each,
+    revised,
+    revised_training,
+)
 from tcn.forecasting.live.rows import (
     Arrived,
     Following,
@@ -81,6 +87,7 @@ class LiveForecaster:
         self._pending: list[Arrived] = []
         self._pending_rows = 0
         self._predictors: dict[tuple[int, tuple[float, ...]], Predictor] = {}
+        self._joined: set[Any] = set()  # series that were not there in training
 
     def __getstate__(self) -> dict[str, Any]:
         """Only what is not computed anew."""
@@ -137,12 +144,11 @@ class LiveForecaster:
         trained = self.trained
         history, columns = trained.history, trained.history.columns
         row = plain_row(df, columns) if trained.scaler.linear else None
-        number = None if row is None else self._numbers.get(row.name)
-        if row is None or number is None or row.zoned != (history.timezone is not None):
+        if row is None or row.zoned != (history.timezone is not None):
             return None
         with self._lock:
-            state = self._state
-            if not state.begun[number] or row.time != state.next[number]:
+            state, number = self._state, self._numbers.get(row.name)
+            if number is None or not state.begun[number] or row.time != state.next[number]:
                 return None
             steps, future = self._ahead.after(row.time, horizon), None
             times = steps.times[steps.begin : steps.begin + horizon + 1]
@@ -215,19 +221,13 @@ class LiveForecaster:
             return self._take(groups, numbers, ahead, future.shape[1], levels).forecasts
 
     def revise(self, rows: Rows, static_df: Any = None, fill: Fill | None = None) -> None:
-        """Takes rows of any time and series, see :func:`tcn.forecasting.live.revision.revised`.
-
-        The state of the stream is computed anew from them. Series that are new get the scaling of
-        their rows; what adaptive intervals have learned stays.
-        """
+        """Takes rows of any time and series, see :mod:`tcn.forecasting.live.revision`."""
         with self._lock:
-            trained = self.trained
-            kept = trained.net.sizes.input_size + trained.calibration
+            kept = self.trained.net.sizes.input_size + self.trained.calibration
             whole = revised(self.history, rows, static_df, kept=kept, fill=fill)
-            statistics = trained.statistics_of(whole)
-            self.trained = replace(
-                trained, history=whole.last(kept), ids=whole.ids, statistics=statistics
-            )
+            changed = revised_training(self.trained, whole, rows.ids, self._joined, kept)
+            self._joined |= set(whole.ids[len(self.trained.history) :].tolist())
+            self.trained = changed
             self._predictors.clear()
             for name in ("_statistics", "_numbers", "_net", "_state", "_ahead"):
                 self.__dict__.pop(name, None)

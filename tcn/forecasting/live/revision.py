@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tcn.forecasting.fitted.trained import Trained
 from tcn.forecasting.frames.arrays import Booleans, Floats, Integers
 from tcn.forecasting.frames.gaps import Fill
 from tcn.forecasting.frames.ids import numbers_of, shown
@@ -110,9 +112,14 @@ def revised(
             target, or no static columns.
     """
     rows.check_zone(history.timezone, history.times.dtype.kind)
-    known = numbers_of(history.ids, rows.ids)
-    new = rows.ids[known < 0]
-    ids = np.concatenate([history.ids, new.astype(history.ids.dtype)]) if len(new) else history.ids
+    _check_ids(history, rows)
+    new = rows.ids[numbers_of(history.ids, rows.ids) < 0]
+    if static_df is not None and not len(new):
+        raise ValueError(
+            "static_df: no series of df is new, and static columns of the others stay; leave it out"
+        )
+    ids = np.concatenate([history.ids, new]) if len(new) else history.ids
+    touched = np.unique(numbers_of(ids, rows.ids))
     rows = rows.of_series(ids).sorted(told=False)
     rows = rows.at(np.flatnonzero(~_too_early(history, rows, kept)))
     series = np.repeat(np.arange(len(history)), history.lengths)
@@ -123,10 +130,12 @@ def revised(
         series=np.concatenate([series[stays], rows.series]),
         times=np.concatenate([history.times[stays], rows.times]),
         values=np.concatenate([values[stays], rows.values]),
+        timezone=history.timezone,
+        unit=history.unit,
     ).sorted(told=False)
     whole = completed(whole, history.frequency, history.missing, fill)
     check_missing(whole, history.missing, fill)
-    _check_targets(whole)
+    _check_targets(whole, touched)
     found = replace(
         history,
         ids=ids,
@@ -163,12 +172,59 @@ def _too_early(history: Panel, rows: Rows, kept: int) -> Booleans:
     return early
 
 
-def _check_targets(rows: Rows) -> None:
-    """Refuses series without any value."""
+def _check_ids(history: Panel, rows: Rows) -> None:
+    """Refuses ids of another kind, which would be those of new series."""
+    kinds = [ids.dtype.kind in "iu" for ids in (history.ids, rows.ids)]
+    if kinds[0] != kinds[1]:
+        one, two = ("integers" if kind else "text" for kind in kinds)
+        cure = "int" if kinds[0] else "str"
+        name = rows.columns.id
+        raise ValueError(
+            f"{rows.argument}: column {name!r} holds {two}, such as {shown(rows.ids[:1])}, and the "
+            f"ids of the series are {one}; give df[{name!r}].astype({cure})"
+        )
+
+
+def _check_targets(rows: Rows, touched: Integers) -> None:
+    """Refuses to touch series without any value."""
     there = ~np.isnan(rows.values[:, : len(rows.columns.target)]).all(axis=1)
     empty = np.bincount(rows.series, weights=there, minlength=len(rows.ids)) == 0
+    empty &= np.isin(np.arange(len(rows.ids)), touched)
     if empty.any():
         raise ValueError(
             f"{rows.argument}: {list(rows.columns.target)} is missing in every row of series "
             f"{shown(rows.ids[empty])}; leave them out until a value has come"
         )
+
+
+def revised_training(
+    trained: Trained, whole: Panel, ids: NDArray[Any], joined: Collection[Any], kept: int
+) -> Trained:
+    """What was trained, with a revised history.
+
+    Args:
+        trained: is left as it is, but for what adaptive intervals wait for.
+        whole: the history, revised.
+        ids: of the series that were touched.
+        joined: series that were not there in training: they are scaled anew.
+        kept: rows of every series that the history holds from now on.
+
+    Raises:
+        ValueError: what was touched cannot be forecast from.
+    """
+    touched = numbers_of(whole.ids, ids)
+    anew = np.isin(np.arange(len(trained.ids)), touched)
+    anew &= np.array([name in joined for name in trained.ids.tolist()], dtype=bool)
+    stays = np.flatnonzero(~anew)
+    scaled = replace(trained, ids=trained.ids[stays], statistics=trained.statistics.take(stays))
+    changed = replace(
+        trained, history=whole.last(kept), ids=whole.ids, statistics=scaled.statistics_of(whole)
+    )
+    # What no forecast can be made from is refused before it is in the way of all others.
+    some = changed.history.select(touched)
+    unknown = np.zeros((len(some), changed.net.sizes.h, some.futr.shape[1]))
+    windows = changed.windows(some, changed.net.sizes.h, future=unknown, told=False)
+    replace(changed, intervals=None).forecasts(windows)
+    for streams in trained.adaptive.values():
+        streams.forget(touched)  # those forecasts were made from another past
+    return changed

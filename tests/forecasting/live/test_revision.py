@@ -156,3 +156,85 @@ def test_what_is_refused_changes_nothing(forecaster: Forecaster) -> None:
         forecaster.update(tail)
     with pytest.raises(ValueError, match=r"or revise\(df\), by which they join"):
         forecaster.update(tail.assign(unique_id="z"))
+
+
+def test_a_new_series_is_scaled_by_its_corrected_rows(forecaster: Forecaster) -> None:
+    new = shops(20, "n", seed=3)
+    wrong = new.copy()
+    wrong.loc[19, "y"] = 1e9
+    forecaster.revise(wrong).revise(new[19:])
+    equal(forecaster.predict()[9:].reset_index(drop=True), forecaster.predict(new))
+
+
+def test_what_nothing_can_be_forecast_from_is_refused() -> None:
+    """Before it would be in the way of all other series."""
+    forecaster = Forecaster(**SMALL, scaler="log", window_scaler="standard").fit(shops())
+    before = forecaster.predict()
+    with pytest.raises(ValueError, match="'log' needs values above 0"):
+        forecaster.revise(shops().tail(1).assign(y=-5.0))
+    with pytest.raises(ValueError, match="a window needs 2"):
+        forecaster.revise(shops(1, "z"))
+    assert forecaster.predict().equals(before)
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "message"),
+    [
+        (["1", "2"], 1, r"'unique_id' holds integers, such as 1, .* are text; .*astype\(str\)"),
+        ([1, 2], "1", r"holds text, such as '1', .* are integers; .*astype\(int\)"),
+    ],
+)
+def test_ids_of_another_kind(known: list[Any], given: Any, message: str) -> None:
+    df = shops(names="ab").assign(unique_id=np.repeat(np.array(known), ROWS))
+    forecaster = Forecaster(**SMALL).fit(df)
+    with pytest.raises(ValueError, match=message):
+        forecaster.revise(df.tail(1).assign(unique_id=given))
+
+
+def test_small_integers_as_ids_leave_room_for_larger_ones() -> None:
+    df = shops(names="ab").assign(unique_id=np.repeat(np.array([1, 2], dtype=np.int8), ROWS))
+    forecaster = Forecaster(**SMALL, window_scaler="standard").fit(df)
+    forecaster.revise(shops(20, "n").assign(unique_id=300))
+    assert forecaster.predict()["unique_id"].unique().tolist() == [1, 2, 300]
+
+
+def test_a_silent_series_is_not_in_the_way_of_others() -> None:
+    forecaster = Forecaster(**SMALL, missing="mask", window_scaler="standard").fit(shops())
+    df = shops(54)
+    silent = df[(df["unique_id"] == "a") & (df.groupby("unique_id").cumcount() >= ROWS)]
+    forecaster.update(silent.assign(y=np.nan))
+    forecaster.revise(shops().tail(1).assign(y=33.0))
+    with pytest.raises(ValueError, match="missing in every row of series 'a'"):
+        forecaster.revise(silent.tail(1).assign(y=np.nan))
+
+
+def test_rows_in_another_zone() -> None:
+    """Across the night in which summer time begins."""
+    df = shops()
+    df["ds"] = df["ds"].dt.tz_localize("Europe/Berlin") + pd.DateOffset(days=65)
+    forecaster = Forecaster(**SMALL, window_scaler="standard").fit(df)
+    row = df[35:36].assign(y=90.0)
+    df.loc[35, "y"] = 90.0
+    equal(forecaster.revise(row.assign(ds=row["ds"].dt.tz_convert("UTC"))).predict(),
+          forecaster.predict(df))  # fmt: skip
+
+
+def test_what_was_issued_before_is_not_judged_by_what_comes_after() -> None:
+    """Rows that follow, handed to revise, and not to update."""
+    df = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=70),
+                       "y": 10.0 * np.arange(70)})  # fmt: skip
+    settings = SMALL | {"window_scaler": "standard", "intervals": "adaptive", "max_steps": 50}
+    forecaster = Forecaster(**settings).fit(df[:60], val_size=12)
+    forecaster.update(df[60:61], level=[80])
+    streams = forecaster.trained_.adaptive[80.0, 3]
+    scores = streams.state()["scores"].copy()
+    forecaster.revise(df[61:63])
+    forecaster.update(df[63:64], level=[80])
+    np.testing.assert_array_equal(streams.state()["scores"], scores)  # of another past
+    forecaster.update(df[64:65], level=[80])
+    assert not np.array_equal(streams.state()["scores"], scores, equal_nan=True)
+
+
+def test_static_columns_of_known_series_stay(forecaster: Forecaster) -> None:
+    with pytest.raises(ValueError, match="static_df: no series of df is new"):
+        forecaster.revise(shops().tail(1), shops())
