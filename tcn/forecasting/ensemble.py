@@ -174,6 +174,8 @@ class Forecasters:
             NotFittedError, ValueError: see :meth:`Forecaster.save`.
         """
         folder = Path(folder)
+        for each in self.forecasters:
+            _ = each.trained_  # before any file is written
         for number, each in enumerate(self.forecasters):
             each.save(folder / str(number))
         with replacing(folder / _CONTENT) as path:

@@ -162,7 +162,8 @@ class FittedEstimator(Settings):
         time that is known replaces the former one, others are put in where they belong. New series
         join with all their rows so far, and get the scaling of these; weights and the scaling of
         the others stay. Rows before the last ``input_size`` ones (and ``val_size``, with
-        ``intervals``) are not read: no forecast depends on them.
+        ``intervals``) are not read: no forecast depends on them. Rows that ``fill`` has put in stay
+        as they were put in, until they are given.
 
         Args:
             df: like that of :meth:`fit`; whole rows, with all columns.

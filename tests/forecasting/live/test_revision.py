@@ -238,3 +238,10 @@ def test_what_was_issued_before_is_not_judged_by_what_comes_after() -> None:
 def test_static_columns_of_known_series_stay(forecaster: Forecaster) -> None:
     with pytest.raises(ValueError, match="static_df: no series of df is new"):
         forecaster.revise(shops().tail(1), shops())
+
+
+def test_what_is_no_count_is_refused_where_counts_are_forecast() -> None:
+    df = shops().assign(y=lambda table: table["y"].abs().round())
+    forecaster = Forecaster(**SMALL, loss="poisson").fit(df)
+    with pytest.raises(ValueError, match="target"):
+        forecaster.revise(df.tail(1).assign(y=2.5))
