@@ -74,9 +74,11 @@ class Separation(Task):
         if not len(output):
             return output.sum(), 0
         lagging, target = self._together(output, batch.y)
-        best, _ = permutation_invariant_training(
-            at_least_float32(lagging), target, scale_invariant_signal_distortion_ratio
-        )
+        # torchmetrics keeps its permutations; made in inference mode, no training could use them.
+        with torch.inference_mode(False):
+            best, _ = permutation_invariant_training(
+                at_least_float32(lagging), target, scale_invariant_signal_distortion_ratio
+            )
         return -best.mean(), output.shape[0] * output.shape[1]
 
     @override

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torchmetrics.functional.audio import pit
 
 from tcn.audio import Separation, SpokenDigitMixtures
 from tcn.data.loading import SPLITS
@@ -133,6 +134,17 @@ def test_a_net_trains_on_digits_said_at_once(said: Path) -> None:
     found = trainer.test(task, data, verbose=False)[0]
     assert set(found) == {"test_loss", "test_si_sdr", "test_improvement"}
     assert found["test_si_sdr"] == -found["test_loss"]
+
+
+def test_a_net_is_evaluated_before_it_trains(said: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In inference mode, whose tensors a training cannot use, as the first in a process."""
+    monkeypatch.setattr(pit, "_ps_dict", {})
+    data = SpokenDigitMixtures(folder=said, length=320, size=8, evaluation_size=3, batch_size=4)
+    task = Separation(ConvTasNet(2, filters=4, channels=4, hidden=4, layers=1, stacks=1))
+    trainer = silent(max_epochs=1)
+    before = trainer.validate(task, data, verbose=False)[0]["val_si_sdr"]
+    trainer.fit(task, data)
+    assert trainer.validate(task, data, verbose=False)[0]["val_si_sdr"] != before
 
 
 def test_too_few_speakers(said: Path) -> None:
