@@ -29,6 +29,7 @@ from tcn.forecasting.evaluation.comparison import (
     ends_of,
     models_of,
 )
+from tcn.forecasting.evaluation.custom import Metric, check_metrics, name_of, table_of
 from tcn.forecasting.frames.columns import Columns
 from tcn.forecasting.frames.ids import shown
 from tcn.forecasting.frames.notices import warn
@@ -47,6 +48,7 @@ def evaluate(
     *,
     season: int | None = None,
     models: Sequence[str] | None = None,
+    metrics: Sequence[Metric] | None = None,
     per_series: bool = False,
     id_col: str = "unique_id",
     time_col: str = "ds",
@@ -64,6 +66,9 @@ def evaluate(
         season: steps of a season for the naive forecast and the scaled errors; None: the usual one
             of the frequency, 24 for hours and 12 for months.
         models: columns to evaluate; None: all but id, time, cutoff, target and intervals.
+        metrics: which, in this order; None: all of the list above that the columns allow. Beside
+            their names functions of what came and what was forecast, ``(steps,)`` each, such as
+            those of ``sklearn.metrics``: called for every window, the row has the function's name.
         per_series: a row per metric and series instead of the mean over all windows.
         id_col: name of the id column.
         time_col: name of the time column.
@@ -75,16 +80,17 @@ def evaluate(
 
     Raises:
         ModuleNotFoundError: utilsforecast is not installed.
-        ValueError: a column is absent, a forecast is missing where a value came, no value came, or
-            a series has no past.
+        TypeError: a metric is neither a name nor a function, or returns no number.
+        ValueError: a column is absent, a forecast is missing where a value came, no value came, a
+            series has no past, or no metric has that name.
     """
     check_switch(per_series=per_series)
+    check_metrics(metrics)
     columns = Columns(id_col, time_col, (target_col,))
     comparison = compare(forecasts, train_df, columns, season=season, models=models)
     _name_unscaled(comparison)
-    scores = pd.concat(
-        [table.assign(metric=name) for name, table in metrics(comparison)], sort=False
-    )
+    found = tables(comparison) if metrics is None else chosen_tables(comparison, metrics)
+    scores = pd.concat([table.assign(metric=name) for name, table in found], sort=False)
     keys = ["metric"]
     if per_series:
         scores[id_col] = comparison.ids[scores.index]
@@ -94,7 +100,7 @@ def evaluate(
     return kind({name: table[name].to_numpy() for name in table})
 
 
-def metrics(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame]]:
+def tables(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame]]:
     """Names of metrics and their tables, a row per window and a column per model that has it.
 
     Raises:
@@ -113,6 +119,28 @@ def metrics(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame]]:
         table = losses.coverage(frame, models=having, level=level, **common)
         yield f"coverage_level{level}", table.set_index("window")
     yield from _quantile_metrics(comparison, losses)
+
+
+def chosen_tables(
+    comparison: Comparison, metrics: Sequence[Metric]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Those of :func:`tables` that are wanted, and of functions, in the order wanted.
+
+    Raises:
+        TypeError: a function returns no number.
+        ValueError: there is no metric of a name, or not for these columns.
+    """
+    ready = dict(tables(comparison))
+    for each in metrics:
+        if callable(each):
+            yield name_of(each), table_of(each, comparison)
+        elif each in ready:
+            yield each, ready[each]
+        else:
+            raise ValueError(
+                f"metrics: {each!r} is not one of {', '.join(ready)}; give one of these, or a "
+                "function of what came and what was forecast"
+            )
 
 
 def _quantile_metrics(comparison: Comparison, losses: Any) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -1,6 +1,7 @@
 """Metrics against utilsforecast's own evaluation, and naive forecasts counted by hand."""
 
 from functools import partial
+from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import mean_pinball_loss
 from utilsforecast import losses
 from utilsforecast.evaluation import evaluate as utils_evaluate
 
@@ -150,6 +152,48 @@ def test_every_metric_is_utilsforecasts() -> None:
         assert ours.loc[name, ["TCN", "LSTM"]].to_numpy(float) == pytest.approx(
             row.to_numpy(), rel=1e-9
         ), name
+
+
+def largest_miss(came: np.ndarray, forecast: np.ndarray) -> float:
+    return float(np.abs(came - forecast).max())
+
+
+def test_functions_are_metrics_in_the_order_they_are_given() -> None:
+    data = past()
+    given = forecasts(data)
+    pinball = partial(mean_pinball_loss, alpha=0.5)
+    table = evaluate(given, data, metrics=[largest_miss, "mase", pinball])
+    assert list(table["metric"]) == ["largest_miss", "mase", "mean_pinball_loss"]
+    ours, every = by_metric(table), by_metric(evaluate(given, data))
+    # By hand: the mean over windows of each one's largest error. Half the MAE is the median's loss.
+    for model in ("TCN", "LSTM"):
+        missed = (given["y"] - given[model]).abs()
+        by_hand = missed.groupby([given["unique_id"], given["cutoff"]]).max().mean()
+        assert ours.loc["largest_miss", model] == pytest.approx(by_hand, rel=1e-12)
+        half = every.loc["mae", model] / 2
+        assert ours.loc["mean_pinball_loss", model] == pytest.approx(half, rel=1e-12)
+    assert (ours.loc["mase"] == every.loc["mase"]).all()
+    single = evaluate(given, data, metrics=[largest_miss], per_series=True)
+    assert list(single) == ["metric", "unique_id", "TCN", "LSTM", "SeasonalNaive"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "error", "message"),
+    [
+        ("mase", TypeError, r"metrics: 'mase' is not a list; give \['mase'\]"),
+        (largest_miss, TypeError, "metrics: <function largest_miss.* is not a list"),
+        ([], ValueError, "metrics: an empty list"),
+        ([3], TypeError, "metrics: 3 is neither a name"),
+        (["mape"], ValueError, "metrics: 'mape' is not one of mae, mase, mse"),
+        (["mae", "mae"], ValueError, r"metrics: \['mae'\] more than once"),
+        ([np.subtract], TypeError, "metrics: subtract must return a number for every window"),
+        ([lambda came, forecast: "good"], TypeError, "metrics: <lambda> must return a number"),
+    ],
+)
+def test_what_is_no_metric_is_named(metrics: Any, error: type[Exception], message: str) -> None:
+    data = past(1)
+    with pytest.raises(error, match=message):
+        evaluate(forecasts(data, (151,)), data, metrics=metrics)
 
 
 def test_seasonal_naive_has_its_own_row_and_intervals() -> None:

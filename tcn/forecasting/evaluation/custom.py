@@ -1,0 +1,58 @@
+"""Metrics of a caller's own: which are asked for, what their rows are called, their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tcn.forecasting.evaluation.comparison import Comparison
+
+Metric = str | Callable[[Any, Any], float]
+"""A name, or a function of what came and what was forecast."""
+
+
+def check_metrics(metrics: Sequence[Metric] | None) -> None:
+    """Raises where :func:`evaluate` cannot say what its rows are to be called."""
+    if metrics is None:
+        return
+    if isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, Sequence):
+        raise TypeError(f"metrics: {metrics!r} is not a list; give [{metrics!r}]")
+    if not metrics:
+        raise ValueError("metrics: an empty list leaves nothing to say; give None for all of them")
+    for each in metrics:
+        if not isinstance(each, str) and not callable(each):
+            raise TypeError(f"metrics: {each!r} is neither a name, such as 'mase', nor a function")
+    names = [name_of(each) for each in metrics]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"metrics: {twice} more than once; give functions names of their own (def, not lambda)"
+        )
+
+
+def name_of(metric: Metric) -> str:
+    """What its row is called; that of a ``functools.partial`` is of the function inside."""
+    if isinstance(metric, str):
+        return metric
+    inner = getattr(metric, "func", metric)
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def table_of(metric: Callable[[Any, Any], float], comparison: Comparison) -> pd.DataFrame:
+    """A function's answers, a row per window and a column per model."""
+    rows = {}
+    for window, part in comparison.frame.groupby("window", sort=False):
+        came = part["y"].to_numpy()
+        rows[window] = [metric(came, part[model].to_numpy()) for model in comparison.models]
+    try:
+        values = np.array(list(rows.values()), dtype=np.float64)
+        if values.shape != (len(rows), len(comparison.models)):
+            raise ValueError(f"shape {values.shape[2:]} of an answer")
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"metrics: {name_of(metric)} must return a number for every window ({error})"
+        ) from error
+    return pd.DataFrame(values, index=pd.Index(rows, name="window"), columns=comparison.models)
