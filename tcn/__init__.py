@@ -6,7 +6,10 @@
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tcn.extras import warn_of_keras_tcn
 
 if TYPE_CHECKING:
     from tcn import layers, models
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["ReceptiveField", "layers", "models", "receptive_field"]
+
+warn_of_keras_tcn(Path(__file__).parent)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,35 @@
-"""Packages that may be missing: the one place that says which, and what brings them."""
+"""Packages that may be missing, or in the way: the one place that says which, and what to do."""
 
 import sys
+import warnings
 from importlib.util import find_spec
+from pathlib import Path
+
+_CURE = (
+    "keras-tcn installs an import package tcn, too, into the same folder; keep the two in separate "
+    "environments, here: pip uninstall keras-tcn, then pip install --force-reinstall --no-deps tcn"
+)
+
+
+def warn_of_keras_tcn(folder: Path) -> None:
+    """Warns if keras-tcn was installed here before: its files lie beside ours, and do not work.
+
+    Args:
+        folder: of the import package ``tcn``.
+    """
+    if (folder / "tcn.py").is_file():
+        warnings.warn(f"import tcn: {_CURE}", UserWarning, stacklevel=3)
+
+
+def refuse_keras_tcn() -> None:
+    """Says so if keras-tcn was installed here after us: ``tcn/__init__.py`` is its own.
+
+    Raises:
+        ImportError: what to do about it.
+    """
+    ours = sys.modules.get("tcn")
+    if ours is not None and not hasattr(ours, "__getattr__"):
+        raise ImportError(f"import tcn: {_CURE}", name="tcn")
 
 
 def need(who: str, extra: str | None, *packages: str) -> None:

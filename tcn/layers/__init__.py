@@ -1,5 +1,6 @@
 """Layers and blocks: tensors in, tensors out, in one and two dimensions from one definition."""
 
+from tcn.extras import refuse_keras_tcn
 from tcn.layers.activation import ACTIVATIONS, FastTanh, LeakyHardtanh, ScaledTanh
 from tcn.layers.blocks import (
     BLOCKS,
@@ -55,6 +56,8 @@ from tcn.layers.taps import PADDINGS
 from tcn.layers.transposed import ConvTranspose1d, ConvTranspose2d
 from tcn.layers.upsampling import Upsample
 from tcn.layers.weight_norm import fold_weight_norm
+
+refuse_keras_tcn()
 
 __all__ = [
     "ACTIVATIONS",
