@@ -236,7 +236,8 @@ class Forecaster(FittedEstimator):
             NotFittedError: before :meth:`fit`.
             TypeError: see :meth:`predict`.
             ValueError: see :meth:`predict`; or if a series was not there in training, or a row
-                does not follow the last one. No row has been taken then.
+                does not follow the last one, or values are no counts where the loss is of counts.
+                No row has been taken then.
         """
         horizon, live = self._horizon(h), self._live
         levels = checked_levels(level, live.trained.output, live.trained.intervals)

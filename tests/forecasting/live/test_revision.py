@@ -243,5 +243,17 @@ def test_static_columns_of_known_series_stay(forecaster: Forecaster) -> None:
 def test_what_is_no_count_is_refused_where_counts_are_forecast() -> None:
     df = shops().assign(y=lambda table: table["y"].abs().round())
     forecaster = Forecaster(**SMALL, loss="poisson").fit(df)
-    with pytest.raises(ValueError, match="target"):
-        forecaster.revise(df.tail(1).assign(y=2.5))
+    later = shops(ROWS + 1).groupby("unique_id").tail(1).drop(columns="visits").assign(y=7.0)
+    wrong = later.assign(y=[7.0, 2.5, 7.0])
+    stream = forecaster.stream()
+    before = forecaster.predict()
+    for refused in (
+        lambda: forecaster.revise(df.tail(1).assign(y=2.5)),
+        lambda: forecaster.update(wrong),
+        lambda: forecaster.update(wrong[1:2]),  # one plain row goes a way of its own
+        lambda: stream.push(["a", "b"], [7, -1.0]),
+    ):
+        with pytest.raises(ValueError, match=r"target: 1 values such as (2\.5|-1) are not counts"):
+            refused()
+    assert forecaster.predict().equals(before)  # nothing of the three was taken
+    assert len(forecaster.update(later)) == 9
