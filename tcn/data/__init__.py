@@ -16,6 +16,7 @@ from tcn.data.loading import SequenceDataModule
 from tcn.data.mnist import SequentialMNIST
 from tcn.data.music import PolyphonicMusic
 from tcn.data.synthetic import AddingProblem, CopyingMemory
+from tcn.data.ts import load_ts
 
 __all__ = [
     "AddingProblem",
@@ -31,5 +32,6 @@ __all__ = [
     "SequentialMNIST",
     "Text8",
     "WikiText103",
+    "load_ts",
     "locate",
 ]

@@ -8,6 +8,7 @@ from tcn.training.batch import Batch, Prediction
 from tcn.training.checkpoint import BestCheckpoint
 from tcn.training.classification import Classification
 from tcn.training.denormals import FlushDenormals
+from tcn.training.estimators import Classifier, Regressor
 from tcn.training.language_model import LanguageModel
 from tcn.training.multi_label import JointMultiLabel, MultiLabel
 from tcn.training.regression import Regression
@@ -19,6 +20,7 @@ __all__ = [
     "Batch",
     "BestCheckpoint",
     "Classification",
+    "Classifier",
     "CosineDecay",
     "FlushDenormals",
     "JointMultiLabel",
@@ -27,6 +29,7 @@ __all__ = [
     "OneCycle",
     "Prediction",
     "Regression",
+    "Regressor",
     "Schedule",
     "SeedEveryEpoch",
     "Task",

@@ -1,0 +1,139 @@
+"""Classifier and Regressor as scikit-learn's own checks and its pipelines meet them."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from tcn.data import load_ts
+from tcn.training import Classifier, Regressor
+
+FEW: dict[str, Any] = {"width": 8, "layers": 2, "max_steps": 30, "random_state": 0}
+
+
+def waves(count: int = 40, length: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Slow waves and fast ones at random phases, ``(count, 1, length)``, and which they are."""
+    random = np.random.default_rng(0)
+    y = np.where(np.arange(count) % 2, "fast", "slow")
+    speed = np.where(y == "fast", 1.5, 0.4)[:, None]
+    X = np.sin(speed * np.arange(length) + random.uniform(0, 6, (count, 1)))
+    return X[:, None], y
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [Classifier, Regressor])
+def test_scikit_learns_checks_pass(kind: type) -> None:
+    few = {"width": 16, "layers": 2, "max_steps": 60, "random_state": 0}
+    expected = {}
+    if kind is Regressor:
+        expected["check_regressors_train"] = (
+            "the mean over time answers, so that which step a number stood at is learned slowly: "
+            "the columns of a table without an order are not a series"
+        )
+    results = check_estimator(kind(**few), expected_failed_checks=expected, on_fail=None)
+    assert [each["check_name"] for each in results if each["status"] == "failed"] == []
+    assert len(results) > 40
+
+
+@pytest.mark.parametrize("model", ["tcn", "lstm", "gru"])
+def test_waves_are_told_apart_by_their_speed(model: str) -> None:
+    X, y = waves()
+    state = torch.get_rng_state()
+    classifier = Classifier(model, **FEW | {"max_steps": 150, "learning_rate": 1e-2}).fit(
+        X[:30], y[:30]
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+    assert classifier.score(X[30:], y[30:]) == 1.0
+    assert classifier.predict_proba(X).sum(1) == pytest.approx(np.ones(40))
+    again = pickle.loads(pickle.dumps(classifier))
+    assert np.array_equal(again.predict_proba(X), classifier.predict_proba(X))
+    repeated = clone(classifier).fit(X[:30], y[:30])
+    assert np.array_equal(repeated.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_series_of_other_lengths_are_answered_as_if_alone() -> None:
+    X, y = waves(12)
+    ragged = [series[:, : 20 + number] for number, series in enumerate(X[:10])]
+    classifier = Classifier(**FEW).fit(ragged, y[:10])
+    alone = np.concatenate([classifier.predict_proba([series]) for series in ragged])
+    np.testing.assert_allclose(classifier.predict_proba(ragged), alone, rtol=1e-4)
+
+
+def test_scales_are_those_of_the_steps_that_are_there() -> None:
+    # By hand: of 1, 2, 3 and 4, 5, 6, 7 the mean is 4 and the deviation 2; padding is not counted.
+    ragged = [np.array([1.0, 2, 3]), np.array([4.0, 5, 6, 7])]
+    classifier = Classifier(**FEW | {"max_steps": 1}).fit(ragged, [0, 1])
+    assert classifier.location_.item() == 4.0
+    assert classifier.scale_.item() == 2.0
+
+
+def test_several_targets_have_a_column_each() -> None:
+    X, _ = waves()
+    y = np.stack([X.mean((1, 2)), 1e6 + 1e3 * X[:, 0, -1]], axis=1)
+    regressor = Regressor(**FEW | {"max_steps": 5}).fit(X, y)
+    assert regressor.predict(X).shape == (40, 2)
+    assert abs(regressor.predict(X)[:, 1] - 1e6).max() < 1e4
+    assert Regressor(**FEW | {"max_steps": 5}).fit(X, y[:, 0]).predict(X).shape == (40,)
+
+
+def test_pipelines_and_searches_take_them() -> None:
+    X, y = waves(16, 12)
+    pipeline = make_pipeline(StandardScaler(), Classifier(**FEW | {"max_steps": 3}))
+    search = GridSearchCV(pipeline, {"classifier__width": [2, 4]}, cv=2).fit(X[:, 0], y)
+    assert search.best_params_["classifier__width"] in (2, 4)
+
+
+def test_rare_classes_weigh_as_much_when_balanced() -> None:
+    X = np.zeros((32, 1, 10))  # all alike: nothing but the share of a class can be answered
+    y = np.arange(32) % 8 == 0
+    settings = FEW | {"max_steps": 200, "learning_rate": 5e-2, "dropout": 0.0}
+    plain, balanced = (
+        Classifier(**settings, class_weight=weight).fit(X, y).predict_proba(X)[0, 1]
+        for weight in (None, "balanced")
+    )
+    assert plain == pytest.approx(1 / 8, abs=0.02)
+    assert balanced == pytest.approx(1 / 2, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "X", "y", "message"),
+    [
+        ({"model": "cnn"}, np.ones((4, 1, 5)), [0, 1, 0, 1], "model: 'cnn' is not one of tcn, lst"),
+        ({"width": 0}, np.ones((4, 1, 5)), [0, 1, 0, 1], "width"),
+        ({"dropout": 1.0}, np.ones((4, 1, 5)), [0, 1, 0, 1], "dropout"),
+        (
+            {"learning_rate": 0},
+            np.ones((4, 1, 5)),
+            [0, 1, 0, 1],
+            "learning_rate: 0 must be above 0",
+        ),
+        ({}, np.ones((4, 1, 5, 2)), [0, 1, 0, 1], "X: 4 axes; give"),
+        ({}, np.ones((4, 1, 5)), [0, 0, 0, 0], "y: one class"),
+        ({}, [np.ones((1, 5)), np.ones((2, 5))], [0, 1], r"X: series of \[1, 2\] channels"),
+        ({}, [np.ones((1, 5)), np.full((1, 4), np.nan)], [0, 1], r"Input X\[1\] contains NaN"),
+        ({}, [np.ones((1, 5)), np.ones((1, 4))], [0, 1, 1], "inconsistent numbers of samples"),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    settings: dict[str, Any], X: Any, y: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Classifier(**FEW | settings).fit(X, y)
+
+
+@pytest.mark.slow
+@pytest.mark.requires_data("ucr_uea")
+def test_speakers_of_japanese_vowels_are_told_apart(data_dir: Path) -> None:
+    folder = data_dir / "ucr_uea" / "JapaneseVowels"
+    X, y = load_ts(folder / "JapaneseVowels_TRAIN.ts")
+    classifier = Classifier(random_state=0).fit(X, y)
+    assert classifier.score(*load_ts(folder / "JapaneseVowels_TEST.ts")) > 0.95
