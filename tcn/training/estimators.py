@@ -37,7 +37,9 @@ class SeriesEstimator(BaseEstimator):
     Attributes:
         net_: the trained net, whose inputs are scaled.
         location_, scale_: ``(channels,)`` mean and deviation of every channel in training.
-        n_features_in_: steps of a series where ``X`` had two axes, otherwise channels.
+        two_axes_: whether ``X`` was ``(series, time)`` in training; then as many steps are wanted
+            ever after.
+        n_features_in_: steps of a series where it was, otherwise channels.
         n_iter_: optimizer steps.
     """
 

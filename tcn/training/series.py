@@ -98,20 +98,37 @@ def read_series(
         return series, y
     given: dict[str, Any] = {"allow_nd": True, "dtype": "float32", "reset": reset}
     if not reset:
-        return _of_array(validate_data(estimator, X, **given))
+        return _of_array(validate_data(estimator, _as_in_training(estimator, X), **given))
     if numeric:
         given |= {"multi_output": True, "y_numeric": True}
     array, y = validate_data(estimator, X, y, **given)
+    estimator.two_axes_ = array.ndim == 2
     return _of_array(array), y
+
+
+def _as_in_training(estimator: Any, X: Any) -> Any:
+    """One channel with or without an axis of its own, as training had it; others as they are."""
+    if _is_list_of_arrays(X):
+        X = np.stack([np.asarray(each) for each in X])
+    axes = getattr(X, "ndim", None)
+    if axes == 2 and not estimator.two_axes_:
+        return np.asarray(X)[:, None]
+    if axes == 3 and estimator.two_axes_ and X.shape[1] == 1:
+        return np.asarray(X)[:, 0]
+    return X
 
 
 def _is_ragged(X: Any) -> bool:
     """Whether it is a list of arrays that are not one array."""
-    if not isinstance(X, list | tuple) or not len(X):
-        return False
-    if not all(isinstance(each, np.ndarray | Tensor) for each in X):
+    if not _is_list_of_arrays(X):
         return False
     return any(each.ndim > 1 for each in X) or len({len(each) for each in X}) > 1
+
+
+def _is_list_of_arrays(X: Any) -> bool:
+    if not isinstance(X, list | tuple) or not len(X):
+        return False
+    return all(isinstance(each, np.ndarray | Tensor) and each.ndim for each in X)
 
 
 def _of_list(X: Any) -> Series:
@@ -145,7 +162,7 @@ def _of_array(array: NDArray[np.float32]) -> Series:
 
 def _check_channels(estimator: Any, channels: int, *, reset: bool) -> None:
     if reset:
-        estimator.n_features_in_ = channels
+        estimator.n_features_in_, estimator.two_axes_ = channels, False
     elif estimator.net_.in_channels != channels:
         raise ValueError(
             f"X: series of {channels} channels; this was trained with {estimator.net_.in_channels}"

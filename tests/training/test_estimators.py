@@ -68,6 +68,24 @@ def test_series_of_other_lengths_are_answered_as_if_alone() -> None:
     np.testing.assert_allclose(classifier.predict_proba(ragged), alone, rtol=1e-4)
 
 
+def test_one_channel_may_have_an_axis_or_not() -> None:
+    X, y = waves(12)
+    whole, flat, ragged = (
+        Classifier(**FEW).fit(given, y) for given in (X, X[:, 0], [X[0], *X[1:, 0]])
+    )
+    expected = whole.predict_proba(X)
+    for trained in (whole, flat, ragged):
+        for given in (X, X[:, 0], list(X), list(X[:, 0])):
+            np.testing.assert_allclose(trained.predict_proba(given), expected, rtol=1e-5)
+    assert whole.predict(X[..., :20]).shape == (12,)
+    with pytest.raises(ValueError, match="X has 20 features, but Classifier is expecting 30"):
+        flat.predict(X[:, 0, :20])
+    with pytest.raises(ValueError, match="X has 2 features, but Classifier is expecting 1"):
+        whole.predict(np.concatenate([X, X], 1))
+    with pytest.raises(ValueError, match="X: series of 2 channels; this was trained with 1"):
+        whole.predict([np.ones((2, 5))])
+
+
 def test_scales_are_those_of_the_steps_that_are_there() -> None:
     # By hand: of 1, 2, 3 and 4, 5, 6, 7 the mean is 4 and the deviation 2; padding is not counted.
     ragged = [np.array([1.0, 2, 3]), np.array([4.0, 5, 6, 7])]
