@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from tcn.layers.validation import check_positive, check_probability
 from tcn.models import GRU, LSTM, TCN, SequenceModel
+from tcn.outputs.checks import check_number
 from tcn.training.series import Series, read_series
 
 MODELS = ("tcn", "lstm", "gru")
@@ -92,8 +93,7 @@ class SeriesEstimator(BaseEstimator):
         check_probability("dropout", self.dropout)
         if self.layers is not None:
             check_positive("layers", [self.layers])
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate: {self.learning_rate!r} must be above 0")
+        check_number("learning_rate", self.learning_rate, above=0)
 
     def _fit(self, series: Series, targets: Tensor, out: int, loss: nn.Module) -> None:
         """Scales, builds and trains; the global random state stays as it is."""

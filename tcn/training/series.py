@@ -156,6 +156,8 @@ def _of_array(array: NDArray[np.float32]) -> Series:
             f"X: {array.ndim} axes; give (series, time), (series, channel, time) or a list of "
             "(channel, time) arrays"
         )
+    if not array.shape[2]:
+        raise ValueError(f"X: shape {array.shape}; give series of at least one step")
     values = torch.tensor(array)
     return Series(values, torch.full((len(values),), values.shape[2]))
 

@@ -132,7 +132,19 @@ def test_rare_classes_weigh_as_much_when_balanced() -> None:
             {"learning_rate": 0},
             np.ones((4, 1, 5)),
             [0, 1, 0, 1],
-            "learning_rate: 0 must be above 0",
+            "learning_rate: 0 is not a finite",
+        ),
+        (
+            {"learning_rate": "1"},
+            np.ones((4, 1, 5)),
+            [0, 1, 0, 1],
+            "learning_rate: '1' is not a nu",
+        ),
+        (
+            {},
+            np.ones((4, 1, 0)),
+            [0, 1, 0, 1],
+            r"X: shape \(4, 1, 0\); give series of at least one",
         ),
         ({}, np.ones((4, 1, 5, 2)), [0, 1, 0, 1], "X: 4 axes; give"),
         ({}, np.ones((4, 1, 5)), [0, 0, 0, 0], "y: one class"),
@@ -144,7 +156,7 @@ def test_rare_classes_weigh_as_much_when_balanced() -> None:
 def test_what_does_not_fit_is_named(
     settings: dict[str, Any], X: Any, y: list[int], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         Classifier(**FEW | settings).fit(X, y)
 
 
