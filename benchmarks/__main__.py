@@ -1,4 +1,4 @@
-"""``python -m benchmarks quick|run|search|memory_curve|ablations|report|many_to_one|speed|...``."""
+"""``python -m benchmarks quick|run|search|memory_curve|ablations|report|readme|speed|...``."""
 
 import argparse
 import shlex
@@ -15,6 +15,7 @@ from benchmarks.grid.runs import OURS, ROOT, known_tasks, select
 from benchmarks.grid.scheduler import Stopped
 from benchmarks.grid.store import Store
 from benchmarks.images.options import add_parser as add_images
+from benchmarks.readme import add_parser as add_readme
 from benchmarks.report.summary import summarize
 from benchmarks.studies.quick import RESULTS as QUICK_RESULTS
 from benchmarks.studies.quick import print_summary, quick_runs
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     actions = parser.add_subparsers(
         required=True,
-        metavar="quick|run|search|memory_curve|ablations|report|many_to_one|speed|forecasting|"
+        metavar="quick|run|search|memory_curve|ablations|report|readme|many_to_one|speed|forecasting|"
         "images|audio|notes|clip|brain",
     )
     _add_quick(actions)
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in STUDIES.items():
         _add_study(actions, name, text)
     _add_report(actions)
+    add_readme(actions)
     _add_many_to_one(actions)
     _add_speed(actions)
     add_forecasting(actions)

@@ -60,26 +60,36 @@ def write_page(store: Store) -> tuple[Path, Path]:
 
 def sections(results: Sequence[Result]) -> list[Section]:
     """One for each set and horizon, the long-horizon sets first."""
+    return [_section(*key, some) for key, some in grouped(results).items()]
+
+
+def grouped(results: Sequence[Result]) -> dict[tuple[str, int], list[Result]]:
+    """The results of each set and horizon, the long-horizon sets first."""
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for result in results:
         groups[set_and_horizon(result.task)].append(result)
     order = [*long_horizon.SETS]
     keys = sorted(groups, key=lambda k: (order.index(k[0]) if k[0] in order else len(order), *k))
-    return [_section(*key, groups[key]) for key in keys]
+    return {key: groups[key] for key in keys}
+
+
+def metrics_of(results: Sequence[Result]) -> list[str]:
+    """The metrics that any of them has, in the order of the columns."""
+    return [name for name in UNITS if any(f"test_{name}" in each.test for each in results)]
 
 
 def _section(data: str, horizon: int, results: Sequence[Result]) -> Section:
-    metrics = [name for name in UNITS if any(f"test_{name}" in each.test for each in results)]
+    metrics = metrics_of(results)
     by_model = {
         model: [each for each in results if each.model == model]
         for model in CONTESTANTS
         if any(each.model == model for each in results)
     }
     means = {
-        (model, name): statistics.fmean(_tested(name, runs))
+        (model, name): statistics.fmean(tested(name, runs))
         for model, runs in by_model.items()
         for name in metrics
-        if _tested(name, runs)
+        if tested(name, runs)
     }
     lowest = {
         name: min(value for (_, metric), value in means.items() if metric == name)
@@ -97,10 +107,11 @@ def _section(data: str, horizon: int, results: Sequence[Result]) -> Section:
         heads = ["published", *names, "look-back", "every window", "source"]
         found.append(Table(heads, published, left=(0, len(heads) - 2, len(heads) - 1)))
     note = " ".join([_note(results[0]), *remarks])
-    return Section(f"{data}_{horizon}", _title(data, horizon), note, found)
+    return Section(f"{data}_{horizon}", title_of(data, horizon), note, found)
 
 
-def _title(data: str, horizon: int) -> str:
+def title_of(data: str, horizon: int) -> str:
+    """``"ETTh1, next 96 steps"``."""
     if data in long_horizon.SETS:
         return f"{long_horizon.SETS[data].title}, next {horizon} steps"
     return f"{data.replace('_', ' ').replace('m4', 'M4')}, next {horizon} steps"
@@ -125,7 +136,7 @@ def _row(
     validation = [float(each.best["value"] or 0.0) for each in runs if each.best]
     parameters = runs[0].parameters
     seconds = statistics.fmean(each.wall_seconds for each in runs)
-    cells = [spread(_tested(name, runs), UNITS[name][1]) for name in metrics]
+    cells = [spread(tested(name, runs), UNITS[name][1]) for name in metrics]
     return [
         CONTESTANTS[model].label,
         *(Best(cell) if lowest else cell for cell, lowest in zip(cells, best, strict=True)),
@@ -136,7 +147,8 @@ def _row(
     ]
 
 
-def _tested(metric: str, runs: Sequence[Result]) -> list[float]:
+def tested(metric: str, runs: Sequence[Result]) -> list[float]:
+    """Its test value of every run that has one."""
     values = [each.test.get(f"test_{metric}") for each in runs]
     return [value for value in values if value is not None]
 

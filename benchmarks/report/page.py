@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 from benchmarks.grid.files import write_atomically
+from benchmarks.report.tables import Table
 
 
 def write_pages(
@@ -27,14 +28,7 @@ def write_pages(
     Raises:
         ValueError: it is not possible to write there.
     """
-    loaders = [jinja2.PackageLoader(name) for name in (package, "benchmarks.report")]
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(loaders),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = _environment(package, "benchmarks.report")
     pages = folder / "report.md", folder / "report.html"
     written = {
         page: environment.get_template(f"{page.name}.j2").render(content).rstrip() + "\n"
@@ -50,6 +44,23 @@ def write_pages(
             "another folder"
         ) from error
     return pages
+
+
+def markdown(table: Table) -> str:
+    """The table as it stands in a ``report.md``."""
+    macro = '{% from "tables.md.j2" import tabulate %}{{ tabulate(table) }}'
+    written = _environment("benchmarks.report").from_string(macro).render(table=table)
+    return written.strip() + "\n"
+
+
+def _environment(*packages: str) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in packages]),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
 
 
 def commit_name(found: Mapping[str, Any] | None) -> str:

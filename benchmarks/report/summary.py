@@ -152,8 +152,14 @@ def _results(rows: Iterable[Row]) -> list[Result]:
 
 
 def every_result(store: Store) -> Iterator[Result]:
-    """The results of all settings for which there are configs."""
-    found = {path.parent.name for path in CONFIGS.glob("*/*/*.yaml")}
+    """The results of all settings for which there are configs.
+
+    Images and sound have their own pages, and folders of tasks where others have settings.
+    """
+    tasks = known_tasks()
+    found = {
+        path.parent.name for path in CONFIGS.glob("*/*/*.yaml") if path.parent.parent.name in tasks
+    }
     for settings in (OURS, *sorted(found)):
         yield from store.results(settings)
 

@@ -216,5 +216,11 @@ def test_a_task_with_other_settings_alone_has_no_section_of_its_own(make_result,
     assert "--tasks jsb --models tcn lstm gru rnn" in markdown
 
 
+def test_images_and_sound_have_pages_of_their_own(make_result, store):
+    store.write(make_result())
+    store.write(make_result("images/mnist", "lenet5", key="accuracy"))
+    assert [result.task for result in every_result(store)] == ["adding_600"]
+
+
 def test_models_are_the_families_of_the_paper():
     assert all(set(numbers) <= set(MODELS) for numbers in TABLE_1.values())
