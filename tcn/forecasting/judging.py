@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,13 +17,12 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from tcn.forecasting.evaluation import evaluate
+from tcn.forecasting.evaluation import Metric, evaluate
 from tcn.forecasting.forecaster import Forecaster
 from tcn.forecasting.frames.panel import Panel, panel_from_frame
 from tcn.forecasting.frames.reading import read_columns
 from tcn.forecasting.windows.windows import MIN_PAST
 
-Metric = str | Callable[[Any, Any], float]
 METRICS = ("mase", "mae", "mse", "rmse", "smape")
 """Those of :func:`tcn.forecasting.evaluate` that need points alone."""
 

@@ -177,7 +177,7 @@ class TCN(Chain):
             with torch.device("meta"):
                 return sum(parameter.numel() for parameter in build(levels, width).parameters())
 
-        levels = _levels_for(length, kernel_size, block)
+        levels = levels_for(length, kernel_size, block)
         if max_parameters is not None:
             width = _largest(lambda width: count(levels, width) <= max_parameters)
             if width == 0:
@@ -275,7 +275,7 @@ def _changes_width(level: dict[str, Tensor]) -> bool:
     return direction.shape[0] != direction.shape[1]
 
 
-def _levels_for(length: int, kernel_size: int, block: str | Block) -> int:
+def levels_for(length: int, kernel_size: int, block: str | Block = "residual") -> int:
     """The fewest levels whose convolutions cover ``length`` steps."""
     levels = 1
     with torch.device("meta"):

@@ -24,12 +24,14 @@ from torch import Tensor, nn
 
 from tcn.layers.validation import check_positive, check_probability
 from tcn.models import GRU, LSTM, TCN, SequenceModel
+from tcn.models.tcn import levels_for
 from tcn.outputs.checks import check_number
 from tcn.training.series import Series, read_series
 
 MODELS = ("tcn", "lstm", "gru")
 KERNEL_SIZE = 5
 BATCH = 32
+MOST_LEVELS = 6
 
 
 class SeriesEstimator(BaseEstimator):
@@ -109,7 +111,7 @@ class SeriesEstimator(BaseEstimator):
 
     def _build(self, channels: int, longest: int, out: int) -> SequenceModel:
         if self.model == "tcn":
-            levels = self.layers or _levels(longest)
+            levels = self.layers or min(levels_for(longest, KERNEL_SIZE), MOST_LEVELS)
             backbone: Any = TCN(channels, [self.width] * levels, KERNEL_SIZE, causal=False,
                                 norm="layer", dropout=self.dropout)  # fmt: skip
             return SequenceModel(backbone, out, readout="mean")
@@ -161,18 +163,10 @@ class Classifier(ClassifierMixin, SeriesEstimator):
         class_weight: str | dict[Any, float] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        """Settings, see :class:`SeriesEstimator`.
+        """Settings; nothing is computed.
 
-        Args:
-            model: see there.
-            width: see there.
-            layers: see there.
-            dropout: see there.
-            max_steps: see there.
-            learning_rate: see there.
-            class_weight: weights of the classes in the loss, by label; ``"balanced"``: rare ones
-                weigh as much in all as frequent ones.
-            random_state: see there.
+        Those of :class:`SeriesEstimator`, and ``class_weight``: weights of the classes in the loss,
+        by label; with ``"balanced"`` rare ones weigh as much in all as frequent ones.
         """
         super().__init__(
             model, width=width, layers=layers, dropout=dropout, max_steps=max_steps,
@@ -265,14 +259,6 @@ class Regressor(RegressorMixin, SeriesEstimator):
         """The numbers of every series, shaped as ``y`` was."""
         found = self._answers(X) * self.target_scale_ + self.target_location_
         return found[:, 0] if self._flat else found
-
-
-def _levels(longest: int) -> int:
-    """Levels whose receptive field spans a series: two convolutions each, dilation doubled."""
-    levels = 1
-    while levels < 6 and 1 + 2 * (KERNEL_SIZE - 1) * (2**levels - 1) < longest:
-        levels += 1
-    return levels
 
 
 def _train(

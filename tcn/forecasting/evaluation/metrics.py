@@ -130,7 +130,8 @@ def chosen_tables(
         TypeError: a function returns no number.
         ValueError: there is no metric of a name, or not for these columns.
     """
-    ready = dict(tables(comparison))
+    named = any(isinstance(each, str) for each in metrics)
+    ready = dict(tables(comparison)) if named else {}
     for each in metrics:
         if callable(each):
             yield name_of(each), table_of(each, comparison)
