@@ -12,9 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from tcn.extras import need
 from tcn.forecasting.ensemble import Ensemble
-from tcn.forecasting.evaluation import Metric
 from tcn.forecasting.forecaster import Forecaster
-from tcn.forecasting.judging import METRICS, Judge
+from tcn.forecasting.judging import METRICS, Judge, Metric
 from tcn.forecasting.search import Budget, Search, chosen
 from tcn.forecasting.search_space import dimensions
 from tcn.layers.validation import check_positive, is_integer

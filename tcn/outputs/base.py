@@ -204,7 +204,7 @@ class Output(ABC):
         wrong = (target < 0) | ((target != target.floor()) & target.isfinite())
         if wrong.any():
             raise ValueError(
-                f"target: {int(wrong.sum())} values such as {float(target[wrong][0]):g} are not "
+                f"target: {int(wrong.sum())} values such as {float(target[wrong][0]):.12g} are not "
                 f"counts, and loss {self.name!r} is for whole numbers from 0 on; use a loss for "
                 "real numbers, such as 'normal' or 'student_t'"
             )

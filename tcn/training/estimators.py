@@ -10,6 +10,8 @@ A whole series has one label, or one target. Series may be of different lengths:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -26,11 +28,12 @@ from tcn.layers.validation import check_positive, check_probability
 from tcn.models import GRU, LSTM, TCN, SequenceModel
 from tcn.models.tcn import levels_for
 from tcn.outputs.checks import check_number
-from tcn.training.series import Series, read_series
+from tcn.training.reproducibility import seeded
+from tcn.training.series import Series, read_series, read_targets
+from tcn.training.series_training import BATCH, train
 
 MODELS = ("tcn", "lstm", "gru")
 KERNEL_SIZE = 5
-BATCH = 32
 MOST_LEVELS = 6
 
 
@@ -39,7 +42,8 @@ class SeriesEstimator(BaseEstimator):
 
     Attributes:
         net_: the trained net, whose inputs are scaled.
-        location_, scale_: ``(channels,)`` mean and deviation of every channel in training.
+        scaling_: mean and deviation of every channel in training.
+        channels_: how many there are.
         two_axes_: whether ``X`` was ``(series, time)`` in training; then as many steps are wanted
             ever after.
         n_features_in_: steps of a series where it was, otherwise channels.
@@ -97,17 +101,27 @@ class SeriesEstimator(BaseEstimator):
             check_positive("layers", [self.layers])
         check_number("learning_rate", self.learning_rate, above=0)
 
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        """Stays what it was where a fit fails."""
+        before = dict(vars(self))
+        try:
+            self._check()
+            yield
+        except BaseException:
+            self.__dict__ = before
+            raise
+
     def _fit(self, series: Series, targets: Tensor, out: int, loss: nn.Module) -> None:
         """Scales, builds and trains; the global random state stays as it is."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.location_, self.scale_ = series.statistics()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            net = self._build(series.channels, series.longest, out)
-            _train(net, series.scaled(self.location_, self.scale_), targets, loss,
-                   steps=self.max_steps, rate=self.learning_rate)  # fmt: skip
+        self.scaling_, self.channels_ = series.scaling(), series.channels
+        with seeded(seed), torch.inference_mode(False), torch.enable_grad():
+            net = self._build(series.channels, series.longest, out).float()
+            train(net, series, self.scaling_, targets, loss,
+                   steps=int(self.max_steps), rate=float(self.learning_rate))  # fmt: skip
         self.net_ = net.eval()
-        self.n_iter_ = self.max_steps
+        self.n_iter_ = int(self.max_steps)
 
     def _build(self, channels: int, longest: int, out: int) -> SequenceModel:
         if self.model == "tcn":
@@ -122,13 +136,12 @@ class SeriesEstimator(BaseEstimator):
     def _answers(self, X: Any) -> NDArray[np.float64]:
         """What the net says of every series, ``(series, numbers)``."""
         check_is_fitted(self)
-        series = read_series(self, X, reset=False).scaled(self.location_, self.scale_)
+        values = read_series(self, X, reset=False).values
+        starts = range(0, len(values), 8 * BATCH)
         with torch.no_grad():
             parts = [
-                self.net_(x, lengths)
-                for x, lengths in (
-                    series.batch(rows) for rows in torch.arange(len(series)).split(8 * BATCH)
-                )
+                self.net_(*self.scaling_.batch(values[start : start + 8 * BATCH]))
+                for start in starts
             ]
         found: NDArray[np.float64] = torch.cat(parts).double().numpy()
         return found
@@ -189,22 +202,30 @@ class Classifier(ClassifierMixin, SeriesEstimator):
             TypeError, ValueError: a setting or a shape does not fit, a value is NaN or infinite,
                 or all labels are the same.
         """
-        self._check()
-        series, y = read_series(self, X, y, reset=True)
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y: one class, {self.classes_[0]!r}; a classifier needs series of two or more"
-            )
-        weight = None
-        if self.class_weight is not None:
-            weight = torch.from_numpy(
-                compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-            ).float()
-        loss = nn.CrossEntropyLoss(weight)
-        self._fit(series, torch.from_numpy(labels), len(self.classes_), loss)
+        with self._all_or_none():
+            series = read_series(self, X, reset=True)
+            y = read_targets(series, y, numeric=False)
+            check_classification_targets(y)
+            self.classes_, labels = np.unique(y, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"y: one class, {self.classes_.tolist()[0]!r}; a classifier needs series of "
+                    "two or more"
+                )
+            loss = nn.CrossEntropyLoss(self._weights(y))
+            self._fit(series, torch.from_numpy(labels), len(self.classes_), loss)
         return self
+
+    def _weights(self, y: NDArray[Any]) -> Tensor | None:
+        if self.class_weight is None:
+            return None
+        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+            raise ValueError(
+                f"class_weight: {self.class_weight!r} gives weights of {weights.tolist()}; give "
+                "finite numbers of at least 0, not all of them 0"
+            )
+        return torch.from_numpy(weights).float()
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities ``(series, classes)`` in the order of ``classes_``."""
@@ -244,36 +265,19 @@ class Regressor(RegressorMixin, SeriesEstimator):
         Raises:
             TypeError, ValueError: a setting or a shape does not fit, or a value is NaN or infinite.
         """
-        self._check()
-        series, y = read_series(self, X, y, reset=True, numeric=True)
-        self._flat = y.ndim == 1
-        targets = y.reshape(len(y), -1)
-        self.target_location_ = targets.mean(0)
-        spread = targets.std(0)
-        self.target_scale_ = np.where(spread > 0, spread, 1.0)
-        scaled = torch.from_numpy((targets - self.target_location_) / self.target_scale_).float()
-        self._fit(series, scaled, targets.shape[1], nn.MSELoss())
+        with self._all_or_none():
+            series = read_series(self, X, reset=True)
+            y = read_targets(series, y, numeric=True)
+            self._flat = y.ndim == 1
+            targets = y.reshape(len(y), -1)
+            self.target_location_ = targets.mean(0)
+            spread = targets.std(0)
+            self.target_scale_ = np.where(spread > 0, spread, 1.0)
+            scaled = (targets - self.target_location_) / self.target_scale_
+            self._fit(series, torch.from_numpy(scaled).float(), targets.shape[1], nn.MSELoss())
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """The numbers of every series, shaped as ``y`` was."""
         found = self._answers(X) * self.target_scale_ + self.target_location_
         return found[:, 0] if self._flat else found
-
-
-def _train(
-    net: nn.Module, series: Series, targets: Tensor, loss: nn.Module, *, steps: int, rate: float
-) -> None:
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=max(steps, 2))
-    net.train()
-    rows: list[Tensor] = []
-    for _ in range(steps):
-        if not rows:
-            rows = list(torch.randperm(len(series)).split(BATCH))
-        chosen = rows.pop()
-        optimizer.zero_grad()
-        loss(net(*series.batch(chosen)), targets[chosen]).backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()

@@ -1,12 +1,28 @@
-"""Random numbers that depend on the epoch, not on what happened before it."""
+"""Random numbers that depend on a seed, or on the epoch, not on what happened before."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from typing_extensions import override
+
+_ALONE = RLock()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers of PyTorch from a seed, and afterwards as if none had been drawn.
+
+    The generators belong to the whole process: another thread that comes here waits.
+    """
+    with _ALONE, torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
+        torch.manual_seed(seed)
+        yield
 
 
 class SeedEveryEpoch(pl.Callback):

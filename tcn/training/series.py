@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,14 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
+Values = NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Series of one or more lengths.
+    """Series of one or more lengths, each ``(channels, steps)``."""
 
-    Attributes:
-        values: ``(series, channels, time)`` float32, zeros behind each one's end.
-        lengths: ``(series,)`` int64.
-    """
-
-    values: Tensor
-    lengths: Tensor
+    values: Sequence[Values]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -35,94 +32,112 @@ class Series:
     @property
     def channels(self) -> int:
         """Channels of every series."""
-        return self.values.shape[1]
+        return len(self.values[0])
 
     @property
     def longest(self) -> int:
         """Steps of the longest."""
-        return self.values.shape[2]
+        return max(each.shape[1] for each in self.values)
 
-    @property
-    def valid(self) -> Tensor:
-        """``(series, 1, time)``, whether a step is there."""
-        return (torch.arange(self.longest) < self.lengths[:, None])[:, None]
-
-    def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of every channel, ``(channels,)``; 1 where nothing varies."""
-        there = self.valid.expand_as(self.values).double()
-        count = there.sum((0, 2))
-        values = self.values.double()
-        mean = (values * there).sum((0, 2)) / count
-        spread = (((values - mean[:, None]) ** 2 * there).sum((0, 2)) / count).sqrt()
-        varies = spread > 1e-7 * mean.abs().clamp_min(1e-30)
-        return mean.float(), torch.where(varies, spread, 1.0).float()
-
-    def scaled(self, location: Tensor, scale: Tensor) -> Series:
-        """With mean 0 and deviation 1 in every channel; padding stays 0."""
-        values = (self.values - location[:, None]) / scale[:, None]
-        return replace(self, values=torch.where(self.valid, values, 0.0))
-
-    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Values and lengths of some; no lengths where all are whole."""
-        lengths = self.lengths[rows]
-        longest = int(lengths.max())
-        values = self.values[rows][..., :longest]
-        return values, None if bool((lengths == longest).all()) else lengths
+    def scaling(self) -> Scaling:
+        """Mean and deviation of every channel, over all steps of all series."""
+        steps = sum(each.shape[1] for each in self.values)
+        mean = sum(each.sum(1) for each in self.values) / steps
+        squares = sum(((each - mean[:, None]) ** 2).sum(1) for each in self.values)
+        spread = np.sqrt(squares / steps)
+        varies = spread > 1e-12 * np.abs(mean)
+        return Scaling(mean, np.where(varies, spread, 1.0))
 
 
-def read_series(
-    estimator: Any, X: Any, y: Any = None, *, reset: bool, numeric: bool = False
-) -> Any:
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """What the channels of a net are divided by, before they become float32.
+
+    Attributes:
+        location: ``(channels,)`` subtracted.
+        scale: ``(channels,)`` then divided by.
+    """
+
+    location: Values
+    scale: Values
+
+    def batch(self, series: Sequence[Values]) -> tuple[Tensor, Tensor | None]:
+        """Values, zeros behind each one's end, and lengths, unless all are alike.
+
+        Raises:
+            ValueError: a value is too large for float32 once it is scaled.
+        """
+        lengths = [each.shape[1] for each in series]
+        x = torch.zeros(len(series), len(self.location), max(lengths), dtype=torch.float32)
+        for row, each in zip(x, series, strict=True):
+            scaled = (each - self.location[:, None]) / self.scale[:, None]
+            row[:, : each.shape[1]] = torch.from_numpy(scaled)
+        if not x.isfinite().all():
+            raise ValueError(
+                "X: values that are more than 1e38 times as far from the mean as those of training;"
+                " give series in the same unit"
+            )
+        return x, None if min(lengths) == max(lengths) else torch.tensor(lengths)
+
+
+def read_series(estimator: Any, X: Any, *, reset: bool) -> Series:
     """Checks what ``fit`` and ``predict`` are given.
 
     Args:
         estimator: whose ``n_features_in_`` is set, or compared.
         X: see :meth:`tcn.training.Classifier.fit`.
-        y: labels or numbers; None in prediction.
         reset: whether this is a fit.
-        numeric: whether ``y`` is numbers, of one or more columns.
-
-    Returns:
-        The series; of a fit the series and ``y``.
 
     Raises:
         TypeError, ValueError: naming what does not fit.
     """
-    if _is_ragged(X):
+    if _is_list_of_arrays(X):
         series = _of_list(X)
-        _check_channels(estimator, series.channels, reset=reset)
-        if not reset:
-            return series
-        check_consistent_length(series.values, y)
-        y = check_array(y, ensure_2d=False, dtype="float64") if numeric else column_or_1d(y)
-        return series, y
-    given: dict[str, Any] = {"allow_nd": True, "dtype": "float32", "reset": reset}
+        if reset:
+            estimator.n_features_in_, estimator.two_axes_ = series.channels, False
+        elif series.channels != estimator.channels_:
+            raise ValueError(
+                f"X: series of {series.channels} channels; this was trained with "
+                f"{estimator.channels_}"
+            )
+        return series
     if not reset:
-        return _of_array(validate_data(estimator, _as_in_training(estimator, X), **given))
+        X = _as_in_training(estimator, X)
+    array = validate_data(estimator, X, allow_nd=True, dtype="float64", reset=reset)
+    if reset:
+        estimator.two_axes_ = array.ndim == 2
+    return _of_array(array)
+
+
+def read_targets(series: Series, y: Any, *, numeric: bool) -> NDArray[Any]:
+    """Checks labels, or numbers of one or more columns, as many as there are series.
+
+    Raises:
+        TypeError, ValueError: naming what does not fit.
+    """
+    if y is None:
+        raise ValueError(
+            "y: None; the estimator requires y to be passed, but the target y is None: give a "
+            "label, or numbers, for every series"
+        )
+    found: NDArray[Any]
     if numeric:
-        given |= {"multi_output": True, "y_numeric": True}
-    array, y = validate_data(estimator, X, y, **given)
-    estimator.two_axes_ = array.ndim == 2
-    return _of_array(array), y
+        found = check_array(y, ensure_2d=False, dtype="float64", input_name="y")
+        found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    else:
+        found = column_or_1d(y, warn=True)
+    check_consistent_length(series.values, found)
+    return found
 
 
 def _as_in_training(estimator: Any, X: Any) -> Any:
     """One channel with or without an axis of its own, as training had it; others as they are."""
-    if _is_list_of_arrays(X):
-        X = np.stack([np.asarray(each) for each in X])
     axes = getattr(X, "ndim", None)
     if axes == 2 and not estimator.two_axes_:
         return np.asarray(X)[:, None]
     if axes == 3 and estimator.two_axes_ and X.shape[1] == 1:
         return np.asarray(X)[:, 0]
     return X
-
-
-def _is_ragged(X: Any) -> bool:
-    """Whether it is a list of arrays that are not one array."""
-    if not _is_list_of_arrays(X):
-        return False
-    return any(each.ndim > 1 for each in X) or len({len(each) for each in X}) > 1
 
 
 def _is_list_of_arrays(X: Any) -> bool:
@@ -132,23 +147,19 @@ def _is_list_of_arrays(X: Any) -> bool:
 
 
 def _of_list(X: Any) -> Series:
-    arrays: list[NDArray[np.float32]] = []
+    arrays: list[Values] = []
     for number, each in enumerate(X):
         array = np.atleast_2d(np.asarray(each))
-        arrays.append(check_array(array, dtype="float32", input_name=f"X[{number}]"))
+        arrays.append(check_array(array, dtype="float64", input_name=f"X[{number}]"))
     channels = {len(array) for array in arrays}
     if len(channels) > 1:
         raise ValueError(
             f"X: series of {sorted(channels)} channels; give (channel, time) arrays of as many each"
         )
-    lengths = torch.tensor([array.shape[1] for array in arrays])
-    values = torch.zeros(len(arrays), channels.pop(), int(lengths.max()))
-    for row, array in zip(values, arrays, strict=True):
-        row[:, : array.shape[1]] = torch.from_numpy(array)
-    return Series(values, lengths)
+    return Series(arrays)
 
 
-def _of_array(array: NDArray[np.float32]) -> Series:
+def _of_array(array: Values) -> Series:
     if array.ndim == 2:
         array = array[:, None]
     if array.ndim != 3:
@@ -158,14 +169,4 @@ def _of_array(array: NDArray[np.float32]) -> Series:
         )
     if not array.shape[2]:
         raise ValueError(f"X: shape {array.shape}; give series of at least one step")
-    values = torch.tensor(array)
-    return Series(values, torch.full((len(values),), values.shape[2]))
-
-
-def _check_channels(estimator: Any, channels: int, *, reset: bool) -> None:
-    if reset:
-        estimator.n_features_in_, estimator.two_axes_ = channels, False
-    elif estimator.net_.in_channels != channels:
-        raise ValueError(
-            f"X: series of {channels} channels; this was trained with {estimator.net_.in_channels}"
-        )
+    return Series(list(array))

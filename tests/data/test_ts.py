@@ -22,6 +22,22 @@ def test_series_and_labels_by_hand(tmp_path: Path) -> None:
     assert y.tolist() == ["a", "b"]
 
 
+def test_files_without_labels_and_of_other_editors(tmp_path: Path) -> None:
+    lines = [
+        "\ufeff@classLabel\tfalse",
+        "@dimensions 2",
+        "@data",
+        "  # a remark",
+        "1,2:4,5",
+        "3,4:6,7",
+    ]
+    path = tmp_path / "toy.ts"
+    path.write_bytes("\r\n".join(lines).encode())
+    X, y = load_ts(path)
+    assert y is None
+    assert np.array(X).tolist() == [[[1, 2], [4, 5]], [[3, 4], [6, 7]]]
+
+
 def test_several_lengths_are_a_list_and_targets_are_numbers(tmp_path: Path) -> None:
     X, y = load_ts(write(tmp_path, "@targetlabel true\n@DATA\n1,2,3:0.5\n4,5:-2\n"))
     assert [each.tolist() for each in X] == [[[1, 2, 3]], [[4, 5]]]
@@ -31,6 +47,16 @@ def test_several_lengths_are_a_list_and_targets_are_numbers(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (HEADER + "1,2,3:4,5,6\n", r"line 6: label '4,5,6' is not one of the header's \['a', 'b'"),
+        (HEADER + "1,2:3,4:a\n1,2:3,4:wal\n", "line 7: label 'wal' is not one of"),
+        (
+            "@dimensions 3\n@data\n1:2:a\n",
+            "2 dimensions and 1 steps; the header says",
+        ),
+        ("@univariate true\n@data\n1:2:a\n", "the header says @dimensions 1"),
+        ("@equalLength true\n@seriesLength 3\n@data\n1,2:a\n", "header says @serieslength 3"),
+        ("@targetlabel  true\n@data\n1:?\n", "line 3: '\\?' is not a number"),
+        ("@timeStamps\ttrue\n@data\n(0,1):a\n", "its values have times"),
         ("@problemName Toy\n1,2:a\n", "line 2: '1,2:a' before @data"),
         ("@problemName Toy\n", "no line @data"),
         ("@data\n", "no series follow @data"),

@@ -1,6 +1,7 @@
 """Classifier and Regressor as scikit-learn's own checks and its pipelines meet them."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from tcn.data import load_ts
 from tcn.training import Classifier, Regressor
+from tcn.training.series import read_series
 
 FEW: dict[str, Any] = {"width": 8, "layers": 2, "max_steps": 30, "random_state": 0}
 
@@ -82,6 +84,7 @@ def test_one_channel_may_have_an_axis_or_not() -> None:
         flat.predict(X[:, 0, :20])
     with pytest.raises(ValueError, match="X has 2 features, but Classifier is expecting 1"):
         whole.predict(np.concatenate([X, X], 1))
+    assert flat.predict([*X[:2, 0], X[2, 0, :20]]).shape == (3,)  # in a list steps may differ
     with pytest.raises(ValueError, match="X: series of 2 channels; this was trained with 1"):
         whole.predict([np.ones((2, 5))])
 
@@ -90,8 +93,8 @@ def test_scales_are_those_of_the_steps_that_are_there() -> None:
     # By hand: of 1, 2, 3 and 4, 5, 6, 7 the mean is 4 and the deviation 2; padding is not counted.
     ragged = [np.array([1.0, 2, 3]), np.array([4.0, 5, 6, 7])]
     classifier = Classifier(**FEW | {"max_steps": 1}).fit(ragged, [0, 1])
-    assert classifier.location_.item() == 4.0
-    assert classifier.scale_.item() == 2.0
+    assert classifier.scaling_.location.tolist() == [4.0]
+    assert classifier.scaling_.scale.tolist() == [2.0]
 
 
 def test_several_targets_have_a_column_each() -> None:
@@ -120,6 +123,67 @@ def test_rare_classes_weigh_as_much_when_balanced() -> None:
     )
     assert plain == pytest.approx(1 / 8, abs=0.02)
     assert balanced == pytest.approx(1 / 2, abs=0.02)
+
+
+def test_threads_fit_as_one_alone_does() -> None:
+    X, y = waves(16, 12)
+    state = torch.get_rng_state()
+
+    def fitted(_: int) -> np.ndarray:
+        return Classifier(**FEW).fit(X, y).predict_proba(X)
+
+    alone = fitted(0)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(fitted, range(4)):
+            assert np.array_equal(found, alone)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_level_that_float32_could_not_hold_is_taken_away_first() -> None:
+    X, y = waves()
+    low, high = (Classifier(**FEW).fit(X + level, y).predict_proba(X + level) for level in (0, 1e9))
+    np.testing.assert_allclose(high, low, atol=1e-4)
+    halves = np.linspace(0, 3000, 40).astype(np.float16)  # whose squares float16 cannot hold
+    regressor = Regressor(**FEW | {"max_steps": 1}).fit(X, halves)
+    assert regressor.target_scale_ == pytest.approx([halves.astype(float).std()])
+
+
+def test_a_long_series_costs_no_more_than_itself() -> None:
+    short = [np.ones(10) * number for number in range(2000)]
+    series = read_series(Classifier(), [*short, np.arange(100_000.0)], reset=True)
+    assert sum(each.nbytes for each in series.values) == 8 * (2000 * 10 + 100_000)
+    x, lengths = series.scaling().batch(series.values[:32])
+    assert (x.shape, lengths) == ((32, 1, 10), None)
+
+
+def test_a_fit_that_fails_leaves_what_was() -> None:
+    X, y = waves(12)
+    classifier = Classifier(**FEW).fit(X, y)
+    before = classifier.predict_proba(X)
+    with pytest.raises(ValueError, match="y: one class, 'a'"):
+        classifier.fit([np.ones((2, 5)), np.ones((2, 4))], ["a", "a"])
+    with pytest.raises(ValueError, match=r"learning_rate: 1e\+30: after [1-9] steps the loss"):
+        clone(classifier).set_params(learning_rate=1e30).fit(X, y)
+    assert np.array_equal(classifier.predict_proba(X), before)
+
+
+def test_settings_of_torch_around_it_do_not_matter() -> None:
+    X, y = waves(12)
+    expected = Classifier(**FEW).fit(X, y).predict_proba(X)
+    torch.set_default_dtype(torch.float64)
+    with torch.inference_mode():
+        found = Classifier(**FEW | {"max_steps": np.int64(30)}).fit(X, y)
+        assert found.predict_proba(X).shape == expected.shape
+    torch.set_default_dtype(torch.float32)
+    with torch.no_grad():
+        assert np.array_equal(Classifier(**FEW).fit(X, y).predict_proba(X), expected)
+
+
+def test_values_of_another_unit_are_refused() -> None:
+    X, y = waves(12)
+    classifier = Classifier(**FEW).fit(X * 1e-30, y)
+    with pytest.raises(ValueError, match="X: values that are more than 1e38 times"):
+        classifier.predict(X * 1e10)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +215,9 @@ def test_rare_classes_weigh_as_much_when_balanced() -> None:
         ({}, [np.ones((1, 5)), np.ones((2, 5))], [0, 1], r"X: series of \[1, 2\] channels"),
         ({}, [np.ones((1, 5)), np.full((1, 4), np.nan)], [0, 1], r"Input X\[1\] contains NaN"),
         ({}, [np.ones((1, 5)), np.ones((1, 4))], [0, 1, 1], "inconsistent numbers of samples"),
+        ({}, [np.ones((1, 5)), np.ones((1, 4))], None, "y: None; the estimator requires y"),
+        ({"class_weight": {0: 0, 1: 0}}, np.ones((4, 5)), [0, 1, 0, 1], r"weights of \[0.*, 0"),
+        ({"class_weight": {0: 1, 1: -1}}, np.ones((4, 5)), [0, 1, 0, 1], "weights of .* at least"),
     ],
 )
 def test_what_does_not_fit_is_named(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tcn.forecasting.evaluation.comparison import Comparison
+from tcn.outputs.checks import is_number
 
 Metric = str | Callable[[Any, Any], float]
 """A name, or a function of what came and what was forecast."""
@@ -18,8 +19,10 @@ def check_metrics(metrics: Sequence[Metric] | None) -> None:
     """Raises where :func:`evaluate` cannot say what its rows are to be called."""
     if metrics is None:
         return
-    if isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, Sequence):
+    if isinstance(metrics, str) or callable(metrics):
         raise TypeError(f"metrics: {metrics!r} is not a list; give [{metrics!r}]")
+    if not isinstance(metrics, list | tuple):
+        raise TypeError(f"metrics: {metrics!r} is not a list; give one, such as ['mase']")
     if not metrics:
         raise ValueError("metrics: an empty list leaves nothing to say; give None for all of them")
     for each in metrics:
@@ -42,17 +45,26 @@ def name_of(metric: Metric) -> str:
 
 
 def table_of(metric: Callable[[Any, Any], float], comparison: Comparison) -> pd.DataFrame:
-    """A function's answers, a row per window and a column per model."""
-    rows = {}
-    for window, part in comparison.frame.groupby("window", sort=False):
-        came = part["y"].to_numpy()
-        rows[window] = [metric(came, part[model].to_numpy()) for model in comparison.models]
-    try:
-        values = np.array(list(rows.values()), dtype=np.float64)
-        if values.shape != (len(rows), len(comparison.models)):
-            raise ValueError(f"shape {values.shape[2:]} of an answer")
-    except (TypeError, ValueError) as error:
+    """A function's answers, a row per window and a column per model.
+
+    Raises:
+        TypeError: an answer is not a number.
+    """
+    rows = {
+        window: [_answer(metric, part, model) for model in comparison.models]
+        for window, part in comparison.frame.groupby("window", sort=False)
+    }
+    index = pd.Index(rows, name="window")
+    return pd.DataFrame(list(rows.values()), index=index, columns=comparison.models)
+
+
+def _answer(metric: Callable[[Any, Any], float], part: pd.DataFrame, model: str) -> float:
+    # Copies: a function may write to what it is given, and the next model is judged by the same.
+    found: Any = metric(part["y"].to_numpy(copy=True), part[model].to_numpy(copy=True))
+    if isinstance(found, np.ndarray) and found.ndim == 0:
+        found = found.item()
+    if not is_number(found):
         raise TypeError(
-            f"metrics: {name_of(metric)} must return a number for every window ({error})"
-        ) from error
-    return pd.DataFrame(values, index=pd.Index(rows, name="window"), columns=comparison.models)
+            f"metrics: {name_of(metric)} must return a number for every window, not {found!r:.60}"
+        )
+    return float(found)

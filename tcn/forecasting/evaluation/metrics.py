@@ -69,6 +69,7 @@ def evaluate(
         metrics: which, in this order; None: all of the list above that the columns allow. Beside
             their names functions of what came and what was forecast, ``(steps,)`` each, such as
             those of ``sklearn.metrics``: called for every window, the row has the function's name.
+            A window for which it answers NaN is left out of that model's mean.
         per_series: a row per metric and series instead of the mean over all windows.
         id_col: name of the id column.
         time_col: name of the time column.

@@ -15,7 +15,7 @@ from tcn.forecasting.fitted.out_of_memory import training_in_memory
 from tcn.forecasting.fitted.settings import Settings
 from tcn.forecasting.fitted.sizes import Sizes
 from tcn.forecasting.fitted.trained import Trained
-from tcn.forecasting.fitted.training import ForecastTask, seeded, train
+from tcn.forecasting.fitted.training import ForecastTask, train
 from tcn.forecasting.fitted.training_data import ForecastDataModule
 from tcn.forecasting.frames.calendar import features_for
 from tcn.forecasting.frames.panel import Panel
@@ -27,6 +27,7 @@ from tcn.forecasting.windows.window_scaling import WindowScaler
 from tcn.forecasting.windows.windows import Windows
 from tcn.outputs import Output
 from tcn.outputs import output as output_of
+from tcn.training.reproducibility import seeded
 from tcn.training.schedules import CosineDecay
 
 _SQUARED = ("mse", "normal")

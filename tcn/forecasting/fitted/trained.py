@@ -129,6 +129,15 @@ class Trained:
             told=told,
         )
 
+    def check_target(self, target: Floats) -> None:
+        """Refuses observed values that the loss cannot mean.
+
+        Raises:
+            ValueError: the loss is of counts, and a value is negative or not whole.
+        """
+        if self.output.support == "count":
+            self.output.check_target(torch.from_numpy(target.copy()))
+
     def forecasts(self, windows: Windows, levels: Sequence[float] = ()) -> Forecasts:
         """Points and intervals of windows, in the units of the data.
 

@@ -211,12 +211,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         spoken.setLevel(level)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Random numbers of PyTorch from a seed, and afterwards as if none had been drawn."""
-    devices = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

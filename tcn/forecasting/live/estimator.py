@@ -257,7 +257,9 @@ class FittedEstimator(Settings):
         """The series to go on from, and what builds results for whoever gave them."""
         if df is None:
             return self._history, self._kind
-        return panel_like(self.trained_.history, df, static_df, self.fill), self._kind_of(df)
+        past = panel_like(self.trained_.history, df, static_df, self.fill)
+        self.trained_.check_target(past.target)
+        return past, self._kind_of(df)
 
     def _horizon(self, h: int | None) -> int:
         """The horizon that is asked for; refuses settings that only a fit can follow."""

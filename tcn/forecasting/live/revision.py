@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tcn.forecasting.fitted.trained import Trained
@@ -223,7 +222,7 @@ def revised_training(
     )
     # What no forecast can be made from is refused before it is in the way of all others.
     some = changed.history.select(touched)
-    trained.output.check_target(torch.from_numpy(some.target.copy()))
+    trained.check_target(some.target)
     unknown = np.zeros((len(some), changed.net.sizes.h, some.futr.shape[1]))
     windows = changed.windows(some, changed.net.sizes.h, future=unknown, told=False)
     replace(changed, intervals=None).forecasts(windows)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from tcn.forecasting.fitted.trained import Trained
@@ -150,8 +149,9 @@ def arrivals(
         future: ``(n, h, F)``, see :func:`tcn.forecasting.frames.panel.future_from_frame`.
 
     Raises:
-        ValueError: see :func:`check_targets`.
+        ValueError: a target is not a count, where the loss is of counts.
     """
+    trained.check_target(new.target)
     scaled = scaled_panel(new, trained.scaler, statistics, trained.covariates, future)
     horizon = new.future_times(future.shape[1])
     every = np.concatenate([new.times, horizon.ravel()])
@@ -172,7 +172,6 @@ def arrivals(
                 values[rows],
             )
         )
-    check_targets(groups, trained)
     assert scaled.future is not None
     known = np.concatenate([scaled.future, ahead.reshape(*horizon.shape, -1)], axis=2)
     return groups, Following(horizon, np.ascontiguousarray(known.transpose(0, 2, 1)))
@@ -200,11 +199,12 @@ def arrival_of_row(
         future: ``(h, F)`` covariates of these; None where there are none.
 
     Raises:
-        ValueError: see :func:`check_targets`.
+        ValueError: a target is not a count, where the loss is of counts.
     """
     location, scale = statistics
     scaled = (row.values - location) / scale
     first = len(trained.history.columns.target)
+    trained.check_target(row.values[:first])
     last = first + len(trained.history.columns.futr)
     known = np.empty((len(times) - 1, 0)) if future is None else future
     known = (known - location[first:last]) / scale[first:last]
@@ -218,21 +218,8 @@ def arrival_of_row(
         times[None, :1],
         row.values[None, None],
     )
-    check_targets([arrived], trained)
     known = np.concatenate([known, calendar[1:]], axis=1).T[None]
     return arrived, Following(times[None, 1:], np.ascontiguousarray(known, dtype=np.float32))
-
-
-def check_targets(groups: Sequence[Arrived], trained: Trained) -> None:
-    """Refuses what the loss cannot mean: where it is of counts, numbers that are not.
-
-    Raises:
-        ValueError: naming the loss; nothing has been taken.
-    """
-    if trained.output.support == "count":
-        targets = len(trained.history.columns.target)
-        for new in groups:
-            trained.output.check_target(torch.from_numpy(new.values[..., :targets].copy()))
 
 
 def with_rows(history: Panel, pending: Sequence[Arrived]) -> Panel:

@@ -177,11 +177,25 @@ def test_functions_are_metrics_in_the_order_they_are_given() -> None:
     assert list(single) == ["metric", "unique_id", "TCN", "LSTM", "SeasonalNaive"]
 
 
+def test_a_metric_may_write_to_what_it_is_given() -> None:
+    def spoiling(came: np.ndarray, forecast: np.ndarray) -> float:
+        came -= forecast
+        return largest_miss(came, np.zeros_like(came))
+
+    data = past(1)
+    given = forecasts(data, (151,))
+    spoilt = evaluate(given, data, metrics=[spoiling, "mae"]).drop(columns="metric")
+    expected = evaluate(given, data, metrics=[largest_miss, "mae"]).drop(columns="metric")
+    pd.testing.assert_frame_equal(spoilt, expected)
+
+
 @pytest.mark.parametrize(
     ("metrics", "error", "message"),
     [
         ("mase", TypeError, r"metrics: 'mase' is not a list; give \['mase'\]"),
         (largest_miss, TypeError, "metrics: <function largest_miss.* is not a list"),
+        ({"mae"}, TypeError, r"metrics: {'mae'} is not a list; give one, such as \['mase'\]"),
+        ([lambda came, forecast: None], TypeError, "<lambda> must return a number.*not None"),
         ([], ValueError, "metrics: an empty list"),
         ([3], TypeError, "metrics: 3 is neither a name"),
         (["mape"], ValueError, "metrics: 'mape' is not one of mae, mase, mse"),

@@ -249,6 +249,7 @@ def test_what_is_no_count_is_refused_where_counts_are_forecast() -> None:
     before = forecaster.predict()
     for refused in (
         lambda: forecaster.revise(df.tail(1).assign(y=2.5)),
+        lambda: forecaster.predict(pd.concat([df, wrong])),
         lambda: forecaster.update(wrong),
         lambda: forecaster.update(wrong[1:2]),  # one plain row goes a way of its own
         lambda: stream.push(["a", "b"], [7, -1.0]),
