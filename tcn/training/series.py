@@ -95,15 +95,16 @@ def read_series(estimator: Any, X: Any, *, reset: bool) -> Series:
         series = _of_list(X)
         if reset:
             estimator.n_features_in_, estimator.two_axes_ = series.channels, False
-        elif series.channels != estimator.channels_:
-            raise ValueError(
-                f"X: series of {series.channels} channels; this was trained with "
-                f"{estimator.channels_}"
-            )
+        else:
+            _check_channels(estimator, series.channels, series.longest)
         return series
     if not reset:
         X = _as_in_training(estimator, X)
-    array = validate_data(estimator, X, allow_nd=True, dtype="float64", reset=reset)
+        if getattr(X, "ndim", 0) == 3:
+            _check_channels(estimator, *X.shape[1:])
+    array = validate_data(
+        estimator, X, allow_nd=True, dtype="float64", ensure_all_finite=False, reset=reset
+    )
     if reset:
         estimator.two_axes_ = array.ndim == 2
     return _of_array(array)
@@ -140,6 +141,24 @@ def _as_in_training(estimator: Any, X: Any) -> Any:
     return X
 
 
+def _check_channels(estimator: Any, channels: int, steps: int) -> None:
+    if channels != estimator.channels_:
+        turned = steps == estimator.channels_
+        raise ValueError(
+            f"X: series of {channels} channels; this was trained with {estimator.channels_}; give "
+            f"(series, channel, time){', whose channels seem to be last here' if turned else ''}"
+        )
+
+
+def _check_finite(arrays: Sequence[Values]) -> None:
+    wrong = [number for number, each in enumerate(arrays) if not np.isfinite(each).all()]
+    if wrong:
+        raise ValueError(
+            f"X: NaN or inf in {len(wrong)} of {len(arrays)} series, such as X[{wrong[0]}]; fill "
+            "what is missing, or leave these series out"
+        )
+
+
 def _is_list_of_arrays(X: Any) -> bool:
     if not isinstance(X, list | tuple) or not len(X):
         return False
@@ -150,12 +169,17 @@ def _of_list(X: Any) -> Series:
     arrays: list[Values] = []
     for number, each in enumerate(X):
         array = np.atleast_2d(np.asarray(each))
-        arrays.append(check_array(array, dtype="float64", input_name=f"X[{number}]"))
+        arrays.append(
+            check_array(array, dtype="float64", ensure_all_finite=False, input_name=f"X[{number}]")
+        )
     channels = {len(array) for array in arrays}
     if len(channels) > 1:
+        turned = len({array.shape[1] for array in arrays}) == 1
         raise ValueError(
-            f"X: series of {sorted(channels)} channels; give (channel, time) arrays of as many each"
+            f"X: series of {min(channels)} to {max(channels)} channels; give (channel, time) "
+            f"arrays of as many each{', whose channels seem to be last here' if turned else ''}"
         )
+    _check_finite(arrays)
     return Series(arrays)
 
 
@@ -169,4 +193,6 @@ def _of_array(array: Values) -> Series:
         )
     if not array.shape[2]:
         raise ValueError(f"X: shape {array.shape}; give series of at least one step")
-    return Series(list(array))
+    series = list(array)
+    _check_finite(series)
+    return Series(series)

@@ -82,8 +82,11 @@ def test_one_channel_may_have_an_axis_or_not() -> None:
     assert whole.predict(X[..., :20]).shape == (12,)
     with pytest.raises(ValueError, match="X has 20 features, but Classifier is expecting 30"):
         flat.predict(X[:, 0, :20])
-    with pytest.raises(ValueError, match="X has 2 features, but Classifier is expecting 1"):
+    with pytest.raises(ValueError, match="X: series of 2 channels; this was trained with 1; give"):
         whole.predict(np.concatenate([X, X], 1))
+    wide = Classifier(**FEW).fit(np.ones((4, 3, 5)), [0, 1, 0, 1])
+    with pytest.raises(ValueError, match=r"5 channels.* with 3; .*whose channels seem to be last"):
+        wide.predict(np.ones((4, 5, 3)))
     assert flat.predict([*X[:2, 0], X[2, 0, :20]]).shape == (3,)  # in a list steps may differ
     with pytest.raises(ValueError, match="X: series of 2 channels; this was trained with 1"):
         whole.predict([np.ones((2, 5))])
@@ -190,6 +193,8 @@ def test_values_of_another_unit_are_refused() -> None:
     ("settings", "X", "y", "message"),
     [
         ({"model": "cnn"}, np.ones((4, 1, 5)), [0, 1, 0, 1], "model: 'cnn' is not one of tcn, lst"),
+        ({"model": torch.nn.ReLU()}, np.ones((4, 5)), [0, 1, 0, 1], "model: a ReLU is not a name"),
+        ({}, [np.ones((5, 2)), np.ones((4, 2))], [0, 1], "4 to 5 channels.*seem to be last"),
         ({"width": 0}, np.ones((4, 1, 5)), [0, 1, 0, 1], "width"),
         ({"dropout": 1.0}, np.ones((4, 1, 5)), [0, 1, 0, 1], "dropout"),
         (
@@ -212,8 +217,13 @@ def test_values_of_another_unit_are_refused() -> None:
         ),
         ({}, np.ones((4, 1, 5, 2)), [0, 1, 0, 1], "X: 4 axes; give"),
         ({}, np.ones((4, 1, 5)), [0, 0, 0, 0], "y: one class"),
-        ({}, [np.ones((1, 5)), np.ones((2, 5))], [0, 1], r"X: series of \[1, 2\] channels"),
-        ({}, [np.ones((1, 5)), np.full((1, 4), np.nan)], [0, 1], r"Input X\[1\] contains NaN"),
+        ({}, [np.ones((1, 5)), np.ones((2, 5))], [0, 1], "X: series of 1 to 2 channels"),
+        (
+            {},
+            [np.ones((1, 5)), np.full((1, 4), np.nan)],
+            [0, 1],
+            r"X: NaN .* in 1 of 2 .* X\[1\]",
+        ),
         ({}, [np.ones((1, 5)), np.ones((1, 4))], [0, 1, 1], "inconsistent numbers of samples"),
         ({}, [np.ones((1, 5)), np.ones((1, 4))], None, "y: None; the estimator requires y"),
         ({"class_weight": {0: 0, 1: 0}}, np.ones((4, 5)), [0, 1, 0, 1], r"weights of \[0.*, 0"),

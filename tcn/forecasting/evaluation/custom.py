@@ -60,11 +60,19 @@ def table_of(metric: Callable[[Any, Any], float], comparison: Comparison) -> pd.
 
 def _answer(metric: Callable[[Any, Any], float], part: pd.DataFrame, model: str) -> float:
     # Copies: a function may write to what it is given, and the next model is judged by the same.
-    found: Any = metric(part["y"].to_numpy(copy=True), part[model].to_numpy(copy=True))
+    came, forecast = (part[name].to_numpy(copy=True) for name in ("y", model))
+    try:
+        found: Any = metric(came, forecast)
+    except Exception as error:
+        error.add_note(
+            f"metrics: {name_of(metric)} was called with what came and what was forecast in one "
+            "window, (steps,) arrays; those of evaluate itself are asked for by name, such as 'mae'"
+        )
+        raise
     if isinstance(found, np.ndarray) and found.ndim == 0:
         found = found.item()
     if not is_number(found):
         raise TypeError(
-            f"metrics: {name_of(metric)} must return a number for every window, not {found!r:.60}"
+            f"metrics: {name_of(metric)} must return one number for each window, not {found!r:.60}"
         )
     return float(found)

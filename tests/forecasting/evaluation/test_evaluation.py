@@ -177,6 +177,13 @@ def test_functions_are_metrics_in_the_order_they_are_given() -> None:
     assert list(single) == ["metric", "unique_id", "TCN", "LSTM", "SeasonalNaive"]
 
 
+def test_an_error_inside_a_metric_says_how_it_was_called() -> None:
+    data = past(1)
+    with pytest.raises(TypeError) as raised:
+        evaluate(forecasts(data, (151,)), data, metrics=["mae", lambda frame: 1.0])
+    assert "<lambda> was called with what came and what was forecast" in raised.value.__notes__[0]
+
+
 def test_a_metric_may_write_to_what_it_is_given() -> None:
     def spoiling(came: np.ndarray, forecast: np.ndarray) -> float:
         came -= forecast
@@ -195,13 +202,13 @@ def test_a_metric_may_write_to_what_it_is_given() -> None:
         ("mase", TypeError, r"metrics: 'mase' is not a list; give \['mase'\]"),
         (largest_miss, TypeError, "metrics: <function largest_miss.* is not a list"),
         ({"mae"}, TypeError, r"metrics: {'mae'} is not a list; give one, such as \['mase'\]"),
-        ([lambda came, forecast: None], TypeError, "<lambda> must return a number.*not None"),
+        ([lambda came, forecast: None], TypeError, "<lambda> must return one number.*not None"),
         ([], ValueError, "metrics: an empty list"),
         ([3], TypeError, "metrics: 3 is neither a name"),
         (["mape"], ValueError, "metrics: 'mape' is not one of mae, mase, mse"),
         (["mae", "mae"], ValueError, r"metrics: \['mae'\] more than once"),
-        ([np.subtract], TypeError, "metrics: subtract must return a number for every window"),
-        ([lambda came, forecast: "good"], TypeError, "metrics: <lambda> must return a number"),
+        ([np.subtract], TypeError, "metrics: subtract must return one number for each window"),
+        ([lambda came, forecast: "good"], TypeError, "metrics: <lambda> must return one number"),
     ],
 )
 def test_what_is_no_metric_is_named(metrics: Any, error: type[Exception], message: str) -> None:
