@@ -11,11 +11,12 @@ from torch import Tensor
 from tcn.forecasting.fitted.net import ForecastNet
 from tcn.forecasting.fitted.setting_groups import TrainingSettings
 from tcn.forecasting.fitted.sizes import Sizes
-from tcn.forecasting.fitted.training import ForecastTask, seeded, train
+from tcn.forecasting.fitted.training import ForecastTask, train
 from tcn.forecasting.fitted.training_data import ForecastDataModule
 from tcn.forecasting.windows.batch import WindowBatch
 from tcn.models import TCN
 from tcn.outputs import output
+from tcn.training.reproducibility import seeded
 
 SIZES = Sizes(h=2, input_size=6)
 
